@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: MIT
+# The human front door. Kbuild knows the module's objects and nothing else; each folder's
+# build.mk knows its own targets. `make help` lists what there is.
+
+B ?= build
+CC ?= gcc
+VERSION := 0.1.0
+ARENA_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/arena
+export ARENA_CACHE B CC
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+# Warnings that catch silence (doc/testing.md); tests/lint/flags proves that they are on.
+WARN := -Wall -Wextra -Werror -Wundef -Wstrict-prototypes -Wmissing-prototypes -Wconversion \
+	-Wsign-conversion -Wimplicit-fallthrough -Wvla -Wshadow -Wpointer-arith -Wwrite-strings -Wformat=2
+OPT ?= -O2 -g
+CPPFLAGS += -D_GNU_SOURCE -Ilibarena/include -I.
+CFLAGS += -std=gnu11 $(OPT) $(WARN) -fno-strict-aliasing -fno-omit-frame-pointer
+DEPFLAGS = -MMD -MP -MF $@.d
+
+ALL :=
+DEPS_D :=
+HELP :=
+
+-include libarena/build.mk
+-include daemon/build.mk
+-include bench/build.mk
+-include examples/build.mk
+-include tests/build.mk
+-include tests/vm/build.mk
+-include packaging/build.mk
+
+$(B)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(CFLAGS_$(subst /,_,$*)) $(DEPFLAGS) -c -o $@ $<
+
+## all: libraries, daemon, tools, benchmarks and examples (default)
+.PHONY: all
+all: lib daemon bench examples
+
+.PHONY: lib daemon bench examples modules
+
+## deps: install what is missing from Debian packages (elsewhere: print what to install)
+.PHONY: deps
+deps:
+	@scripts/deps
+
+## check: lint, unit, model, stress and VM tests; the last line counts them
+.PHONY: check
+check: deps
+	@tests/run
+
+## clean: remove what was built here (not the cache of kernels)
+.PHONY: clean
+clean:
+	rm -rf $(B)
+
+## help: this list
+.PHONY: help
+help:
+	@cat Makefile */build.mk */*/build.mk 2>/dev/null | sed -n 's/^## \([a-z-]*\): \(.*\)/  \1\t\2/p' | sort | expand -t 18
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
