@@ -1,10 +1,19 @@
 # SPDX-License-Identifier: MIT
 # The human front door. Kbuild knows the module's objects and nothing else; each folder's
 # build.mk knows its own targets. `make help` lists what there is.
+#
+# Reading this file must work without a compiler: `make deps` is the first thing a newcomer runs.
 
 B ?= build
-CC ?= gcc
-VERSION := 0.1.0
+# `cc` is make's own default and may be anything; a value from the caller wins.
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+ifeq ($(origin CXX),default)
+CXX := g++
+endif
+# One place says the version: the public header.
+VERSION := $(shell sed -n 's/^.define ARENA_VERSION_STRING "\(.*\)"/\1/p' libarena/include/arena/arena.h)
 ARENA_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/arena
 export ARENA_CACHE B CC
 
@@ -40,26 +49,44 @@ $(B)/%.o: %.c
 .PHONY: all
 all: lib daemon bench examples
 
-.PHONY: lib daemon bench examples modules
+.PHONY: lib daemon bench examples modules tests
+## lib: libarena.a and libarena.so
+## daemon: arenad and arenactl
+## bench: arena-bench
 
 ## deps: install what is missing from Debian packages (elsewhere: print what to install)
 .PHONY: deps
 deps:
 	@scripts/deps
 
-## check: lint, unit, model, stress and VM tests; the last line counts them
+## lint: layers, paths, headers, flags, licenses, layouts, scripts, names, lengths, man pages
+.PHONY: lint
+lint:
+	@tests/run --no-build --only lint/
+
+## check: lint, unit, model, stress and VM tests; the last line counts them (T=substring: only those)
 .PHONY: check
 check: deps
-	@tests/run
+	@tests/run $(T)
+
+## check-fast: the same without VMs and without the other compiler and the sanitizers
+.PHONY: check-fast
+check-fast:
+	@tests/run --fast $(T)
 
 ## clean: remove what was built here (not the cache of kernels)
 .PHONY: clean
 clean:
-	rm -rf $(B)
+	rm -rf $(B) build-clang build-asan build-tsan
 
 ## help: this list
 .PHONY: help
 help:
 	@cat Makefile */build.mk */*/build.mk 2>/dev/null | sed -n 's/^## \([a-z-]*\): \(.*\)/  \1\t\2/p' | sort | expand -t 18
+
+# What a variable is, for scripts: `make -s print-CFLAGS`.
+.PHONY: print-%
+print-%:
+	@echo '$($*)'
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
