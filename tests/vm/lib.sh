@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+#
+# What the scripts of tests/vm have in common: where things are, and how they complain.
+#
+# Everything that is fetched or unpacked lives below ARENA_CACHE, everything that is built lives
+# below B (the build folder); nothing else outside the source tree is written.
+
+# Used by the scripts that source this file.
+# shellcheck disable=SC2034
+VM_SERIES_ALL="6.1 6.12"
+vm_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+top_dir=$(cd "$vm_dir/../.." && pwd)
+ARENA_CACHE=${ARENA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/arena}
+B=${B:-$top_dir/build}
+case $ARENA_CACHE in /*) ;; *) ARENA_CACHE=$top_dir/$ARENA_CACHE ;; esac
+case $B in /*) ;; *) B=$top_dir/$B ;; esac
+
+say() { echo "${0##*/}: $*" >&2; }
+die() { say "$@"; exit 1; }
+
+# Prints the comment block at the top of the calling script, which is its manual.
+usage() { sed -n '3,/^[^#]/{/^#/s/^# \{0,1\}//p}' "$0"; }
+
+version() { echo "arena tests/vm ${0##*/} $(cat "$top_dir/VERSION" 2>/dev/null || echo 0.1.0)"; }
+
+# need COMMAND PACKAGE: stops with a hint when a host program is missing.
+need() {
+	command -v "$1" >/dev/null || die "needs $1; install the package $2 (make deps does)"
+}
