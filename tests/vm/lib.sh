@@ -22,7 +22,21 @@ die() { say "$@"; exit 1; }
 # Prints the comment block at the top of the calling script, which is its manual.
 usage() { sed -n '3,/^[^#]/{/^#/s/^# \{0,1\}//p}' "$0"; }
 
-version() { echo "arena tests/vm ${0##*/} $(cat "$top_dir/VERSION" 2>/dev/null || echo 0.1.0)"; }
+# One place says the version: the public header.
+version() {
+	sed -n "s/^#define ARENA_VERSION_STRING \"\(.*\)\"/arena tests\/vm\/${0##*/} \1/p" \
+		"$top_dir/libarena/include/arena/arena.h"
+}
+
+# sidecar PROGRAM SUFFIX: prints the settings file PROGRAM.SUFFIX, if there is one, without its
+# comments. The program may lie in the build folder, its settings lie beside its source.
+sidecar() {
+	local stem=${1##*/} file
+	stem=${stem%.sh}
+	for file in "${1%.sh}.$2" "$top_dir/tests/kmod/$stem.$2"; do
+		[ ! -e "$file" ] || { sed '/^#/d' "$file"; return; }
+	done
+}
 
 # need COMMAND PACKAGE: stops with a hint when a host program is missing.
 need() {
