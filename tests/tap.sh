@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+#
+# TAP for shell tests: source it, call ok, not_ok or skip once per check, end with `tap_end`.
+
+tap_count=0
+tap_failures=0
+
+# Everything that explains a failure goes behind "# ", so that it cannot be taken for a result.
+tap_comment() { sed 's/^/# /'; }
+
+ok() { tap_count=$((tap_count + 1)); echo "ok $tap_count - $1"; }
+
+# not_ok NAME [TEXT]: TEXT says what is wrong.
+not_ok() {
+	tap_count=$((tap_count + 1))
+	tap_failures=$((tap_failures + 1))
+	echo "not ok $tap_count - $1"
+	[ -z "${2:-}" ] || printf '%s\n' "$2" | tap_comment
+}
+
+# skip NAME WHY
+skip() { tap_count=$((tap_count + 1)); echo "ok $tap_count - $1 # SKIP $2"; }
+
+# empty_ok NAME TEXT: passes when TEXT, the list of complaints, is empty.
+empty_ok() { if [ -z "$2" ]; then ok "$1"; else not_ok "$1" "$2"; fi; }
+
+# run_ok NAME COMMAND...: passes when the command does; its output explains a failure.
+run_ok() {
+	local name=$1 output
+	shift
+	if output=$("$@" 2>&1 </dev/null); then ok "$name"; else not_ok "$name" "$output"; fi
+}
+
+# run_fails NAME PATTERN COMMAND...: passes when the command fails and its output has PATTERN.
+run_fails() {
+	local name=$1 pattern=$2 output
+	shift 2
+	if output=$("$@" 2>&1 </dev/null); then
+		not_ok "$name" "succeeded, but should fail: $*"
+	elif ! grep -q -e "$pattern" <<<"$output"; then
+		not_ok "$name" "failed without saying '$pattern': $output"
+	else
+		ok "$name"
+	fi
+}
+
+tap_end() {
+	echo "1..$tap_count"
+	[ "$tap_failures" -eq 0 ] && [ "$tap_count" -gt 0 ]
+}
