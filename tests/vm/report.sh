@@ -44,7 +44,7 @@ report_test_line() {
 # Says what is wrong with a program that ended with status $1, or nothing.
 report_verdict() {
 	if [ ${#report_complaints[@]} -gt 0 ]; then
-		echo "the kernel complained: ${report_complaints[0]}"
+		echo "complaint: ${report_complaints[0]}"
 	elif [ "$1" = timeout ]; then
 		echo "ran into its time-out"
 	elif [ "$1" -gt 128 ]; then
@@ -53,6 +53,8 @@ report_verdict() {
 		echo "planned $report_plan results but gave $report_seen"
 	elif [ -z "$report_plan" ] && [ "$report_seen" -gt 0 ]; then
 		echo "gave $report_seen results without a plan"
+	elif [ "$report_plan" = 0 ] && [ -z "$report_skip_all" ]; then
+		echo "planned no test"
 	elif [ "$1" -ne 0 ] && [ "$1" -ne 4 ] && [ "$1" -ne 77 ] && [ "$report_bad_seen" -eq 0 ]; then
 		echo "exit status $1 without a failed result"
 	elif [ "$1" -eq 0 ] && [ "$report_bad_seen" -gt 0 ]; then
@@ -68,7 +70,8 @@ report_end() {
 	if [ -n "$verdict" ]; then
 		report_result "not ok" "$1: $report_name: $verdict"
 	elif [ "$2" = 4 ] || [ "$2" = 77 ]; then
-		report_result ok "$1: $report_name # SKIP ${report_skip_all#\# SKIP }"
+		report_skip_all=${report_skip_all#\# SKIP }
+		report_result ok "$1: $report_name # SKIP ${report_skip_all:-exit status $2}"
 	elif [ "$2" != 0 ]; then
 		report_result "not ok" "$1: $report_name: exit status $2"
 	else
