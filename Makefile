@@ -40,6 +40,7 @@ HELP :=
 -include tests/build.mk
 -include tests/vm/build.mk
 -include packaging/build.mk
+-include doc/build.mk
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
