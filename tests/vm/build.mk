@@ -29,7 +29,7 @@ modules:
 
 ## vm-check: kernel tests in VMs on both series, TAP (SERIES=6.1: only that one)
 vm-check: $(VM_PROGRAMS)
-	@tests/vm/run --series $(or $(SERIES),all) -- $(VM_TESTS)
+	@tests/vm/run --series $(or $(SERIES),all) --timeout 540 -- $(VM_TESTS)
 
 ## vm-shell: a shell in a VM with the module and all tests (SERIES=6.1, default 6.12)
 vm-shell: $(VM_PROGRAMS)
