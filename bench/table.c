@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Prints results that were measured elsewhere, in a VM say, and what they mean against the project's bars.
+ *
+ * The bars: the first touch of a ready chunk against that of THP and hugetlb, KEEP that is flat in the number of chunks. ZAP's
+ * slope has none, it is printed. One verdict per kernel.
+ */
+#include "bench/bench.h"
+#include "bench/report.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* How many times cheaper a ready chunk must be. */
+#define THP_BAR 60.0
+#define HUGETLB_BAR 30.0
+/* Half the spread over the middle: +-10 %. */
+#define FLAT_BAR_PERCENT 10.0
+
+struct rows {
+	struct row *data;
+	size_t nr, cap;
+};
+
+static int rows_push(struct rows *rows, const struct row *row)
+{
+	if (rows->nr == rows->cap) {
+		size_t cap = rows->cap ? 2 * rows->cap : 64;
+		struct row *data = realloc(rows->data, cap * sizeof(*data));
+
+		if (!data)
+			return bench_fail("table: out of memory");
+		rows->data = data;
+		rows->cap = cap;
+	}
+	rows->data[rows->nr++] = *row;
+	return 0;
+}
+
+/* Empty lines are let pass, anything else must be a result. */
+static int rows_read(struct rows *rows, const char *path)
+{
+	FILE *file = strcmp(path, "-") ? fopen(path, "re") : stdin;
+	size_t line_number = 0, cap = 0;
+	char *line = NULL;
+	struct row row;
+	int error = 0;
+
+	if (!file)
+		return bench_fail("table: %s: %s", path, strerror(errno));
+	while (!error && getline(&line, &cap, file) > 0) {
+		line_number++;
+		if (!line[strspn(line, " \t\r\n")])
+			continue;
+		error = json_parse(line, &row) ? rows_push(rows, &row) :
+						 bench_fail("table: %s:%zu: not a result line", path, line_number);
+	}
+	free(line);
+	if (file != stdin)
+		fclose(file);
+	return error;
+}
+
+static const struct row *rows_find(const struct rows *rows, const char *kernel, const char *bench, const char *source,
+				   const char *metric)
+{
+	for (size_t i = 0; i < rows->nr; i++) {
+		const struct row *row = &rows->data[i];
+
+		if (!strcmp(row->kernel, kernel) && !strcmp(row->bench, bench) && !strcmp(row->source, source) &&
+		    !strcmp(row->metric, metric))
+			return row;
+	}
+	return NULL;
+}
+
+static bool verdict(bool met)
+{
+	puts(met ? "  ok" : "  MISSED");
+	return met;
+}
+
+static bool check_touch(const struct rows *rows, const char *kernel, const char *source, double bar)
+{
+	const struct row *other = rows_find(rows, kernel, "fault", source, "first_touch");
+	const struct row *dev = rows_find(rows, kernel, "fault", "dev", "first_touch");
+	double ratio;
+
+	if (!other || !dev || dev->value.median <= 0) {
+		printf("%s: first touch, dev against %s: not measured\n", kernel, source);
+		return false;
+	}
+	ratio = other->value.median / dev->value.median;
+	printf("%s: first touch: %s / dev = %.0f / %.0f = %.1f (bar %.0f)", kernel, source, other->value.median,
+	       dev->value.median, ratio, bar);
+	return verdict(ratio >= bar);
+}
+
+static bool check_flat(const struct rows *rows, const char *kernel, const char *metric)
+{
+	double min = 0, max = 0, percent;
+	size_t nr = 0;
+
+	for (size_t i = 0; i < rows->nr; i++) {
+		const struct row *row = &rows->data[i];
+
+		if (strcmp(row->kernel, kernel) || strcmp(row->bench, "reclaim") || strcmp(row->metric, metric) ||
+		    strncmp(row->name, "chunks=", 7))
+			continue;
+		min = !nr || row->value.median < min ? row->value.median : min;
+		max = !nr || row->value.median > max ? row->value.median : max;
+		nr++;
+	}
+	if (nr < 2) {
+		printf("%s: %s by chunks: not measured\n", kernel, metric);
+		return false;
+	}
+	percent = 100 * (max - min) / (max + min);
+	printf("%s: %s over %zu sizes: %.0f to %.0f, max/min %.3f, +-%.1f %% (bar %.0f %%)", kernel, metric, nr, min, max,
+	       max / min, percent, FLAT_BAR_PERCENT);
+	return verdict(percent <= FLAT_BAR_PERCENT);
+}
+
+static bool print_slope(const struct rows *rows, const char *kernel)
+{
+	const struct row *row = rows_find(rows, kernel, "reclaim", "dev", "zap_slope");
+
+	if (!row) {
+		printf("%s: ZAP's slope: not measured\n", kernel);
+		return false;
+	}
+	printf("%s: ZAP's slope: %.1f [%.1f, %.1f] %s\n", kernel, row->value.median, row->value.low, row->value.high,
+	       row->unit);
+	return true;
+}
+
+static bool check_kernel(const struct rows *rows, const char *kernel)
+{
+	bool met = check_touch(rows, kernel, "thp", THP_BAR);
+
+	met &= check_touch(rows, kernel, "hugetlb", HUGETLB_BAR);
+	met &= check_flat(rows, kernel, "keep");
+	met &= check_flat(rows, kernel, "rereserve");
+	return print_slope(rows, kernel) && met;
+}
+
+static bool kernel_seen(const struct rows *rows, size_t i)
+{
+	for (size_t j = 0; j < i; j++)
+		if (!strcmp(rows->data[j].kernel, rows->data[i].kernel))
+			return true;
+	return false;
+}
+
+static bool is_of_module(const struct row *row)
+{
+	return !strcmp(row->bench, "fault") || !strcmp(row->bench, "reclaim");
+}
+
+/* Kernels that have no row of fault or reclaim have nothing to be judged by. */
+static bool kernel_is_judged(const struct rows *rows, const char *kernel)
+{
+	for (size_t i = 0; i < rows->nr; i++)
+		if (!strcmp(rows->data[i].kernel, kernel) && is_of_module(&rows->data[i]))
+			return true;
+	return false;
+}
+
+int bench_table(char **paths, size_t nr_paths, bool check)
+{
+	struct rows rows = { 0 };
+	bool met = true;
+	int error = 0;
+
+	for (size_t i = 0; i < nr_paths && !error; i++)
+		error = rows_read(&rows, paths[i]);
+	if (!error && !rows.nr)
+		error = bench_fail("table: no results");
+	if (!error) {
+		report_print_rows(rows.data, rows.nr, stdout);
+		for (size_t i = 0; i < rows.nr; i++)
+			if (!kernel_seen(&rows, i) && kernel_is_judged(&rows, rows.data[i].kernel))
+				met &= check_kernel(&rows, rows.data[i].kernel);
+	}
+	free(rows.data);
+	if (!error && check && !met)
+		error = bench_fail("table: a bar is missed or was not measured");
+	return error;
+}
