@@ -52,8 +52,6 @@ all: lib daemon bench examples
 
 .PHONY: lib daemon bench examples modules tests
 ## lib: libarena.a and libarena.so
-## daemon: arenad and arenactl
-## bench: arena-bench
 
 ## deps: install what is missing from Debian packages (elsewhere: print what to install)
 .PHONY: deps
@@ -83,7 +81,7 @@ clean:
 ## help: this list
 .PHONY: help
 help:
-	@cat Makefile */build.mk */*/build.mk 2>/dev/null | sed -n 's/^## \([a-z-]*\): \(.*\)/  \1\t\2/p' | sort | expand -t 18
+	@cat Makefile */build.mk */*/build.mk 2>/dev/null | sed -n 's/^## \([a-z-]*\): \(.*\)/  \1\t\2/p' | sort -s -u -k 1,1 | expand -t 18
 
 # What a variable is, for scripts: `make -s print-CFLAGS`.
 .PHONY: print-%
