@@ -55,10 +55,10 @@ static uint64_t sub_u64(uint64_t a, uint64_t b)
 	return a > b ? a - b : 0;
 }
 
-/* Divides first: no overflow for any size of memory; the error is below 100 bytes. */
+/* Exact, without overflow for any size of memory. */
 static uint64_t percent_of(uint64_t bytes, unsigned int percent)
 {
-	return bytes / 100 * percent;
+	return bytes / 100 * percent + bytes % 100 * percent / 100;
 }
 
 static uint64_t chunks_down(uint64_t bytes)
@@ -164,10 +164,13 @@ static void decide_low(const struct policy_config *config, const struct policy_i
 	out->pool_bytes = min_u64(in->pool_bytes, min_u64(want_bytes, in->budget_bytes));
 	want_bytes -= out->pool_bytes;
 	/* Kept chunks only when the pool is used up, and within what is left of the budget. */
-	if (out->pool_bytes == in->pool_bytes) {
-		give_beyond_pool(out, in, want_bytes);
-		out->kept_bytes = min_u64(out->kept_bytes, in->budget_bytes - out->pool_bytes);
-	}
+	if (out->pool_bytes < in->pool_bytes)
+		return;
+	give_beyond_pool(out, in, want_bytes);
+	out->kept_bytes = min_u64(out->kept_bytes, in->budget_bytes - out->pool_bytes);
+	/* Processes are not bothered while kept chunks only wait for their turn. */
+	if (out->kept_bytes < in->kept_bytes)
+		out->cached_bytes = 0;
 }
 
 /* The smallest pool of a whole window is memory that nobody wanted during it: half of it goes. */

@@ -21,6 +21,7 @@
 
 #include "arena/arena.h"
 #include "libarena/ctl_proto.h"
+#include "libarena/geometry.h"
 
 /* arena_trim() is the deepest call; thread-local storage of the program comes out of the same memory. */
 #define STACK_BYTES (256 * 1024)
@@ -69,16 +70,15 @@ static void link_close(struct link *link)
 
 static void fill_stats(struct ctl_stats *stats, uint32_t serial)
 {
-	const uint64_t chunk_bytes = (uint64_t)2 << 20;
 	struct arena_memory memory;
 
 	arena_memory(&memory);
 	*stats = (struct ctl_stats){ .small_bytes = memory.small_bytes, .nr_arenas = memory.nr_arenas };
 	for (int i = 0; i < ARENA_NR_SOURCES; i++) {
-		stats->handed_bytes += memory.source[i].handed_chunks * chunk_bytes;
-		stats->mapped_bytes += memory.source[i].mapped_chunks * chunk_bytes;
-		stats->cached_bytes += memory.source[i].cached_chunks * chunk_bytes;
-		stats->returned_bytes += memory.source[i].returned_chunks * chunk_bytes;
+		stats->handed_bytes += memory.source[i].handed_chunks * CHUNK_BYTES;
+		stats->mapped_bytes += memory.source[i].mapped_chunks * CHUNK_BYTES;
+		stats->cached_bytes += memory.source[i].cached_chunks * CHUNK_BYTES;
+		stats->returned_bytes += memory.source[i].returned_chunks * CHUNK_BYTES;
 	}
 	ctl_header_init(&stats->header, CTL_STATS, sizeof(*stats), serial);
 }
@@ -173,6 +173,9 @@ static int start_thread(void)
 	sigdelset(&all, SIGBUS);
 	pthread_sigmask(SIG_BLOCK, &all, &before);
 	error = pthread_create(&thread, &attr, link_run, &the_link);
+	/* A program with much thread-local storage needs a larger stack than that. */
+	if (error == EINVAL)
+		error = pthread_create(&thread, NULL, link_run, &the_link);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	pthread_attr_destroy(&attr);
 	if (!error)
@@ -190,7 +193,10 @@ static void after_fork(void)
 	pthread_mutex_unlock(&lock);
 }
 
-/* The thread is the parent's; so is the connection, of which this is only a copy. */
+/*
+ * The thread is the parent's; so is the connection, of which this is only a copy. A fork in the middle of a
+ * connect may leave one descriptor open in the child, until it execs.
+ */
 static void after_fork_in_child(void)
 {
 	if (is_joined) {
