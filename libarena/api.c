@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The public functions: check arguments, start the library with the first arena, and call the layers below.
+ *
+ * Starting installs the handler of faults and the handlers of fork(), and joins the daemon when the environment asks for it.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "chunk.h"
+#include "fault.h"
+#include "internal.h"
+#include "meta.h"
+#include "opt.h"
+#include "small.h"
+
+static pthread_once_t started = PTHREAD_ONCE_INIT;
+
+static void fork_prepare(void)
+{
+	chunk_fork_prepare();
+	meta_fork_prepare();
+}
+
+static void fork_parent(void)
+{
+	meta_fork_done();
+	chunk_fork_parent();
+}
+
+static void fork_child(void)
+{
+	meta_fork_done();
+	chunk_fork_child();
+}
+
+static void start(void)
+{
+	pthread_atfork(fork_prepare, fork_parent, fork_child);
+	fault_start();
+	if (opt_get(OPT_DAEMON))
+		arena_daemon_join(NULL);
+}
+
+const char *arena_version(void)
+{
+	return ARENA_VERSION_STRING;
+}
+
+/* ---------------------------------------------------------------- sources */
+
+static const char *const source_names[ARENA_NR_SOURCES] = {
+	[ARENA_SOURCE_AUTO] = "auto",
+	[ARENA_SOURCE_DEV] = "dev",
+	[ARENA_SOURCE_HUGETLB] = "hugetlb",
+	[ARENA_SOURCE_THP] = "thp",
+	[ARENA_SOURCE_PAGES] = "pages",
+};
+
+static bool is_source(enum arena_source source)
+{
+	return (unsigned int)source < ARENA_NR_SOURCES;
+}
+
+const char *arena_source_name(enum arena_source source)
+{
+	return is_source(source) ? source_names[source] : "?";
+}
+
+int arena_source_parse(const char *name)
+{
+	for (int i = 0; i < ARENA_NR_SOURCES; i++)
+		if (!strcmp(name, source_names[i]))
+			return i;
+	return -EINVAL;
+}
+
+int arena_source_check(enum arena_source source)
+{
+	if (!is_source(source))
+		return -EINVAL;
+	return source == ARENA_SOURCE_AUTO ? 0 : chunk_source_start(source);
+}
+
+/* ---------------------------------------------------------------- arenas */
+
+struct arena *arena_new_at(const struct arena_options *options, const char *where)
+{
+	static const struct arena_options defaults;
+
+	if (!options)
+		options = &defaults;
+	if (!is_source(options->source))
+		return NULL;
+	pthread_once(&started, start);
+	return arena_create(options, where);
+}
+
+void arena_free_at(struct arena *arena, const char *where)
+{
+	if (!arena)
+		return;
+	arena_require_live(arena, "arena_free()", where);
+	arena_destroy(arena, where);
+}
+
+void arena_reset(struct arena *arena)
+{
+	arena_require_live(arena, "arena_reset()", NULL);
+	arena_rewind(arena);
+}
+
+void arena_reset_release_at(struct arena *arena, const char *where)
+{
+	arena_require_live(arena, "arena_reset_release()", where);
+	/* Without memory for the record the arena keeps what it has: only reset. */
+	if (!arena_give_back(arena, where))
+		arena_rewind(arena);
+}
+
+size_t arena_trim(size_t max_bytes)
+{
+	size_t nr = chunk_trim(chunks_from_bytes(max_bytes));
+
+	small_trim();
+	return nr * CHUNK_BYTES;
+}
+
+/* ---------------------------------------------------------------- faults */
+
+void arena_fault_handler_enable(bool enable)
+{
+	fault_enable(enable);
+}
+
+int arena_describe(const void *address, char *text, size_t text_bytes)
+{
+	struct text out;
+
+	if (!text_bytes)
+		return -EINVAL;
+	text_init(&out, text, text_bytes);
+	return fault_describe((uintptr_t)address, &out) ? 0 : -ENOENT;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Atomics with their order in the name. Rules of the project: a release names the acquire that it
+ * pairs with, in both places; relaxed needs a reason; data that a lock guards is not atomic.
+ */
+#ifndef LIBARENA_ATOMIC_H
+#define LIBARENA_ATOMIC_H
+
+#define atomic_load_relaxed(p) __atomic_load_n((p), __ATOMIC_RELAXED)
+#define atomic_load_acquire(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
+#define atomic_store_relaxed(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
+#define atomic_store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
+/* Both give the value from before. */
+#define atomic_add_relaxed(p, v) __atomic_fetch_add((p), (v), __ATOMIC_RELAXED)
+#define atomic_sub_relaxed(p, v) __atomic_fetch_sub((p), (v), __ATOMIC_RELAXED)
+#define atomic_swap_acquire(p, v) __atomic_exchange_n((p), (v), __ATOMIC_ACQUIRE)
+#define atomic_swap_release(p, v) __atomic_exchange_n((p), (v), __ATOMIC_RELEASE)
+/* True when *p was *expected and is now v; otherwise *expected is what *p is. */
+#define atomic_cas_acquire(p, expected, v) \
+	__atomic_compare_exchange_n((p), (expected), (v), false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)
+#define atomic_cas_relaxed(p, expected, v) \
+	__atomic_compare_exchange_n((p), (expected), (v), false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)
+
+#endif /* LIBARENA_ATOMIC_H */

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/* Small helpers without any operating system below them. */
+#ifndef LIBARENA_BASE_H
+#define LIBARENA_BASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define KiB ((size_t)1 << 10)
+#define MiB ((size_t)1 << 20)
+#define GiB ((size_t)1 << 30)
+#define TiB ((size_t)1 << 40)
+
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+#define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+
+static inline size_t size_min(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+static inline size_t size_max(size_t a, size_t b)
+{
+	return a > b ? a : b;
+}
+
+/* @align is a power of two; @x + @align does not overflow. */
+static inline size_t align_up(size_t x, size_t align)
+{
+	return (x + align - 1) & ~(align - 1);
+}
+
+static inline size_t align_down(size_t x, size_t align)
+{
+	return x & ~(align - 1);
+}
+
+static inline bool is_power_of_two(size_t x)
+{
+	return x && !(x & (x - 1));
+}
+
+#endif /* LIBARENA_BASE_H */

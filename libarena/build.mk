@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: MIT
+# libarena.a and libarena.so.0. SAN=address,undefined or SAN=thread builds everything with a sanitizer
+# (use another B for it); DEBUG=1 checks the order of locks.
+
+ifdef SAN
+CFLAGS += -fsanitize=$(SAN) -fno-sanitize-recover=all
+LDFLAGS += -fsanitize=$(SAN)
+endif
+ifdef DEBUG
+CPPFLAGS += -DARENA_DEBUG
+endif
+
+LIBARENA_C := $(wildcard libarena/*.c)
+LIBARENA_O := $(LIBARENA_C:%.c=$(B)/%.o)
+LIBARENA_PIC_O := $(LIBARENA_C:%.c=$(B)/pic/%.o)
+LIBARENA_FLAGS := -fvisibility=hidden
+
+## lib: libarena.a and libarena.so.0
+lib: $(B)/libarena.a $(B)/libarena.so.0
+
+$(B)/libarena/%.o: libarena/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(LIBARENA_FLAGS) $(DEPFLAGS) -c -o $@ $<
+
+$(B)/pic/libarena/%.o: libarena/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(LIBARENA_FLAGS) -fPIC $(DEPFLAGS) -c -o $@ $<
+
+$(B)/libarena.a: $(LIBARENA_O)
+	rm -f $@
+	$(AR) rcs $@ $^
+
+$(B)/libarena.so.0: $(LIBARENA_PIC_O) libarena/libarena.map
+	$(CC) -shared $(LDFLAGS) -Wl,-soname,libarena.so.0 -Wl,--version-script=libarena/libarena.map \
+		-Wl,-z,defs -Wl,-z,relro,-z,now -o $@ $(LIBARENA_PIC_O) -pthread
+	ln -sf libarena.so.0 $(B)/libarena.so

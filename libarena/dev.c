@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The only file that knows /dev/arena.
+ *
+ * Calls that a signal interrupted are made again. A module that speaks another version is not used: the caller
+ * learns -ENOTSUP, and standard error says so once, because with AUTO the program would go on silently slower.
+ */
+#include "dev.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "atomic.h"
+#include "geometry.h"
+#include "kmod/uapi/arena.h"
+#include "panic.h"
+
+#define DEVICE "/dev/arena"
+
+_Static_assert(ARENA_CHUNK_SHIFT == CHUNK_SHIFT, "the module and the library count in the same chunks");
+
+/* ioctl() again after signals; its result, or -errno. */
+static int call(int fd, unsigned long request, void *argument)
+{
+	int saved = errno;
+	int result;
+
+	do {
+		result = ioctl(fd, request, argument);
+	} while (result < 0 && errno == EINTR);
+	if (result < 0)
+		result = -errno;
+	errno = saved;
+	return result;
+}
+
+static int open_device(void)
+{
+	int saved = errno;
+	int fd;
+
+	do {
+		fd = open(DEVICE, O_RDWR | O_CLOEXEC);
+	} while (fd < 0 && errno == EINTR);
+	if (fd < 0) {
+		/* ENXIO and ENODEV: a node is left behind by a module that is gone. */
+		fd = errno == ENXIO || errno == ENODEV ? -ENOENT : -errno;
+		fd = fd == -EPERM ? -EACCES : fd;
+	}
+	errno = saved;
+	return fd;
+}
+
+static int check_version(int fd, struct arena_info *info)
+{
+	static uint32_t told; /* atomic; 1 after the report */
+	int error;
+
+	memset(info, 0, sizeof(*info));
+	info->size = sizeof(*info);
+	error = call(fd, ARENA_IOC_INFO, info);
+	if (!error && info->api_version == ARENA_API_VERSION && info->chunk_shift == CHUNK_SHIFT)
+		return 0;
+	if (!atomic_swap_acquire(&told, 1u))
+		report("the module behind " DEVICE " has version %u and chunks of 2^%u bytes, this library needs"
+		       " %d and 2^%d; not using it", info->api_version, info->chunk_shift, ARENA_API_VERSION,
+		       CHUNK_SHIFT);
+	return -ENOTSUP;
+}
+
+/* An open device that speaks our version, or -errno. */
+static int open_checked(struct arena_info *info)
+{
+	int device = open_device();
+	int error = device < 0 ? device : check_version(device, info);
+
+	if (device >= 0 && error)
+		dev_close(device);
+	return error ? error : device;
+}
+
+int dev_max_slots(size_t *max_slots)
+{
+	struct arena_info info;
+	int device = open_checked(&info);
+
+	if (device < 0)
+		return device;
+	dev_close(device);
+	*max_slots = info.max_space_chunks;
+	return 0;
+}
+
+int dev_create(size_t nr_slots)
+{
+	struct arena_create create = { .size = sizeof(create), .nr_slots = nr_slots };
+	struct arena_info info;
+	int device = open_checked(&info);
+	int fd;
+
+	if (device < 0)
+		return device;
+	fd = call(device, ARENA_IOC_CREATE, &create);
+	dev_close(device);
+	return fd;
+}
+
+void dev_close(int fd)
+{
+	int saved = errno;
+
+	close(fd);
+	errno = saved;
+}
+
+int dev_reserve(int fd, size_t slot, size_t nr)
+{
+	struct arena_reserve reserve = {
+		.size = sizeof(reserve),
+		.offset_bytes = slot * CHUNK_BYTES,
+		.length_bytes = nr * CHUNK_BYTES,
+	};
+
+	return call(fd, ARENA_IOC_RESERVE, &reserve);
+}
+
+int dev_zap(int fd, size_t slot, size_t nr)
+{
+	struct arena_reclaim reclaim = {
+		.size = sizeof(reclaim),
+		.how = ARENA_RECLAIM_ZAP,
+		.offset_bytes = slot * CHUNK_BYTES,
+		.length_bytes = nr * CHUNK_BYTES,
+	};
+
+	return call(fd, ARENA_IOC_RECLAIM, &reclaim);
+}

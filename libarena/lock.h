@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A mutex on one futex word, with a rank. A thread may only take a lock of a higher rank than
+ * those it holds; builds with ARENA_DEBUG check that at each acquire.
+ *
+ * No pthread mutex, because the library's locks must be usable below everything, cost one word and be
+ * reinitialized in a forked child.
+ */
+#ifndef LIBARENA_LOCK_H
+#define LIBARENA_LOCK_H
+
+#include "atomic.h"
+#include "os.h"
+#include "panic.h"
+
+/* Ranks, outermost first. */
+enum lock_rank {
+	LOCK_SETUP = 1,	/* the start of the library and of sources */
+	LOCK_WINDOW = 2, /* a window and its tables; one window at a time */
+	LOCK_META = 3,	/* names of arenas */
+};
+
+/* word: 0 free, 1 held, 2 held and somebody may wait. */
+struct lock {
+	uint32_t word;
+	uint32_t rank; /* fixed after initialization */
+};
+
+#define LOCK_INIT(r) { .word = 0, .rank = (r) }
+
+#ifdef ARENA_DEBUG
+extern __thread uint32_t lock_ranks_held; /* bit r: a lock of rank r is held by this thread */
+static inline void lock_rank_enter(const struct lock *lock)
+{
+	check(lock_ranks_held >> lock->rank == 0);
+	lock_ranks_held |= 1u << lock->rank;
+}
+static inline void lock_rank_leave(const struct lock *lock)
+{
+	lock_ranks_held &= ~(1u << lock->rank);
+}
+#else
+static inline void lock_rank_enter(const struct lock *lock)
+{
+	(void)lock;
+}
+static inline void lock_rank_leave(const struct lock *lock)
+{
+	(void)lock;
+}
+#endif
+
+/* Without the check of ranks: for fork(), which takes all locks of a rank. Pairs with lock_release_nested(). */
+static inline void lock_acquire_nested(struct lock *lock)
+{
+	uint32_t expected = 0;
+
+	if (likely(atomic_cas_acquire(&lock->word, &expected, 1u)))
+		return;
+	while (atomic_swap_acquire(&lock->word, 2u) != 0)
+		os_futex_wait(&lock->word, 2);
+}
+
+/* The release pairs with the acquires in lock_acquire_nested(). */
+static inline void lock_release_nested(struct lock *lock)
+{
+	if (unlikely(atomic_swap_release(&lock->word, 0u) == 2))
+		os_futex_wake(&lock->word);
+}
+
+static inline void lock_acquire(struct lock *lock)
+{
+	lock_rank_enter(lock);
+	lock_acquire_nested(lock);
+}
+
+static inline void lock_release(struct lock *lock)
+{
+	lock_rank_leave(lock);
+	lock_release_nested(lock);
+}
+
+#endif /* LIBARENA_LOCK_H */

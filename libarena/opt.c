@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Options from the environment.
+ *
+ * One table says name, unit, default and why. A value that is not a number is reported and the default taken: a
+ * library must not end a process for a typing mistake in its environment. Programs that run with raised rights
+ * (set-user-id) ignore the environment.
+ */
+#include "opt.h"
+
+#include <stdlib.h>
+
+#include "panic.h"
+
+#if defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
+/* Thread sanitizer leaves a program 1.5 TiB of addresses for everything. */
+#define WINDOW_CHUNKS_DEFAULT (SANITIZED ? (1u << 14) : (1u << 19))
+
+static const struct {
+	const char *name;
+	const char *unit;
+	uint64_t initial;
+	const char *why;
+} options[NR_OPTS] = {
+	[OPT_GUARD] = { "ARENA_GUARD", "bool", 1,
+		"0 revokes as on kernels without guard pages, so that this way is tested everywhere" },
+	[OPT_NO_RECYCLE] = { "ARENA_NO_RECYCLE", "bool", 0,
+		"1 never uses an address twice: for the hunt for a use after free that comes very late" },
+	[OPT_FAULT_HANDLER] = { "ARENA_FAULT_HANDLER", "bool", 1,
+		"0 leaves SIGSEGV and SIGBUS alone" },
+	[OPT_DAEMON] = { "ARENA_DAEMON", "bool", 0,
+		"1 joins arenad with the first arena" },
+	[OPT_WINDOW_CHUNKS] = { "ARENA_WINDOW_CHUNKS", "chunks", WINDOW_CHUNKS_DEFAULT,
+		"addresses per source: 1 TiB of 128 TiB, so that reuse is rare and other users keep room" },
+	[OPT_SMALL_CHUNKS] = { "ARENA_SMALL_CHUNKS", "chunks", WINDOW_CHUNKS_DEFAULT / 16,
+		"addresses for small arenas: 64 GiB, 16 million one-page arenas at a time" },
+	[OPT_REST_CHUNKS] = { "ARENA_REST_CHUNKS", "chunks", 0,
+		"how many others are freed before an address is used again; 0 = a quarter of the addresses" },
+	[OPT_CACHED_CHUNKS] = { "ARENA_CACHED_CHUNKS", "chunks", 16,
+		"memory of freed arenas kept for the next ones, at other addresses: 32 MiB at most" },
+	[OPT_MAP_LIMIT] = { "ARENA_MAP_LIMIT", "mappings", 0,
+		"most mappings the library makes; 0 = half of vm.max_map_count" },
+};
+
+/* Parses decimal digits; false for anything else, also for more than fits. */
+static bool parse_number(const char *text, uint64_t *number)
+{
+	uint64_t value = 0;
+
+	if (!*text)
+		return false;
+	for (; *text; text++) {
+		if (*text < '0' || *text > '9' || value > UINT64_MAX / 10 - 1)
+			return false;
+		value = value * 10 + (uint64_t)(*text - '0');
+	}
+	*number = value;
+	return true;
+}
+
+uint64_t opt_get(enum opt opt)
+{
+	const char *text = secure_getenv(options[opt].name);
+	uint64_t number;
+
+	if (!text)
+		return options[opt].initial;
+	if (parse_number(text, &number))
+		return number;
+	report("%s=%s is not a number of %s; using %lu", options[opt].name, text, options[opt].unit,
+	       (unsigned long)options[opt].initial);
+	return options[opt].initial;
+}
+
+const char *opt_source(void)
+{
+	return secure_getenv("ARENA_SOURCE");
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* Options from the environment: one table, read once before the first arena. */
+#ifndef LIBARENA_OPT_H
+#define LIBARENA_OPT_H
+
+#include "base.h"
+
+enum opt {
+	OPT_GUARD,
+	OPT_NO_RECYCLE,
+	OPT_FAULT_HANDLER,
+	OPT_DAEMON,
+	OPT_WINDOW_CHUNKS,
+	OPT_SMALL_CHUNKS,
+	OPT_REST_CHUNKS,
+	OPT_CACHED_CHUNKS,
+	OPT_MAP_LIMIT,
+	NR_OPTS
+};
+
+/** The value of a numeric option: from the environment, else its default. */
+uint64_t opt_get(enum opt opt);
+/** The text of $ARENA_SOURCE, or NULL. */
+const char *opt_source(void);
+
+#endif /* LIBARENA_OPT_H */

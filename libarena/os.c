@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The one door to the operating system: memory, clock, futex.
+ *
+ * Closing replaces a range by a fresh inaccessible mapping rather than changing its protection: that drops memory and
+ * page tables in the same call, and the fresh mapping merges with closed neighbors, which a protected range with a
+ * history of its own would not. Moving leaves the old range mapped (MREMAP_DONTUNMAP), because a hole could be
+ * taken by another thread's mmap() before it is closed.
+ */
+#include "os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#endif
+#ifndef MREMAP_DONTUNMAP
+#define MREMAP_DONTUNMAP 4
+#endif
+#ifndef MAP_HUGE_SHIFT
+#define MAP_HUGE_SHIFT 26
+#endif
+
+#define ANONYMOUS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
+
+/* 0 or -errno of a call that was just made, with errno as it was before. */
+static int result(bool ok, int saved_errno)
+{
+	int error = ok ? 0 : -errno;
+
+	errno = saved_errno;
+	return error;
+}
+
+static void *map_or_null(size_t bytes, int protection)
+{
+	int saved = errno;
+	void *base = mmap(NULL, bytes, protection, ANONYMOUS, -1, 0);
+
+	errno = saved;
+	return base == MAP_FAILED ? NULL : base;
+}
+
+void *os_reserve(size_t bytes, size_t align_bytes)
+{
+	char *raw = map_or_null(bytes + align_bytes, PROT_NONE);
+	char *base, *limit;
+
+	if (!raw)
+		return NULL;
+	base = (char *)align_up((uintptr_t)raw, align_bytes);
+	limit = base + bytes;
+	if (base != raw)
+		os_unreserve(raw, (size_t)(base - raw));
+	if (limit != raw + bytes + align_bytes)
+		os_unreserve(limit, (size_t)(raw + bytes + align_bytes - limit));
+	return base;
+}
+
+void os_unreserve(void *base, size_t bytes)
+{
+	int saved = errno;
+
+	munmap(base, bytes);
+	errno = saved;
+}
+
+void *os_table(size_t bytes)
+{
+	void *table = map_or_null(bytes, PROT_READ | PROT_WRITE);
+	int saved = errno;
+
+	/* Tables are touched sparsely; huge pages would make each touch cost 2 MiB. */
+	if (table)
+		madvise(table, bytes, MADV_NOHUGEPAGE);
+	errno = saved;
+	return table;
+}
+
+int os_open(void *base, size_t bytes, enum os_pages pages)
+{
+	int saved = errno;
+	void *got = mmap(base, bytes, PROT_READ | PROT_WRITE, ANONYMOUS | MAP_FIXED, -1, 0);
+	int error = result(got == base, saved);
+
+	if (error)
+		return error;
+	/* A kernel without huge pages refuses the advice; its pages are the small ones then. */
+	madvise(base, bytes, pages == OS_PAGES_HUGE ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+	errno = saved;
+	return 0;
+}
+
+int os_close(void *base, size_t bytes)
+{
+	int saved = errno;
+	void *got = mmap(base, bytes, PROT_NONE, ANONYMOUS | MAP_FIXED, -1, 0);
+
+	return result(got == base, saved);
+}
+
+static int advise(void *base, size_t bytes, int advice)
+{
+	int saved = errno;
+	int done;
+
+	do {
+		done = madvise(base, bytes, advice);
+	} while (done && (errno == EINTR || errno == EAGAIN));
+	return result(done == 0, saved);
+}
+
+int os_guard(void *base, size_t bytes)
+{
+	return advise(base, bytes, MADV_GUARD_INSTALL);
+}
+
+int os_drop(void *base, size_t bytes)
+{
+	return advise(base, bytes, MADV_DONTNEED);
+}
+
+int os_populate(void *base, size_t bytes)
+{
+	return advise(base, bytes, MADV_POPULATE_WRITE);
+}
+
+int os_move(void *from, void *to, size_t bytes)
+{
+	int saved = errno;
+	void *got = mremap(from, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to);
+
+	return result(got == to, saved);
+}
+
+int os_map_hugetlb(void *base, size_t bytes)
+{
+	int saved = errno;
+	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_HUGETLB | (CHUNK_SHIFT << MAP_HUGE_SHIFT);
+	void *got = mmap(base, bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
+
+	return result(got == base, saved);
+}
+
+int os_map_file(void *base, size_t bytes, int fd)
+{
+	int saved = errno;
+	int flags = MAP_SHARED | MAP_NORESERVE | MAP_FIXED;
+	void *got = mmap(base, bytes, PROT_READ | PROT_WRITE, flags, fd, 0);
+	int error = result(got == base, saved);
+
+	return error ? error : advise(base, bytes, MADV_DONTFORK);
+}
+
+uint64_t os_clock_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+bool os_read_text(const char *path, char *text, size_t text_bytes)
+{
+	int saved = errno;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t got = -1;
+
+	if (fd >= 0) {
+		got = read(fd, text, text_bytes - 1);
+		close(fd);
+	}
+	text[got > 0 ? got : 0] = 0;
+	errno = saved;
+	return got > 0;
+}
+
+void os_futex_wait(uint32_t *word, uint32_t value)
+{
+	int saved = errno;
+
+	syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+	errno = saved;
+}
+
+void os_futex_wake(uint32_t *word)
+{
+	int saved = errno;
+
+	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+	errno = saved;
+}

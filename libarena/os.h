@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The one door to the operating system for memory, clock and waiting. Every call returns 0 or a
+ * pointer, or -errno or NULL, and leaves errno alone. Ranges are multiples of pages.
+ */
+#ifndef LIBARENA_OS_H
+#define LIBARENA_OS_H
+
+#include "geometry.h"
+
+/** What pages of a range are made of. */
+enum os_pages { OS_PAGES_SMALL, OS_PAGES_HUGE };
+
+/** Addresses without memory, inaccessible, aligned; NULL when there is no room. */
+void *os_reserve(size_t bytes, size_t align_bytes);
+/** Give back addresses of os_reserve() or os_table(). */
+void os_unreserve(void *base, size_t bytes);
+/** Zeroed memory that costs nothing until touched, for tables; NULL when there is no room. */
+void *os_table(size_t bytes);
+/** Make reserved addresses usable: zeroed at first touch. Merges with open neighbors. */
+int os_open(void *base, size_t bytes, enum os_pages pages);
+/** Make addresses inaccessible and drop their memory, replacing any mapping there. Merges with closed neighbors. */
+int os_close(void *base, size_t bytes);
+/** Make addresses inaccessible and drop their memory without a mapping of their own (MADV_GUARD_INSTALL). */
+int os_guard(void *base, size_t bytes);
+/** Drop the memory of open addresses; they read as zeros afterwards. */
+int os_drop(void *base, size_t bytes);
+/** Move the memory at @from to reserved addresses at @to; @from stays mapped and reads as zeros. */
+int os_move(void *from, void *to, size_t bytes);
+/** Fault open addresses in now. -EINVAL on kernels that cannot. */
+int os_populate(void *base, size_t bytes);
+/** Map reserved huge pages over reserved addresses, taken at once. */
+int os_map_hugetlb(void *base, size_t bytes);
+/** Map a file over reserved addresses, shared, without reserving; not inherited by fork(). */
+int os_map_file(void *base, size_t bytes, int fd);
+
+/** Nanoseconds of a clock that only runs forward. */
+uint64_t os_clock_ns(void);
+/** The start of a small file such as those of /proc/sys, as a string; false when it cannot be read. */
+bool os_read_text(const char *path, char *text, size_t text_bytes);
+/** Wait while *word is @value; may wake early. */
+void os_futex_wait(uint32_t *word, uint32_t value);
+/** Wake one waiter. */
+void os_futex_wake(uint32_t *word);
+
+#endif /* LIBARENA_OS_H */
