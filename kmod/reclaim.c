@@ -74,13 +74,6 @@ static void slot_end_detach(unsigned long *slot, struct detached *detached)
 	}
 }
 
-/* The reserved parts of [first, end), one by one. */
-#define for_each_reserved(space, first, end, slot_first, slot_end, range)				\
-	for (range = range_after(&(space)->map, first);							\
-	     range && range->first < (end) &&								\
-	     (slot_first = max(range->first, (unsigned long)(first)), slot_end = min(range->end, (unsigned long)(end)), true); \
-	     range = range_after(&(space)->map, slot_end))
-
 static void begin_detach(struct arena_space *space, unsigned long first, unsigned long end, struct detached *detached)
 {
 	unsigned long i;
@@ -104,18 +97,17 @@ static void end_detach(struct arena_space *space, unsigned long first, unsigned 
 static void detach_locked(struct arena_space *space, unsigned long first, unsigned long end,
 			  struct range_spares *spares, struct detached *detached)
 {
-	unsigned long slot_first, slot_end;
-	struct slot_range *range;
+	unsigned long at, stop;
 
-	for_each_reserved(space, first, end, slot_first, slot_end, range)
-		begin_detach(space, slot_first, slot_end, detached);
+	for (at = first; (stop = range_next_reserved(&space->map, &at, end)) > at; at = stop)
+		begin_detach(space, at, stop, detached);
 	if (detached->first >= detached->end)
 		return;
 	if (detached->nr_live)
 		unmap_mapping_range(space->mapping, (loff_t)detached->first << CHUNK_SHIFT,
 				    (loff_t)(detached->end - detached->first) << CHUNK_SHIFT, 1);
-	for_each_reserved(space, first, end, slot_first, slot_end, range)
-		end_detach(space, slot_first, slot_end, detached);
+	for (at = first; (stop = range_next_reserved(&space->map, &at, end)) > at; at = stop)
+		end_detach(space, at, stop, detached);
 	range_set(&space->map, first, end, RANGE_NONE, spares);
 	atomic_long_sub(detached->nr_live, &space->nr_live);
 }
