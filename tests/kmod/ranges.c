@@ -109,7 +109,7 @@ TEST_F(space, reserve_is_all_or_nothing)
 	ASSERT_EQ(0, space_reserve(fd, 4, 4, NULL));
 	before = module_stat(self->dev);
 	EXPECT_EQ(ENOMEM, space_reserve(fd, 0, 16, NULL));
-	EXPECT_EQ(ENOMEM, space_reserve(fd, 3, 6, NULL));
+	EXPECT_EQ(ENOMEM, space_reserve(fd, 3, 10, NULL));
 	EXPECT_EQ(before.handed_chunks, module_stat(self->dev).handed_chunks);
 	EXPECT_EQ(4, space_stat(self->dev).reserved_chunks);
 	EXPECT_EQ(0, space_reserve(fd, 0, 8, NULL));

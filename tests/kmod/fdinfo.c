@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What people and scripts read instead of asking by ioctl: /proc/PID/fdinfo of a space, and one
+ * value per file in sysfs.
+ *
+ * Models a monitor. The figures must be those of ARENA_IOC_SPACE and ARENA_IOC_STAT, with a unit
+ * in each line or in each name.
+ */
+#include "common.h"
+#include <stddef.h>
+
+#define SYSFS "/sys/class/misc/arena/"
+
+/* The number after "key:" in our fdinfo of `fd`, with its unit in `unit`; -1 when it is not there. */
+static long long fdinfo_value(int fd, const char *key, char unit[16])
+{
+	char path[64], line[256], name[64];
+	long long value, found = -1;
+	FILE *fdinfo;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	fdinfo = fopen(path, "re");
+	while (fdinfo && fgets(line, sizeof(line), fdinfo)) {
+		char text[16] = "";
+
+		if (sscanf(line, "%63[^:]: %lld %15s", name, &value, text) >= 2 && !strcmp(name, key)) {
+			found = value;
+			strcpy(unit, text);
+		}
+	}
+	if (fdinfo)
+		fclose(fdinfo);
+	return found;
+}
+
+static void check_line(struct __test_metadata *_metadata, int fd, const char *key, uint64_t expected)
+{
+	char unit[16] = "";
+
+	EXPECT_EQ(expected, fdinfo_value(fd, key, unit)) TH_LOG("%s", key);
+	EXPECT_STREQ("chunks", unit) TH_LOG("%s", key);
+}
+
+static void check_space(struct __test_metadata *_metadata, int dev, int fd)
+{
+	struct arena_space_stat s = space_stat(dev);
+	char unit[16];
+
+	EXPECT_EQ(s.id, fdinfo_value(fd, "arena-space-id", unit));
+	check_line(_metadata, fd, "arena-slots", s.nr_slots);
+	check_line(_metadata, fd, "arena-reserved", s.reserved_chunks);
+	check_line(_metadata, fd, "arena-live", s.live_chunks);
+	check_line(_metadata, fd, "arena-kept", s.kept_chunks);
+	check_line(_metadata, fd, "arena-quarantined", s.quarantined_chunks);
+}
+
+TEST_F(space, fdinfo_of_an_empty_space)
+{
+	check_space(_metadata, self->dev, self->fd);
+}
+
+TEST_F(space, fdinfo_follows)
+{
+	char *map = space_map(self->fd, 0, 12), unit[16];
+
+	ASSERT_NE(MAP_FAILED, map);
+	for (unsigned int i = 0; i < 5; i++)
+		map[i * CHUNK_BYTES] = 1;
+	ASSERT_EQ(0, space_keep(self->fd, 3, 4, NULL));
+	check_space(_metadata, self->dev, self->fd);
+	EXPECT_EQ(12, fdinfo_value(self->fd, "arena-reserved", unit));
+	EXPECT_EQ(5, fdinfo_value(self->fd, "arena-live", unit));
+	EXPECT_EQ(4, fdinfo_value(self->fd, "arena-kept", unit));
+	ASSERT_EQ(0, space_zap(self->fd, 0, 12, NULL));
+	check_space(_metadata, self->dev, self->fd);
+	EXPECT_EQ(0, fdinfo_value(self->fd, "arena-reserved", unit));
+}
+
+TEST_F(space, fdinfo_of_the_device_is_its_own_space)
+{
+	int dev = open(DEVICE, O_RDWR | O_CLOEXEC);
+	char unit[16];
+
+	ASSERT_LE(0, dev);
+	ASSERT_EQ(0, space_reserve(dev, 0, 3, NULL));
+	EXPECT_EQ(3, fdinfo_value(dev, "arena-reserved", unit));
+	EXPECT_EQ(0, fdinfo_value(self->fd, "arena-reserved", unit));
+	close(dev);
+}
+
+/* The creator is shown by pid and name. */
+TEST_F(space, space_names_its_creator)
+{
+	struct arena_space_stat s = space_stat(self->dev);
+	char comm[32];
+
+	ASSERT_EQ(0, file_read_text("/proc/self/comm", comm, sizeof(comm)));
+	comm[strcspn(comm, "\n")] = '\0';
+	EXPECT_STREQ(comm, s.comm);
+	EXPECT_EQ(getpid(), (pid_t)s.pid);
+	EXPECT_EQ(getuid(), s.uid);
+	EXPECT_EQ(SPACE_SLOTS, s.nr_slots);
+}
+
+struct field {
+	const char *name;
+	size_t offset;
+};
+
+#define FIELD(name) { #name, offsetof(struct arena_stat, name) }
+
+static const struct field fields[] = {
+	FIELD(taken_chunks), FIELD(returned_chunks), FIELD(handed_chunks), FIELD(kept_chunks),
+	FIELD(clean_chunks), FIELD(dirty_chunks), FIELD(quarantined_chunks),
+	FIELD(discarded_chunks), FIELD(cleared_chunks), FIELD(clearing_ns),
+	FIELD(cleared_at_touch_chunks), FIELD(fault_count), FIELD(nr_spaces),
+};
+
+static uint64_t field_value(const struct arena_stat *s, const struct field *f)
+{
+	return *(const uint64_t *)(const void *)((const char *)s + f->offset);
+}
+
+static bool sysfs_agrees(int dev, const struct field *f)
+{
+	char path[128], text[64];
+	struct arena_stat before = module_stat(dev), after;
+	uint64_t value;
+
+	snprintf(path, sizeof(path), SYSFS "%s", f->name);
+	if (file_read_text(path, text, sizeof(text)) || text[strlen(text) - 1] != '\n')
+		return false;
+	after = module_stat(dev);
+	value = strtoull(text, NULL, 10);
+	return field_value(&before, f) == value && value == field_value(&after, f);
+}
+
+TEST_F(space, sysfs_agrees_with_stat)
+{
+	ASSERT_EQ(0, space_reserve(self->fd, 0, 9, NULL));
+	ASSERT_EQ(0, space_keep(self->fd, 0, 4, NULL));
+	ASSERT_EQ(0, space_zap(self->fd, 7, 2, NULL));
+	for (const struct field *f = fields; f < fields + ARRAY_SIZE(fields); f++) {
+		EXPECT_TRUE(WAIT_UNTIL(sysfs_agrees(self->dev, f), SETTLE_MS)) TH_LOG("%s", f->name);
+	}
+	EXPECT_EQ(7, module_stat(self->dev).handed_chunks);
+	EXPECT_EQ(4, module_stat(self->dev).kept_chunks);
+}
+
+TEST_F(space, faults_are_counted)
+{
+	uint64_t faults = module_stat(self->dev).fault_count;
+	char *map = space_map(self->fd, 0, 8);
+
+	ASSERT_NE(MAP_FAILED, map);
+	for (unsigned int i = 0; i < 8; i++)
+		map[i * CHUNK_BYTES] = 1;
+	EXPECT_EQ(faults + 8, module_stat(self->dev).fault_count);
+	map[CHUNK_BYTES + 4096] = 1;
+	EXPECT_EQ(faults + 8, module_stat(self->dev).fault_count) TH_LOG("one fault per chunk");
+}
+
+/* Idle dirty chunks are cleared in the background, and the time for that is shown. */
+TEST_F(space, clearing_happens_and_is_accounted)
+{
+	struct arena_stat before, after;
+	char *map = space_map(self->fd, 0, 16);
+
+	ASSERT_NE(MAP_FAILED, map);
+	fill(map, 16 * CHUNK_BYTES, 1);
+	before = module_stat(self->dev);
+	ASSERT_EQ(0, space_zap(self->fd, 0, 16, NULL));
+	EXPECT_TRUE(WAIT_UNTIL(module_stat(self->dev).dirty_chunks == 0, 10000));
+	after = module_stat(self->dev);
+	TH_LOG("%llu chunks cleared in %llu us, %llu idle", after.cleared_chunks - before.cleared_chunks,
+	       (after.clearing_ns - before.clearing_ns) / 1000, after.clean_chunks);
+	EXPECT_LT(0, after.cleared_chunks - before.cleared_chunks);
+	EXPECT_LT(before.clearing_ns, after.clearing_ns);
+}
+
+TEST_HARNESS_MAIN
