@@ -197,6 +197,16 @@ unsigned long range_next_gap(struct range_map *map, unsigned long *first, unsign
 	return range ? clamp(range->first, *first, end) : end;
 }
 
+unsigned long range_next_reserved(struct range_map *map, unsigned long *first, unsigned long end)
+{
+	struct slot_range *range = range_after(map, *first);
+
+	if (!range || range->first >= end)
+		return *first = end;
+	*first = max(range->first, *first);
+	return min(range->end, end);
+}
+
 void range_map_fini(struct range_map *map)
 {
 	struct rb_node *node;

@@ -82,6 +82,9 @@ struct range_count range_count(struct range_map *map, unsigned long first, unsig
 /** Next stretch of [*@first, @end) without a reservation: its start in *@first, its end returned; @end == *@first when none. */
 unsigned long range_next_gap(struct range_map *map, unsigned long *first, unsigned long end);
 
+/** The same for the next stretch that is reserved (within one range). */
+unsigned long range_next_reserved(struct range_map *map, unsigned long *first, unsigned long end);
+
 /** Kept slots of all maps; needs no lock, for the shrinker. */
 unsigned long range_kept_slots(void);
 
