@@ -90,7 +90,7 @@ static int thp_init(char *why, size_t why_bytes)
 
 static int dev_init(struct backing *backing, size_t nr_chunks, char *why, size_t why_bytes)
 {
-	int error = dev_check();
+	int error = dev_space_check();
 
 	if (!error)
 		error = dev_space_init(&backing->space, nr_chunks);
@@ -164,10 +164,10 @@ static int hugetlb_map(struct backing *backing)
 static int dev_map(struct backing *backing)
 {
 	struct arena_reserve reserve;
-	int error = dev_reserve(&backing->space, backing->space.nr_chunks, &reserve);
+	int error = dev_space_reserve(&backing->space, backing->space.nr_chunks, &reserve);
 
 	backing->base = backing->space.base;
-	return error ? error : dev_stat(&backing->space, &backing->before);
+	return error ? error : dev_space_stat(&backing->space, &backing->before);
 }
 
 int backing_map(struct backing *backing)
@@ -189,7 +189,7 @@ int backing_give_back(struct backing *backing)
 
 	if (backing->source != ARENA_SOURCE_DEV)
 		return munmap(backing->base, backing->bytes) ? -errno : 0;
-	error = dev_reclaim(&backing->space, backing->space.nr_chunks, ARENA_RECLAIM_ZAP, &reclaim);
+	error = dev_space_reclaim(&backing->space, backing->space.nr_chunks, ARENA_RECLAIM_ZAP, &reclaim);
 	if (!error && (reclaim.nr_chunks != backing->space.nr_chunks || reclaim.nr_quarantined))
 		error = -EBUSY;
 	return error;
@@ -208,7 +208,7 @@ static bool dev_was_ready(const struct backing *backing, char *why, size_t why_b
 {
 	struct arena_stat now;
 
-	if (dev_stat(&backing->space, &now)) {
+	if (dev_space_stat(&backing->space, &now)) {
 		snprintf(why, why_bytes, "the module's counters cannot be read");
 		return false;
 	}

@@ -16,3 +16,5 @@ bench: $(B)/arena-bench
 # The pure part of the harness, without the library.
 $(B)/tests/bench/harness: $(B)/tests/bench/harness.o $(B)/bench/stat.o $(B)/bench/json.o
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lm
+
+tests: $(B)/tests/bench/harness

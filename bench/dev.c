@@ -15,7 +15,7 @@
 
 #define DEV_PATH "/dev/arena"
 
-int dev_check(void)
+int dev_space_check(void)
 {
 	struct arena_info info = { .size = sizeof(info) };
 	int fd = open(DEV_PATH, O_RDWR | O_CLOEXEC), error = 0;
@@ -70,7 +70,7 @@ void dev_space_fini(struct dev_space *space)
 	close(space->fd);
 }
 
-int dev_reserve(const struct dev_space *space, size_t nr_chunks, struct arena_reserve *call)
+int dev_space_reserve(const struct dev_space *space, size_t nr_chunks, struct arena_reserve *call)
 {
 	memset(call, 0, sizeof(*call));
 	call->size = sizeof(*call);
@@ -78,7 +78,7 @@ int dev_reserve(const struct dev_space *space, size_t nr_chunks, struct arena_re
 	return ioctl(space->fd, ARENA_IOC_RESERVE, call) ? -errno : 0;
 }
 
-int dev_reclaim(const struct dev_space *space, size_t nr_chunks, uint32_t how, struct arena_reclaim *call)
+int dev_space_reclaim(const struct dev_space *space, size_t nr_chunks, uint32_t how, struct arena_reclaim *call)
 {
 	memset(call, 0, sizeof(*call));
 	call->size = sizeof(*call);
@@ -87,7 +87,7 @@ int dev_reclaim(const struct dev_space *space, size_t nr_chunks, uint32_t how, s
 	return ioctl(space->fd, ARENA_IOC_RECLAIM, call) ? -errno : 0;
 }
 
-int dev_stat(const struct dev_space *space, struct arena_stat *stat)
+int dev_space_stat(const struct dev_space *space, struct arena_stat *stat)
 {
 	memset(stat, 0, sizeof(*stat));
 	stat->size = sizeof(*stat);

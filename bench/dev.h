@@ -10,19 +10,19 @@
 
 struct dev_space {
 	int fd;
-	char *base;		/* mapped MAP_NORESERVE: touching is SIGBUS until dev_reserve() */
+	char *base;		/* mapped MAP_NORESERVE: touching is SIGBUS until dev_space_reserve() */
 	size_t nr_chunks;
 };
 
 /** 0 when /dev/arena can be used, else -errno. */
-int dev_check(void);
+int dev_space_check(void);
 /** A space of @nr_chunks slots, mapped, nothing reserved. 0 or -errno. */
 int dev_space_init(struct dev_space *space, size_t nr_chunks);
 void dev_space_fini(struct dev_space *space);
 
 /* The calls on the first @nr_chunks slots: 0 or -errno; the out fields of the call are in the struct. */
-int dev_reserve(const struct dev_space *space, size_t nr_chunks, struct arena_reserve *call);
-int dev_reclaim(const struct dev_space *space, size_t nr_chunks, uint32_t how, struct arena_reclaim *call);
-int dev_stat(const struct dev_space *space, struct arena_stat *stat);
+int dev_space_reserve(const struct dev_space *space, size_t nr_chunks, struct arena_reserve *call);
+int dev_space_reclaim(const struct dev_space *space, size_t nr_chunks, uint32_t how, struct arena_reclaim *call);
+int dev_space_stat(const struct dev_space *space, struct arena_stat *stat);
 
 #endif /* BENCH_DEV_H */

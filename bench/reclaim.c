@@ -38,7 +38,7 @@ static int reclaim_fail(size_t nr_chunks, const char *what, int error)
 static int reclaim_fill(const struct dev_space *space, size_t nr_chunks)
 {
 	struct arena_reserve reserve;
-	int error = dev_reserve(space, nr_chunks, &reserve);
+	int error = dev_space_reserve(space, nr_chunks, &reserve);
 
 	if (error)
 		return error;
@@ -51,7 +51,7 @@ static int time_keep(const struct dev_space *space, size_t nr_chunks, uint64_t *
 {
 	struct arena_reclaim reclaim;
 	uint64_t start = clock_now();
-	int error = dev_reclaim(space, nr_chunks, ARENA_RECLAIM_KEEP, &reclaim);
+	int error = dev_space_reclaim(space, nr_chunks, ARENA_RECLAIM_KEEP, &reclaim);
 
 	*time = clock_now() - start;
 	if (!error && reclaim.nr_chunks != nr_chunks)
@@ -64,7 +64,7 @@ static int time_rereserve(const struct dev_space *space, size_t nr_chunks, uint6
 {
 	struct arena_reserve reserve;
 	uint64_t start = clock_now();
-	int error = dev_reserve(space, nr_chunks, &reserve);
+	int error = dev_space_reserve(space, nr_chunks, &reserve);
 
 	*time = clock_now() - start;
 	if (error)
@@ -82,7 +82,7 @@ static int time_zap(const struct dev_space *space, size_t nr_chunks, uint64_t *t
 {
 	struct arena_reclaim reclaim;
 	uint64_t start = clock_now();
-	int error = dev_reclaim(space, nr_chunks, ARENA_RECLAIM_ZAP, &reclaim);
+	int error = dev_space_reclaim(space, nr_chunks, ARENA_RECLAIM_ZAP, &reclaim);
 
 	*time = clock_now() - start;
 	if (!error && (reclaim.nr_chunks != nr_chunks || reclaim.nr_quarantined))
@@ -126,7 +126,7 @@ static int reclaim_fit(const struct dev_space *space)
 		}
 		if (error)
 			return reclaim_fail(nr_chunks, "RESERVE", error), -1;
-		error = dev_reclaim(space, nr_chunks, ARENA_RECLAIM_ZAP, &reclaim);
+		error = dev_space_reclaim(space, nr_chunks, ARENA_RECLAIM_ZAP, &reclaim);
 		if (error)
 			return reclaim_fail(nr_chunks, "ZAP", error), -1;
 		if (reclaim_once(space, nr_chunks, &times))
@@ -172,7 +172,7 @@ int bench_reclaim(const struct options *options, struct report *report)
 	size_t reps = options->reps ? options->reps : RECLAIM_REPS;
 	size_t max_chunks = options->chunks ? options->chunks : reclaim_sizes[NR_SIZES - 1];
 	struct dev_space space;
-	int error = dev_check(), nr_sizes;
+	int error = dev_space_check(), nr_sizes;
 
 	if (error && options->sources_asked && options->sources & 1U << ARENA_SOURCE_DEV)
 		return bench_fail("reclaim: dev: /dev/arena: %s", strerror(-error));

@@ -1,0 +1,128 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# arena-bench as a user meets it: its options, its JSON, its refusals. Counts are tiny: this says
+# nothing about speed.
+set -uo pipefail
+cd "$(dirname "$0")/../.." || exit 2
+# shellcheck source=tests/tap.sh
+. tests/tap.sh
+
+bench=${B:-build}/arena-bench
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+unset ARENA_BENCH_UNIT ARENA_SOURCE
+
+keys='{"bench": "[a-z]+", "case": "[^"]+", "source": "[a-z]+", "metric": "[a-z_]+", "unit": "[a-z/]+", '
+keys+='"median": [-0-9.e+]+, "low": [-0-9.e+]+, "high": [-0-9.e+]+, "n": [0-9]+, "kernel": "[^"]+"}'
+
+# json_ok NAME FILE: every line has exactly the documented keys, in order, and there are some.
+json_ok() {
+	local bad
+	bad=$(grep -E -v -x -e "$keys" "$2" || true)
+	[ -s "$2" ] || bad='no lines at all'
+	empty_ok "$1" "$bad"
+}
+
+# rows_ok NAME FILE ROW...: each "case source metric" is there.
+rows_ok() {
+	local name=$1 file=$2 missing='' row
+	shift 2
+	for row in "$@"; do
+		read -r kind source metric <<<"$row"
+		grep -q -F "\"case\": \"$kind\", \"source\": \"$source\", \"metric\": \"$metric\"" "$file" ||
+			missing+="no row $row"$'\n'
+	done
+	empty_ok "$name" "$missing"
+}
+
+# measure FILE ARGUMENTS...: one run as JSON; its failure is the test's.
+measure() {
+	local file=$1
+	shift
+	# shellcheck disable=SC2016 # expanded by the bash that runs it
+	run_ok "arena-bench $*" bash -c '"$0" "${@:2}" --json >"$1"' "$bench" "$file" "$@"
+}
+
+run_ok "--help" "$bench" --help
+run_ok "--version" "$bench" --version
+empty_ok "--list names every benchmark" "$(diff <("$bench" --list) - <<-'END'
+	fault
+	reclaim chunks
+	reclaim objects
+	arena append
+	arena nodes
+	arena request
+END
+)"
+run_fails "nothing to do" "nothing to do" "$bench"
+run_fails "unknown benchmark" "no such benchmark" "$bench" nonsense
+run_fails "unknown part" "no such benchmark" "$bench" arena nonsense
+run_fails "unknown source" "bad value" "$bench" fault --source floppy
+run_fails "auto is no source to measure" "bad value" "$bench" fault --source auto
+run_fails "zero repetitions" "bad value" "$bench" fault --reps 0
+run_fails "a number with a tail" "bad value" "$bench" fault --chunks 3x
+run_fails "unknown unit" "no such unit" "$bench" fault --unit furlongs
+if grep -q QEMU /proc/cpuinfo; then
+	skip "instructions are refused where the clock does not count them" "an emulated machine"
+else
+	run_fails "instructions are refused where the clock does not count them" "does not count" \
+		"$bench" fault --unit instructions
+fi
+
+measure "$folder/fault" fault --source pages,thp --chunks 2 --reps 7
+json_ok "fault: keys" "$folder/fault"
+rows_ok "fault: rows" "$folder/fault" "chunks=2 pages first_touch" "chunks=2 pages give_back" \
+	"chunks=2 thp first_touch" "chunks=2 thp give_back"
+if [ ! -e /dev/arena ]; then
+	run_fails "fault: a source asked for by name must be there" "dev: /dev/arena" "$bench" fault --source dev
+	run_fails "reclaim: likewise" "dev: /dev/arena" "$bench" reclaim --source dev
+	run_fails "arena: likewise" "dev" "$bench" arena nodes --source dev --reps 1
+fi
+
+measure "$folder/reclaim" reclaim objects --source thp --reps 2
+json_ok "reclaim: keys" "$folder/reclaim"
+rows_ok "reclaim: rows" "$folder/reclaim" "objects=1000 thp keep" "objects=1000000 thp zap"
+
+measure "$folder/arena" arena --source thp --objects 20000 --requests 2000 --reps 6
+json_ok "arena: keys" "$folder/arena"
+rows_ok "arena: rows" "$folder/arena" "append/glibc malloc time" "append/mimalloc malloc bytes" \
+	"append/warm thp time" "append/cold thp faults" "nodes/glibc-inorder malloc time" \
+	"nodes/glibc-shuffled malloc time" "nodes/mimalloc-inorder malloc allocations" \
+	"nodes/mimalloc-shuffled malloc faults" "nodes/warm thp time" "nodes/cold thp time" \
+	"request/1/glibc malloc time" "request/1/mimalloc malloc time" "request/1/warm pages time" \
+	"request/1/cold pages time" "request/2/glibc malloc time" "request/2/mimalloc malloc time" \
+	"request/2/warm pages time" "request/2/cold pages time"
+measure "$folder/pages" arena nodes --source pages --objects 20000 --reps 1
+rows_ok "arena: other sources" "$folder/pages" "nodes/warm pages time" "nodes/cold pages time"
+
+cat "$folder/arena" "$folder/fault" >"$folder/both"
+run_ok "table prints results of several benchmarks" "$bench" table "$folder/both"
+run_fails "table --check fails when a bar was not measured" "not measured" "$bench" table --check "$folder/fault"
+echo '{"bench": "fault"}' >"$folder/bad"
+run_fails "table names a bad line" "bad:1: not a result line" "$bench" table "$folder/bad"
+run_fails "table names a missing file" "missing: No such file" "$bench" table "$folder/missing"
+
+# result SOURCE METRIC CASE MEDIAN BENCH: one line, as if measured on a kernel "k".
+result() {
+	printf '{"bench": "%s", "case": "%s", "source": "%s", "metric": "%s", "unit": "instructions", ' "$5" "$3" "$1" "$2"
+	printf '"median": %s, "low": %s, "high": %s, "n": 1, "kernel": "k"}\n' "$4" "$4" "$4"
+}
+good_results() {
+	result dev first_touch chunks=128 4000 fault
+	result thp first_touch chunks=128 560000 fault
+	result hugetlb first_touch chunks=128 278000 fault
+	for chunks in 1 64 1024; do
+		result dev keep "chunks=$chunks" 1000 reclaim
+		result dev rereserve "chunks=$chunks" 900 reclaim
+	done
+	result dev zap_slope slope 1234 reclaim
+}
+good_results >"$folder/good"
+run_ok "table --check passes when all bars are met" "$bench" table --check "$folder/good"
+good_results | sed '/"dev", "metric": "first_touch"/s/4000/9400/g' >"$folder/slow"
+run_fails "table --check notices a slow first touch" "hugetlb / dev.*MISSED" "$bench" table --check "$folder/slow"
+good_results | sed '/"chunks=1024".*"keep"/s/1000/1300/g' >"$folder/steep"
+run_fails "table --check notices KEEP that is not flat" "keep over 3 sizes.*MISSED" \
+	"$bench" table --check "$folder/steep"
+tap_end
