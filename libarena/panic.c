@@ -94,7 +94,7 @@ void text_put(struct text *text, const char *format, ...)
 	va_end(list);
 }
 
-static void report_list(const char *format, va_list list)
+static __attribute__((format(printf, 1, 0))) void report_list(const char *format, va_list list)
 {
 	char buffer[REPORT_BYTES];
 	struct text text;
