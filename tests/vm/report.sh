@@ -9,6 +9,9 @@
 
 report_count=0 report_failed=0
 
+# How many test programs this VM began; the boot is none.
+report_programs=0
+
 # The test program that is running: its name, results, failures and skips seen, plan announced.
 report_name='' report_seen=0 report_bad_seen=0 report_plan='' report_skip_all='' report_complaints=()
 
@@ -23,6 +26,7 @@ report_finish() { echo "1..$report_count"; }
 
 report_begin() {
 	report_name=$1
+	[ "$1" = boot ] || report_programs=$((report_programs + 1))
 	report_seen=0 report_bad_seen=0 report_plan='' report_skip_all='' report_complaints=()
 }
 
