@@ -58,14 +58,16 @@ static int get_chunks(struct list_head *chunks, unsigned long nr, bool clear, gf
 	return err;
 }
 
-static void fill_slot(unsigned long *slot, struct folio *chunk)
+static void fill_slot(struct arena_space *space, unsigned long i, struct folio *chunk)
 {
 	unsigned long word = 0;
 
 	WARN_ON_ONCE(!slot_fill(&word, (unsigned long)chunk, chunk_is_uncleared(chunk)));
 	chunk_set_uncleared(chunk, false);
+	/* Newer kernels map no PMD for a folio beyond the end of its file; what an earlier user left here may be. */
+	chunk->index = i << CHUNK_ORDER;
 	/* Pairs with the READ_ONCE() and folio_try_get() of a fault: the chunk's contents come before its address. */
-	smp_store_release(slot, word);
+	smp_store_release(space_slot(space, i), word);
 }
 
 static void fill_gaps(struct arena_space *space, unsigned long first, unsigned long end, struct list_head *chunks)
@@ -77,7 +79,7 @@ static void fill_gaps(struct arena_space *space, unsigned long first, unsigned l
 		for (; gap < gap_end; gap++) {
 			chunk = list_first_entry(chunks, struct folio, lru);
 			list_del(&chunk->lru);
-			fill_slot(space_slot(space, gap), chunk);
+			fill_slot(space, gap, chunk);
 		}
 	}
 }
