@@ -114,7 +114,7 @@ static int cold_pass(enum arena_source source, size_t objects, struct pass *pass
 	pass_resume(pass);
 	arena_free(c.arena);
 	pass_pause(pass);
-	return 0;
+	return pass->check ? arena_case_check_revoked(&c) : 0;
 }
 
 static int peer_rep(const struct peer *peer, size_t objects, struct report *report)

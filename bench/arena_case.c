@@ -100,6 +100,18 @@ int arena_case_check(const struct arena_case *c, const void *object)
 	return 0;
 }
 
+int arena_case_check_revoked(const struct arena_case *c)
+{
+	struct arena_memory now;
+
+	arena_memory(&now);
+	if (now.revoked_arenas > c->before.revoked_arenas && now.deferred_arenas <= c->before.deferred_arenas)
+		return 0;
+	return bench_fail("arena: free did not revoke: %llu arenas revoked, %llu deferred",
+			  (unsigned long long)(now.revoked_arenas - c->before.revoked_arenas),
+			  (unsigned long long)now.deferred_arenas);
+}
+
 const char *arena_case_source_name(const struct arena *arena)
 {
 	struct arena_stats stats;

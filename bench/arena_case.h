@@ -45,6 +45,11 @@ struct arena *arena_case_new(enum arena_source source);
  * say that its chunks are of another source.
  */
 int arena_case_check(const struct arena_case *c, const void *object);
+/**
+ * Called after arena_free() of the arena: fails (1, after a message) when its addresses were not revoked at once, which
+ * is what cold rows claim to measure.
+ */
+int arena_case_check_revoked(const struct arena_case *c);
 /** Name of the source that the memory really came from: "pages" when the arena has no chunk. */
 const char *arena_case_source_name(const struct arena *arena);
 

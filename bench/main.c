@@ -215,14 +215,15 @@ static int parse_options(int argc, char **argv, struct command *command)
 	return error;
 }
 
-static void print_head(void)
+static void print_head(const char *name)
 {
 	struct arena_memory memory;
 
 	arena_memory(&memory);
 	printf("# arena-bench %s\n", arena_version());
 	proc_print_machine(stdout);
-	peer_print_versions(stdout);
+	if (!strcmp(name, "arena"))
+		peer_print_versions(stdout);
 	printf("# guard pages (MADV_GUARD_INSTALL): %s\n", memory.guard_pages ? "yes" : "no");
 }
 
@@ -245,7 +246,7 @@ static int run(const struct command *command, const char *name, const char *part
 
 	report_init(&report);
 	if (!command->options.json)
-		print_head();
+		print_head(name);
 	for (size_t i = 0; i < NR_BENCHMARKS; i++) {
 		if (!is_wanted(&benchmarks[i], name, part))
 			continue;

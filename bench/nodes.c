@@ -159,7 +159,7 @@ static int cold_pass(enum arena_source source, const struct nodes *nodes, struct
 	pass_resume(pass);
 	arena_free(c.arena);
 	pass_pause(pass);
-	return 0;
+	return pass->check ? arena_case_check_revoked(&c) : 0;
 }
 
 static int peer_rep(const struct peer *peer, const struct nodes *nodes, bool shuffled, struct report *report)

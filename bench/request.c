@@ -130,24 +130,43 @@ static int tally_peer(struct request_row *row)
 	return 0;
 }
 
-static int tally_arena(struct request_row *row)
+static int tally_arena(struct request_row *row, struct arena_case *c)
 {
 	struct object *objects[REQUEST_OBJECTS];
 	struct arena_stats stats;
+
+	if (!fill(NULL, c->arena, objects))
+		return bench_fail("request: out of memory");
+	if (arena_case_check(c, objects[REQUEST_OBJECTS - 1]))
+		return 1;
+	arena_stats(c->arena, &stats);
+	row->bytes = stats.used_bytes;
+	snprintf(row->source_name, sizeof(row->source_name), "%s", arena_case_source_name(c->arena));
+	return 0;
+}
+
+static int tally_warm(struct request_row *row, struct arena *warm)
+{
+	struct arena_case c = { .arena = warm, .source = row->source };
+	int error;
+
+	arena_memory(&c.before);
+	error = tally_arena(row, &c);
+	arena_reset(warm);
+	return error;
+}
+
+static int tally_cold(struct request_row *row)
+{
+	struct arena_stats stats;
 	struct arena_case c;
 
-	if (arena_case_open(&c, row->source))
-		return 1;
-	if (!fill(NULL, c.arena, objects))
-		return bench_fail("request: out of memory");
-	if (arena_case_check(&c, objects[REQUEST_OBJECTS - 1]))
+	if (arena_case_open(&c, row->source) || tally_arena(row, &c))
 		return 1;
 	arena_stats(c.arena, &stats);
-	row->bytes = stats.used_bytes;
-	row->allocations = row->kind == ROW_COLD ? 1 + stats.nr_chunks : 0;
-	snprintf(row->source_name, sizeof(row->source_name), "%s", arena_case_source_name(c.arena));
+	row->allocations = 1 + stats.nr_chunks;
 	arena_free(c.arena);
-	return 0;
+	return arena_case_check_revoked(&c);
 }
 
 /* One thread's share of one pass. */
@@ -201,6 +220,17 @@ static bool crew_failed(const struct crew *crew)
 	return errors;
 }
 
+static bool crew_wait_failed(struct crew *crew)
+{
+	bool failed;
+
+	pthread_barrier_wait(&crew->barrier);
+	failed = crew_failed(crew);
+	/* Nobody writes errors or times again before all have read them. */
+	pthread_barrier_wait(&crew->barrier);
+	return failed;
+}
+
 /* One pass of all threads; false when any failed. The first thread prepares and reports. */
 static bool crew_pass(struct worker *worker, struct request_row *row, bool timed)
 {
@@ -211,22 +241,36 @@ static bool crew_pass(struct worker *worker, struct request_row *row, bool timed
 
 	pthread_barrier_wait(&crew->barrier);
 	crew->errors[worker->index] |= run_row(worker, row);
-	pthread_barrier_wait(&crew->barrier);
-	failed = crew_failed(crew);
+	failed = crew_wait_failed(crew);
 	if (is_first && timed && !failed)
 		report_row(crew, row, proc_minor_faults() - faults);
-	/* Nobody writes errors or times again before all have read them. */
-	pthread_barrier_wait(&crew->barrier);
 	return !failed;
 }
 
-static int prepare_row(struct request_row *row)
+static int tally_row(struct worker *worker, struct request_row *row)
+{
+	switch (row->kind) {
+	case ROW_PEER:
+		return tally_peer(row);
+	case ROW_WARM:
+		return tally_warm(row, worker->warm[row->source]);
+	case ROW_COLD:
+		return tally_cold(row);
+	}
+	return 1;
+}
+
+static int prepare_row(struct worker *worker, struct request_row *row)
 {
 	if (row->kind == ROW_PEER)
 		row->peer->settle();
-	if (row->source_name[0])
-		return 0;
-	return row->kind == ROW_PEER ? tally_peer(row) : tally_arena(row);
+	return row->source_name[0] ? 0 : tally_row(worker, row);
+}
+
+static int worker_open(struct worker *worker, enum arena_source source)
+{
+	worker->warm[source] = arena_case_new(source);
+	return worker->warm[source] ? 0 : bench_fail("request: cannot make an arena");
 }
 
 static void *worker_main(void *argument)
@@ -236,11 +280,13 @@ static void *worker_main(void *argument)
 
 	for (int i = 0; i < crew->nr_rows; i++)
 		if (crew->rows[i].kind == ROW_WARM)
-			worker->warm[crew->rows[i].source] = arena_case_new(crew->rows[i].source);
+			crew->errors[worker->index] |= worker_open(worker, crew->rows[i].source);
+	if (crew_wait_failed(crew))
+		return NULL;
 	for (size_t rep = 0; rep < crew->reps; rep++) {
 		for (int i = 0; i < crew->nr_rows; i++) {
 			if (worker->index == 0)
-				crew->errors[0] |= prepare_row(&crew->rows[i]);
+				crew->errors[0] |= prepare_row(worker, &crew->rows[i]);
 			if (!crew_pass(worker, &crew->rows[i], false) || !crew_pass(worker, &crew->rows[i], true))
 				return NULL;
 		}
