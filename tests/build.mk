@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: MIT
+# Programs of tests/unit, tests/model and tests/stress: X.c becomes $(B)/tests/KIND/X. They are linked statically, so that the
+# same files run in virtual machines; sanitizers need their shared runtime.
+
+TEST_KINDS := unit model stress
+TEST_SRC := $(foreach kind,$(TEST_KINDS),$(wildcard tests/$(kind)/*.c))
+TEST_BIN := $(TEST_SRC:%.c=$(B)/%)
+ifndef SAN
+TEST_LDFLAGS := -static
+endif
+
+$(TEST_BIN): %: %.o $(B)/tests/harness.o $(B)/libarena.a
+	$(CC) $(CFLAGS) $(TEST_LDFLAGS) $(LDFLAGS) -o $@ $^ -pthread
+
+$(TEST_BIN:%=%.o) $(B)/tests/harness.o: CPPFLAGS += -Ilibarena
+
+.SECONDARY: $(TEST_BIN:%=%.o)
+
+## tests: build the test programs
+.PHONY: tests unit model stress
+tests: $(TEST_BIN)
+
+## unit: build and run the unit tests (make unit T=substring; SAN=address,undefined B=build-asan)
+## model: build and run random operations against a naive reference
+## stress: build and run many threads at once
+unit model stress: %: $(TEST_BIN)
+	@status=0; for program in $(filter $(B)/tests/$@/%,$(TEST_BIN)); do $$program || status=1; done; exit $$status
