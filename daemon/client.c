@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -445,7 +446,21 @@ unsigned int clients_trim(struct clients *clients, uint64_t want_bytes, uint64_t
 	return nr_asked;
 }
 
-/* A socket file that nobody listens at is left by a daemon that died. */
+/* Whether who listens at the other end of a connection is alive; when in doubt, yes. */
+static bool is_peer_alive(int fd)
+{
+	struct ucred who;
+	socklen_t length_bytes = sizeof(who);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &length_bytes) < 0 || who.pid <= 0)
+		return true;
+	return kill(who.pid, 0) == 0 || errno != ESRCH;
+}
+
+/*
+ * A socket file that nobody listens at is left by a daemon that died. The kernel may hold the socket of a dead one a little
+ * longer, for as long as its io_uring is taken down, so being connected alone proves nothing.
+ */
 static int replace_stale(const struct sockaddr_un *address)
 {
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -453,12 +468,14 @@ static int replace_stale(const struct sockaddr_un *address)
 
 	if (fd < 0)
 		return -errno;
-	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 || errno == EAGAIN)
-		error = -EADDRINUSE;
-	else if (errno == ECONNREFUSED)
-		unlink(address->sun_path);
+	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0)
+		error = is_peer_alive(fd) ? -EADDRINUSE : -ECONNREFUSED;
+	else
+		error = errno == EAGAIN ? -EADDRINUSE : -errno;
 	close(fd);
-	return error;
+	if (error == -ECONNREFUSED && unlink(address->sun_path) == 0)
+		return 0;
+	return error == -EADDRINUSE ? error : 0;
 }
 
 static int bind_and_listen(int fd, const struct sockaddr_un *address, gid_t gid)
