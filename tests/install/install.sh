@@ -4,7 +4,7 @@
 #
 # `make install` into an empty folder: the list of files is exact, a program builds against what was
 # installed and nothing else (pkg-config, shared and static, C and C++), programs know their version,
-# and uninstall leaves nothing behind.
+# the module builds from the installed sources, and uninstall leaves nothing behind.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 # shellcheck source=tests/tap.sh
@@ -90,6 +90,14 @@ for program in usr/bin/arenactl usr/bin/arena-bench usr/sbin/arenad; do
 		"LD_LIBRARY_PATH='$dest/$lib' '$dest/$program' --help | grep -q -i usage"
 done
 run_ok "dkms.conf can be read" env -i bash -n "$dest/usr/src/arena-$version/dkms.conf"
+# What DKMS would build: nothing but the installed sources, against a stock kernel's headers.
+name="the module builds from the installed sources"
+said=$(tests/vm/module --source "$dest/usr/src/arena-$version" 6.12 2>&1)
+case $? in
+0) ok "$name" ;;
+77) skip "$name" "kernel headers cannot be had" ;;
+*) not_ok "$name" "$said" ;;
+esac
 run_ok "make uninstall" quiet_make uninstall DESTDIR="$dest" PREFIX=/usr
 empty_ok "uninstall leaves no file" "$(find "$dest" ! -type d)"
 tap_end

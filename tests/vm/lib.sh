@@ -23,7 +23,7 @@ die() { say "$@"; exit 1; }
 usage() { sed -n '3,/^[^#]/{/^#/s/^# \{0,1\}//p}' "$0"; }
 
 # One place says the version: the public header.
-version() {
+version() { echo "arena tests/vm ${0##*/} $(make -s --no-print-directory -C "$top_dir" print-VERSION)"; }
 	sed -n "s/^#define ARENA_VERSION_STRING \"\(.*\)\"/arena tests\/vm\/${0##*/} \1/p" \
 		"$top_dir/libarena/include/arena/arena.h"
 }
