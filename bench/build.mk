@@ -17,4 +17,7 @@ bench: $(B)/arena-bench
 $(B)/tests/bench/harness: $(B)/tests/bench/harness.o $(B)/bench/stat.o $(B)/bench/json.o
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lm
 
-tests: $(B)/tests/bench/harness
+$(B)/tests/bench/helper/without_thp: $(B)/tests/bench/helper/without_thp.o
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
+
+tests: $(B)/tests/bench/harness $(B)/tests/bench/helper/without_thp

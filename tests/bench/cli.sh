@@ -100,6 +100,12 @@ done)"
 measure "$folder/pages" arena nodes --source pages --objects 20000 --reps 1
 rows_ok "arena: other sources" "$folder/pages" "nodes/warm pages time" "nodes/cold pages time"
 
+without_thp=${B:-build}/tests/bench/helper/without_thp
+run_fails "fault: huge pages that do not come are noticed" "not really thp: AnonHugePages is 0 kB" \
+	"$without_thp" "$bench" fault --source thp --chunks 2 --reps 1
+run_fails "arena: huge pages that do not come are noticed" "not really thp: /proc" \
+	"$without_thp" "$bench" arena nodes --source thp --reps 1
+
 cat "$folder/arena" "$folder/fault" >"$folder/both"
 run_ok "table prints results of several benchmarks" "$bench" table "$folder/both"
 run_fails "table --check fails when a bar was not measured" "not measured" "$bench" table --check "$folder/fault"
