@@ -23,7 +23,10 @@ die() { say "$@"; exit 1; }
 usage() { sed -n '3,/^[^#]/{/^#/s/^# \{0,1\}//p}' "$0"; }
 
 # One place says the version: the public header.
-version() { echo "arena tests/vm ${0##*/} $(make -s --no-print-directory -C "$top_dir" print-VERSION)"; }
+version() {
+	sed -n "s/^#define ARENA_VERSION_STRING \"\(.*\)\"/arena tests\/vm\/${0##*/} \1/p" \
+		"$top_dir/libarena/include/arena/arena.h"
+}
 
 # sidecar PROGRAM SUFFIX: prints the settings file PROGRAM.SUFFIX, if there is one, without its
 # comments. The program may lie in the build folder, its settings lie beside its source.
