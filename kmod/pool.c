@@ -28,8 +28,8 @@
  * @dirty: chunks that wait for the clearing thread
  * @nr_clean: length of @clean
  * @nr_dirty: length of @dirty, plus the one that is being cleared
- * @wait: the clearing thread waits here for @dirty
- * @clearer: the clearing thread; fixed after init
+ * @wait: the clearing thread waits here for something to do
+ * @clearer: the clearing thread, which also returns the surplus; fixed after init
  * @taken: from the system, ever
  * @returned: to the system, ever
  * @cleared: by the clearing thread, ever
@@ -236,32 +236,33 @@ unsigned long pool_idle_chunks(int nid)
 	return nr;
 }
 
-static void pool_give_one(struct folio *chunk)
+/* The leading chunks of @chunks that belong to one node, under one lock acquisition. Returns how many. */
+static unsigned long pool_give_node(struct list_head *chunks)
 {
-	struct pool *pool = pools[folio_nid(chunk)];
-	bool wake;
+	struct folio *chunk = list_first_entry(chunks, struct folio, lru);
+	int nid = folio_nid(chunk);
+	struct pool *pool = pools[nid];
+	unsigned long nr = 0;
 
 	spin_lock(&pool->lock);
-	pool_push_locked(pool, chunk);
-	wake = chunk_is_uncleared(chunk);
+	do {
+		list_del(&chunk->lru);
+		pool_push_locked(pool, chunk);
+		nr++;
+		chunk = list_first_entry_or_null(chunks, struct folio, lru);
+	} while (chunk && folio_nid(chunk) == nid);
 	spin_unlock(&pool->lock);
-	if (wake)
-		wake_up(&pool->wait);
+	/* The thread zeroes what is dirty, and returns the surplus: freeing costs far more than this. */
+	wake_up(&pool->wait);
+	return nr;
 }
 
 void pool_give(struct list_head *chunks)
 {
-	unsigned long idle = pool_idle_chunks(NUMA_NO_NODE), nr = 0;
-	struct folio *chunk, *next;
+	unsigned long nr = 0;
 
-	list_for_each_entry_safe(chunk, next, chunks, lru) {
-		list_del(&chunk->lru);
-		if (idle + nr < READ_ONCE(pool_max_chunks))
-			pool_give_one(chunk);
-		else
-			chunk_to_system(chunk);
-		nr++;
-	}
+	while (!list_empty(chunks))
+		nr += pool_give_node(chunks);
 	trace_arena_chunk_give(numa_mem_id(), nr);
 }
 
@@ -345,6 +346,19 @@ static void pool_clear_end(struct pool *pool, struct folio *chunk)
 	spin_unlock(&pool->lock);
 }
 
+/* How many chunks this node holds beyond its bound; the bound is for all nodes together. */
+static unsigned long pool_surplus(struct pool *pool)
+{
+	unsigned long idle = pool_idle_chunks(NUMA_NO_NODE), most = READ_ONCE(pool_max_chunks);
+
+	return idle > most ? min(idle - most, READ_ONCE(pool->nr_clean) + READ_ONCE(pool->nr_dirty)) : 0;
+}
+
+static bool clearer_has_work(struct pool *pool)
+{
+	return !list_empty(&pool->dirty) || pool_surplus(pool) || kthread_should_stop();
+}
+
 static void clearer_pause(void)
 {
 	unsigned int rate = READ_ONCE(clear_max_chunks_per_s);
@@ -353,24 +367,32 @@ static void clearer_pause(void)
 		schedule_timeout_idle(max(1UL, (unsigned long)HZ / rate));
 }
 
+/* Zero one chunk, if one is left. A tick is the shortest pause: so many chunks at a time as the rate allows per tick. */
+static void clearer_step(struct pool *pool, unsigned int *burst)
+{
+	struct folio *chunk = pool_clear_begin(pool);
+
+	if (!chunk)
+		return;
+	chunk_clear_uncached(chunk);
+	pool_clear_end(pool, chunk);
+	if (++*burst * HZ >= READ_ONCE(clear_max_chunks_per_s)) {
+		clearer_pause();
+		*burst = 0;
+	}
+}
+
 static int clearer_main(void *data)
 {
 	struct pool *pool = data;
-	struct folio *chunk;
 	unsigned int burst = 0;
 
 	while (!kthread_should_stop()) {
-		wait_event_idle(pool->wait, !list_empty(&pool->dirty) || kthread_should_stop());
-		chunk = pool_clear_begin(pool);
-		if (!chunk)
-			continue;
-		chunk_clear_uncached(chunk);
-		pool_clear_end(pool, chunk);
-		/* A tick is the shortest pause: so many chunks at a time as the rate allows per tick. */
-		if (++burst * HZ >= READ_ONCE(clear_max_chunks_per_s)) {
-			clearer_pause();
-			burst = 0;
-		}
+		wait_event_idle(pool->wait, clearer_has_work(pool));
+		/* What is too much goes first: it need not be zeroed. */
+		pool_trim_node(pool, min(pool_surplus(pool), 16UL), false);
+		clearer_step(pool, &burst);
+		cond_resched();
 	}
 	return 0;
 }

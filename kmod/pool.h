@@ -47,7 +47,7 @@ void pool_exit(void);
  * All or nothing: 0, -ENOMEM, or -EINTR on a fatal signal. May sleep when @gfp allows it.
  */
 int pool_take(struct list_head *chunks, unsigned long nr, gfp_t gfp);
-/** Give all of @chunks back; the list is empty afterwards. The surplus over pool_max_chunks goes to the system. */
+/** Give all of @chunks back; the list is empty afterwards. What is more than pool_max_chunks goes to the system soon. */
 void pool_give(struct list_head *chunks);
 /** Give all of @chunks to the system, past the pool. Returns how many. */
 unsigned long pool_return(struct list_head *chunks);
