@@ -99,9 +99,19 @@ void meta_bury(struct arena *arena)
 
 /* ---------------------------------------------------------------- creation */
 
+/* Where addresses are limited, most of them must stay free for memory. */
+static bool is_small_share(size_t bytes)
+{
+	void *probe = os_reserve(8 * bytes, PAGE_BYTES);
+
+	if (probe)
+		os_unreserve(probe, 8 * bytes);
+	return probe;
+}
+
 static bool map_tables(size_t nr)
 {
-	struct arena *table = os_table(nr * sizeof(*table));
+	struct arena *table = is_small_share(nr * sizeof(*table)) ? os_table(nr * sizeof(*table)) : NULL;
 
 	runs = table ? os_table(nr * RUNS_PER_ENTRY * sizeof(*runs)) : NULL;
 	if (!runs) {
@@ -122,9 +132,8 @@ static void start_locked(void)
 		return;
 	recycles = !opt_get(OPT_NO_RECYCLE);
 	revoke_set_hook(pending);
-	/* Where addresses are limited, as in window.c: leave most of them to others. */
-	while (!map_tables(nr) && nr / 8 >= ENTRIES_LEAST)
-		nr /= 8;
+	while (!map_tables(nr) && nr / 2 >= ENTRIES_LEAST)
+		nr /= 2;
 }
 
 int meta_start(void)

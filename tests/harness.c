@@ -353,6 +353,8 @@ static void for_each_case(const char *filter, void (*action)(const struct test *
 		for (int source = first; source <= last; source++) {
 			char name[128];
 
+			if (test->only && (int)test->only != source)
+				continue;
 			snprintf(name, sizeof(name), "%s%s%s", test->name, test->run_source ? "/" : "",
 				 test->run_source ? arena_source_name((enum arena_source)source) : "");
 			if (!filter || strstr(name, filter))

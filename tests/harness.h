@@ -25,6 +25,7 @@ struct test {
 	const char *name;
 	void (*run)(void);
 	void (*run_source)(enum arena_source source); /* instead of run: once per source */
+	enum arena_source only; /* with run_source: only that one, unless AUTO */
 	const char *env[HARNESS_ENV_MAX]; /* "NAME=VALUE" ..., NULL */
 	struct test *next;
 };
@@ -43,6 +44,16 @@ void harness_add(struct test *test);
 #define TEST_EACH_SOURCE(function, title, ...) \
 	static void function(enum arena_source source); \
 	static struct test test_##function = { .name = title, .run_source = function, .env = { __VA_ARGS__ } }; \
+	__attribute__((constructor)) static void add_##function(void) \
+	{ \
+		harness_add(&test_##function); \
+	} \
+	static void function(enum arena_source source)
+
+#define TEST_ONE_SOURCE(function, title, which, ...) \
+	static void function(enum arena_source source); \
+	static struct test test_##function = { .name = title, .run_source = function, .only = which, \
+					       .env = { __VA_ARGS__ } }; \
 	__attribute__((constructor)) static void add_##function(void) \
 	{ \
 		harness_add(&test_##function); \

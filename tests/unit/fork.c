@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+/* fork(): parent and child each have their arenas, or, for the device, the child has none of the parent's memory. */
+#include <pthread.h>
+#include <string.h>
+
+#include "chunk.h"
+#include "geometry.h"
+#include "internal.h"
+#include "small.h"
+#include "tests/harness.h"
+
+struct shared {
+	enum arena_source source;
+	struct arena *arena;
+	char *small;
+	char *large;
+};
+
+static void use_in_child(void *argument)
+{
+	const struct shared *shared = argument;
+	const struct arena_options options = { .source = shared->source, .reserve_bytes = CHUNK_BYTES };
+	struct arena *own = arena_new(&options);
+	char *object = own ? arena_alloc(own, 1000) : NULL;
+
+	CHECK(object);
+	memset(object, 9, 1000);
+	CHECK(shared->small[0] == 1);
+	shared->small[0] = 5;
+	if (shared->source == ARENA_SOURCE_DEV) {
+		CHECK(harness_faults(shared->large));
+	} else {
+		CHECK(shared->large[0] == 2);
+		shared->large[0] = 6;
+	}
+	arena_free(shared->arena);
+	CHECK(harness_faults(shared->small) && harness_faults(shared->large));
+	arena_free(own);
+	chunk_validate();
+	small_validate();
+}
+
+TEST_EACH_SOURCE(child, "fork/a child's arenas are its own")
+{
+	const struct arena_options options = { .source = source };
+	struct shared shared = { .source = source, .arena = arena_new(&options) };
+	struct death death;
+
+	CHECK(shared.arena);
+	shared.small = arena_alloc(shared.arena, 100);
+	shared.large = arena_alloc(shared.arena, 2 * CHUNK_BYTES);
+	CHECK(shared.small && shared.large);
+	memset(shared.small, 1, 100);
+	memset(shared.large, 2, 2 * CHUNK_BYTES);
+	for (size_t i = 0; i < 3; i++) {
+		harness_child(&death, use_in_child, &shared);
+		if (death.signal || death.status)
+			harness_fail(__FILE__, __LINE__, "child: signal %d, status %d: %s", death.signal, death.status,
+				     death.text);
+		CHECK(shared.small[0] == 1 && shared.large[0] == 2 && shared.large[2 * CHUNK_BYTES - 1] == 2);
+	}
+	arena_free(shared.arena);
+	chunk_validate();
+}
+
+static bool stop;
+
+static void *churn(void *unused)
+{
+	(void)unused;
+	while (!atomic_load_relaxed(&stop)) {
+		struct arena *arena = arena_new(NULL);
+
+		CHECK(arena && arena_alloc(arena, 100000));
+		arena_free(arena);
+	}
+	return NULL;
+}
+
+static void make_and_free(void *unused)
+{
+	(void)unused;
+	for (size_t i = 0; i < 10; i++) {
+		struct arena *arena = arena_new(NULL);
+
+		CHECK(arena && arena_alloc(arena, 3000000));
+		arena_free(arena);
+	}
+}
+
+TEST(locks, "fork/while other threads hold locks")
+{
+	pthread_t threads[3];
+
+	for (size_t i = 0; i < 3; i++)
+		CHECK(!pthread_create(&threads[i], NULL, churn, NULL));
+	for (size_t i = 0; i < 50; i++) {
+		struct death death;
+
+		harness_child(&death, make_and_free, NULL);
+		CHECK(!death.signal && !death.status);
+	}
+	atomic_store_relaxed(&stop, true);
+	for (size_t i = 0; i < 3; i++)
+		CHECK(!pthread_join(threads[i], NULL));
+}

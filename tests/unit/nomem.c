@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+/* Out of memory is an answer: under a limit of addresses, calls return NULL, nothing dies, and what was made stays valid. */
+#include <string.h>
+#include <sys/resource.h>
+
+#include "chunk.h"
+#include "geometry.h"
+#include "internal.h"
+#include "small.h"
+#include "tests/harness.h"
+
+static void limit_addresses(size_t bytes)
+{
+	const struct rlimit limit = { .rlim_cur = bytes, .rlim_max = bytes };
+
+	if (harness_sanitized())
+		harness_skip("a sanitizer needs more addresses than that");
+	CHECK(!setrlimit(RLIMIT_AS, &limit));
+}
+
+static size_t fill(struct arena *arena, size_t bytes)
+{
+	size_t nr = 0;
+	char *object;
+
+	while (nr < 1000000 && (object = arena_alloc(arena, bytes))) {
+		memset(object, 1, bytes < 100 ? bytes : 100);
+		nr++;
+	}
+	return nr;
+}
+
+static void check_usable(enum arena_source source)
+{
+	const struct arena_options options = { .source = source };
+
+	for (size_t round = 0; round < 20; round++) {
+		struct arena *arena = arena_new(&options);
+
+		CHECK(arena);
+		CHECK(fill(arena, 1 * MiB) >= 4);
+		arena_validate(arena);
+		arena_reset(arena);
+		CHECK(arena_alloc(arena, 10));
+		arena_free(arena);
+		chunk_validate();
+		small_validate();
+	}
+}
+
+TEST(addresses, "nomem/4 GiB of addresses")
+{
+	limit_addresses(4 * GiB);
+	check_usable(ARENA_SOURCE_PAGES);
+	check_usable(arena_source_check(ARENA_SOURCE_THP) ? ARENA_SOURCE_PAGES : ARENA_SOURCE_THP);
+}
+
+/* The window is larger than the limit by then. */
+TEST(late_limit, "nomem/a limit that comes late")
+{
+	const struct arena_options options = { .source = ARENA_SOURCE_PAGES };
+	struct arena *arena = arena_new(&options);
+
+	CHECK(arena && arena_alloc(arena, 100));
+	limit_addresses(4 * GiB);
+	for (size_t i = 0; i < 100000; i++)
+		if (!arena_alloc(arena, 1000))
+			break;
+	arena_validate(arena);
+	arena_free(arena);
+	chunk_validate();
+	small_validate();
+}
+
+TEST(few_addresses, "nomem/512 MiB of addresses")
+{
+	limit_addresses(512 * MiB);
+	check_usable(ARENA_SOURCE_PAGES);
+}
+
+TEST(too_few_addresses, "nomem/no addresses at all")
+{
+	limit_addresses(16 * MiB);
+	for (size_t i = 0; i < 10; i++)
+		CHECK(!arena_new(NULL));
+}
+
+TEST(data, "nomem/a limit of private memory")
+{
+	const struct rlimit limit = { .rlim_cur = 4 * GiB, .rlim_max = 4 * GiB };
+
+	if (harness_sanitized())
+		harness_skip("a sanitizer needs more memory than that");
+	CHECK(!setrlimit(RLIMIT_DATA, &limit));
+	check_usable(ARENA_SOURCE_PAGES);
+}
+
+TEST(small_arenas, "nomem/small arenas until addresses end")
+{
+	static struct arena *arenas[200000];
+	size_t nr = 0;
+
+	limit_addresses(256 * MiB);
+	while (nr < 200000) {
+		arenas[nr] = arena_new(NULL);
+		if (!arenas[nr])
+			break;
+		nr++;
+		if (!arena_alloc(arenas[nr - 1], 100))
+			break;
+	}
+	CHECK(nr > 1000 && nr < 200000);
+	harness_note("%zu arenas", nr);
+	for (size_t i = 0; i < nr; i++)
+		arena_free(arenas[i]);
+	small_validate();
+}
