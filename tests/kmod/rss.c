@@ -111,6 +111,29 @@ TEST_F(space, zap_reaches_every_mapping)
 	EXPECT_EQ(0, smaps_kb(second, "Rss"));
 }
 
+/* Fills most of free memory with anonymous pages, so that chunks are made of such pages next. */
+static int use_as_anonymous(void)
+{
+	size_t length_bytes = (size_t)meminfo_kb("MemFree") * 1024 / 4 * 3;
+
+	file_write_text("/proc/self/oom_score_adj", "1000");
+	return mmap(NULL, length_bytes, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0) == MAP_FAILED;
+}
+
+/* What a page was before must not decide how it is mapped. */
+TEST_F_TIMEOUT(space, former_anonymous_memory_is_mapped_huge, 90)
+{
+	char *map;
+
+	ASSERT_EQ(0, IN_CHILD(use_as_anonymous()));
+	map = map_and_touch(self->fd);
+	ASSERT_NE(MAP_FAILED, map);
+	EXPECT_EQ(NR_KB, smaps_kb(map, "FilePmdMapped"));
+	ASSERT_EQ(0, space_zap(self->fd, 0, NR_CHUNKS, NULL));
+	EXPECT_EQ(0, smaps_kb(map, "Rss"));
+}
+
 /*
  * A process may forbid itself huge mappings. 6.12 obeys and maps 4 KiB pages, 6.1 does not look:
  * either is right as long as data and counts are.
