@@ -45,7 +45,7 @@ static const struct option_row rows[] = {
 	NUMBER(pool_keep_percent, 5, 0, 10, "PERCENT", "of the module's pool, spared by the first alarm"),
 	NUMBER(hold_ms, 5000, 0, 600000, "MS", "an emergency lasts that long after its last alarm"),
 	NUMBER(decay_s, 60, 0, 86400, "S", "half-life of idle chunks in calm times; 0 = they stay"),
-	NUMBER(tick_ms, 1000, 50, 60000, "MS", "how often watermarks are looked at"),
+	NUMBER(tick_ms, 250, 50, 60000, "MS", "how often watermarks are looked at"),
 	NUMBER(cpu_calm_percent, 1, 1, 100, "PERCENT", "of one CPU, for freeing in calm times"),
 	NUMBER(cpu_emergency_percent, 10, 1, 100, "PERCENT", "of one CPU, below the watermarks; alarms do not wait"),
 	NUMBER(max_clients, 256, 1, 1024, "COUNT", "registered processes"),

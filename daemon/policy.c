@@ -6,7 +6,8 @@
  *   CALM                                          available < low, or an alarm
  *   LOW        available < low                    available >= high (CALM), or an alarm
  *   EMERGENCY  alarm: PSI trigger, or             hold_ns after the last alarm, and available >= low:
- *              available < min                    to CALM from high on, else to LOW
+ *              available < min, or falling        to CALM from high on, else to LOW
+ *              so fast that it soon will be
  *
  * The alarm gives the whole idle pool at once, whatever available memory looks like: the pool is memory that
  * nobody uses, freeing it is the cheapest thing there is, and a trigger means that somebody waits. Kept
@@ -28,6 +29,7 @@ static const char *const rule_names[POLICY_NR_RULES] = {
 	[POLICY_RULE_PSI] = "psi",
 	[POLICY_RULE_PSI_AGAIN] = "psi-again",
 	[POLICY_RULE_MIN] = "below-min",
+	[POLICY_RULE_FALLING] = "falling",
 	[POLICY_RULE_HOLD] = "hold",
 	[POLICY_RULE_LOW] = "below-high",
 	[POLICY_RULE_DECAY] = "decay",
@@ -83,12 +85,31 @@ static bool is_below_min(const struct policy_config *config, const struct policy
 	return in->available_bytes < percent_of(in->total_bytes, config->min_percent);
 }
 
+/* A program that touches memory for the first time can use up a small machine between two ticks. */
+static bool is_falling(const struct policy_config *config, const struct policy_state *state,
+		       const struct policy_input *in)
+{
+	uint64_t fall_bytes = sub_u64(state->seen_available_bytes, in->available_bytes);
+	uint64_t elapsed_ns = in->now_ns - state->seen_ns;
+	uint64_t above_bytes = sub_u64(in->available_bytes, percent_of(in->total_bytes, config->min_percent));
+
+	if (!state->seen_ns || !elapsed_ns || elapsed_ns > POLICY_HORIZON_NS)
+		return false;
+	return fall_bytes > above_bytes / (POLICY_HORIZON_NS / elapsed_ns);
+}
+
+static bool is_short(const struct policy_config *config, const struct policy_state *state,
+		     const struct policy_input *in)
+{
+	return is_below_min(config, in) || is_falling(config, state, in);
+}
+
 /* Returns whether this step begins or repeats an alarm. */
 static bool move_level(const struct policy_config *config, struct policy_state *state, const struct policy_input *in)
 {
 	uint64_t low_bytes = percent_of(in->total_bytes, config->low_percent);
 	uint64_t high_bytes = percent_of(in->total_bytes, config->high_percent);
-	bool has_cause = in->is_trigger || is_below_min(config, in);
+	bool has_cause = in->is_trigger || is_short(config, state, in);
 	bool is_alarm = in->is_trigger || (has_cause && state->level != POLICY_EMERGENCY);
 
 	if (has_cause) {
@@ -138,19 +159,20 @@ static void decide_alarm(const struct policy_config *config, const struct policy
 	more_bytes = escalated_bytes(state->nr_alarms, in->kept_bytes + in->cached_bytes);
 	give_beyond_pool(out, in, want_bytes > more_bytes ? want_bytes : more_bytes);
 	if (!in->is_trigger)
-		out->rule = POLICY_RULE_MIN;
+		out->rule = is_below_min(config, in) ? POLICY_RULE_MIN : POLICY_RULE_FALLING;
 	else
 		out->rule = state->nr_alarms > 1 ? POLICY_RULE_PSI_AGAIN : POLICY_RULE_PSI;
 }
 
-/* Between alarms of an emergency: what became idle, within the budget; below min all, and what covers the deficit. */
-static void decide_hold(const struct policy_config *config, const struct policy_input *in, struct policy_output *out)
+/* Between alarms of an emergency: what became idle, within the budget; when short all, and what covers the deficit. */
+static void decide_hold(const struct policy_config *config, const struct policy_state *state,
+			const struct policy_input *in, struct policy_output *out)
 {
 	uint64_t high_bytes = percent_of(in->total_bytes, config->high_percent);
 
 	out->rule = POLICY_RULE_HOLD;
 	out->pool_bytes = min_u64(in->pool_bytes, chunks_down(in->budget_bytes));
-	if (!is_below_min(config, in))
+	if (!is_short(config, state, in))
 		return;
 	out->pool_bytes = in->pool_bytes;
 	give_beyond_pool(out, in, sub_u64(high_bytes, in->available_bytes + out->pool_bytes));
@@ -196,7 +218,7 @@ static void decide_decay(const struct policy_config *config, struct policy_state
 	state->decay_left_bytes -= out->pool_bytes;
 }
 
-void policy_decide(const struct policy_config *config, struct policy_state *state, const struct policy_input *in,
+static void decide(const struct policy_config *config, struct policy_state *state, const struct policy_input *in,
 		   struct policy_output *out)
 {
 	enum policy_level before = state->level;
@@ -206,7 +228,7 @@ void policy_decide(const struct policy_config *config, struct policy_state *stat
 	if (is_alarm)
 		decide_alarm(config, state, in, out);
 	else if (state->level == POLICY_EMERGENCY)
-		decide_hold(config, in, out);
+		decide_hold(config, state, in, out);
 	else if (state->level == POLICY_LOW)
 		decide_low(config, in, out);
 	else
@@ -214,6 +236,14 @@ void policy_decide(const struct policy_config *config, struct policy_state *stat
 	if (out->pool_bytes || out->kept_bytes || out->cached_bytes || is_alarm)
 		return;
 	out->rule = state->level < before ? POLICY_RULE_CALMED : POLICY_RULE_NONE;
+}
+
+void policy_decide(const struct policy_config *config, struct policy_state *state, const struct policy_input *in,
+		   struct policy_output *out)
+{
+	decide(config, state, in, out);
+	state->seen_ns = in->now_ns;
+	state->seen_available_bytes = in->available_bytes;
 }
 
 static size_t richest(const uint64_t *cached_bytes, const uint64_t *ask_bytes, size_t nr)

@@ -10,6 +10,9 @@
 #define POLICY_CHUNK_BYTES ((uint64_t)2 << 20)
 #define POLICY_NS_PER_S 1000000000ull
 
+/* How far ahead a fall is followed: a few ticks, and what freeing some GiB takes. */
+#define POLICY_HORIZON_NS POLICY_NS_PER_S
+
 enum policy_level {
 	POLICY_CALM,		/* enough memory */
 	POLICY_LOW,		/* below the low watermark, not yet back over the high one */
@@ -22,6 +25,7 @@ enum policy_rule {
 	POLICY_RULE_PSI,	/* a pressure trigger: all of the pool, at once */
 	POLICY_RULE_PSI_AGAIN,	/* a further one during the hold: kept and cached chunks too */
 	POLICY_RULE_MIN,	/* available memory fell below the min watermark */
+	POLICY_RULE_FALLING,	/* ...or will, within POLICY_HORIZON_NS, if it goes on falling like this */
 	POLICY_RULE_HOLD,	/* the emergency lasts: what became idle goes too */
 	POLICY_RULE_LOW,	/* below the high watermark on the way up: the deficit, within the CPU budget */
 	POLICY_RULE_DECAY,	/* calm: half of what nobody wanted for a while */
@@ -43,8 +47,10 @@ struct policy_config {
 struct policy_state {
 	enum policy_level level;
 	uint64_t level_since_ns;
-	uint64_t last_alarm_ns;		/* trigger or min watermark */
+	uint64_t last_alarm_ns;		/* trigger, min watermark, or a fall towards it */
 	unsigned int nr_alarms;		/* triggers in this emergency */
+	uint64_t seen_ns;		/* the step before; 0 = none */
+	uint64_t seen_available_bytes;
 	uint64_t window_since_ns;	/* decay: start of the window, 0 = none yet */
 	uint64_t window_min_bytes;	/* decay: smallest pool seen in it */
 	uint64_t decay_left_bytes;	/* decay: decided, but not yet within the budget */

@@ -8,6 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 . tests/tap.sh
 
 B=${B:-build}
+# shellcheck disable=SC2034 # used by those who source this
 helper=$B/tests/daemon/helper
 folder=$(mktemp -d)
 socket=$folder/arenad.sock
@@ -46,9 +47,9 @@ status() { "$B/arenactl" status --json --socket="$socket"; }
 # field KEY: the first number or word behind "KEY": in the status.
 field() { status | grep -o "\"$1\":[^,}]*" | head -n 1 | cut -d: -f2 | tr -d '"'; }
 
-# is_field KEY TEST NUMBER, as in: is_field cached_bytes -gt 0
-is_field() {
+# is_above KEY NUMBER
+is_above() {
 	local value
 	value=$(field "$1")
-	[ -n "$value" ] && [ "$value" "$2" "$3" ]
+	[ -n "$value" ] && [ "$value" -gt "$2" ]
 }

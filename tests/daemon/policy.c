@@ -143,11 +143,11 @@ static void hysteresis_does_not_flap(void)
 	struct policy_output out;
 	unsigned int nr_changes = 0;
 
-	/* Swings between just below low and just below high: enters LOW once and stays. */
+	/* Swings across low, but never up to high: enters LOW once and stays. */
 	for (uint64_t t = 1; t <= 100; t++) {
 		enum policy_level before = state.level;
 		const struct policy_input in = { .now_ns = t * S, .total_bytes = 100 * C,
-						 .available_bytes = (t % 2 ? 9 : 14) * C };
+						 .available_bytes = (t % 2 ? 9 : 13) * C };
 
 		policy_decide(&config, &state, &in, &out);
 		nr_changes += state.level != before;
@@ -190,6 +190,29 @@ static uint64_t idle_for(struct policy_state *state, uint64_t from_s, uint64_t t
 		gave_bytes += out.pool_bytes;
 	}
 	return gave_bytes;
+}
+
+/* Falls by so many chunks in a quarter of a second, with the min watermark at 5 chunks. */
+static void a_fast_fall_is_an_alarm(void)
+{
+	static const struct { uint64_t from, to; bool is_alarm; } cases[] = {
+		{ 90, 80, false }, { 90, 74, false }, { 90, 72, true }, { 40, 30, true }, { 40, 35, false }, { 20, 15, true },
+		{ 20, 20, false }, { 20, 60, false },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct policy_state state = { .level = POLICY_CALM };
+		struct policy_input in = { .now_ns = 100 * S, .total_bytes = 100 * C, .available_bytes = cases[i].from * C,
+					   .pool_bytes = 10 * C };
+		struct policy_output out;
+
+		policy_decide(&config, &state, &in, &out);
+		in.now_ns += S / 4;
+		in.available_bytes = cases[i].to * C;
+		policy_decide(&config, &state, &in, &out);
+		CHECK((out.rule == POLICY_RULE_FALLING) == cases[i].is_alarm && (out.pool_bytes == 10 * C) == cases[i].is_alarm,
+		      "case %zu: rule %s", i, policy_rule_name(out.rule));
+	}
 }
 
 static void idle_pool_halves_per_window(void)
@@ -253,6 +276,7 @@ int main(void)
 	RUN(table);
 	RUN(every_small_input_keeps_the_promises);
 	RUN(hysteresis_does_not_flap);
+	RUN(a_fast_fall_is_an_alarm);
 	RUN(alarms_count_anew_in_each_emergency);
 	RUN(idle_pool_halves_per_window);
 	RUN(decay_spares_what_was_used);
