@@ -28,7 +28,7 @@ modules:
 	@for series in $(or $(SERIES),6.1 6.12); do tests/vm/module $$series || exit 1; done
 
 ## vm-check: kernel tests in VMs on both series, TAP (SERIES=6.1: only that one)
-vm-check: $(VM_PROGRAMS)
+vm-check: $(VM_PROGRAMS) daemon tests
 	@tests/vm/run --series $(or $(SERIES),all) --timeout 540 -- $(VM_TESTS)
 
 ## vm-shell: a shell in a VM with the module and all tests (SERIES=6.1, default 6.12)
