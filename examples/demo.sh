@@ -68,11 +68,11 @@ draw() {
 		-e "$(scales "${table[@]}"); kernel='$(cat "$out/kernel")'" examples/scene.gp
 }
 
-oom_time() { awk -F, 'NR > 1 && $12 > 0 { print $1; found = 1; exit } END { if (!found) print -1 }' "$1"; }
+oom_time() { awk -F, 'NR > 1 && $13 > 0 { print $1; found = 1; exit } END { if (!found) print -1 }' "$1"; }
 
 # From shortly before the hog to the longer run's end; up to the largest amount of memory and requests in either.
 scales() {
-	awk -F, 'FNR > 1 { if ($1 > x) x = $1; for (i = 2; i <= 7; i++) if ($i > y) y = $i; if ($10 > z) z = $10 }
+	awk -F, 'FNR > 1 { if ($1 > x) x = $1; for (i = 2; i <= 8; i++) if ($i > y) y = $i; if ($11 > z) z = $11 }
 		END { printf "x_min=-4; x_max=%.1f; y_max=%.0f; z_max=%d", x, y * 1.05, z + 1 }' "$@"
 }
 

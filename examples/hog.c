@@ -2,9 +2,9 @@
 /*
  * arena-demo hog: a program that needs memory, and needs more than is free.
  *
- * It wants what the system calls available when it starts plus a share of what idles in the module's pool. So
- * it can only be satisfied when the pool is given back, and it fits well when it is: the size comes from
- * the machine, not from us. It grows evenly, as programs do, then holds and checks what it wrote.
+ * It wants what the system calls available when it starts plus a share of what idles: in the module's pool and in
+ * the service's cache. So it can only be satisfied when idle memory is given back, and it fits when
+ * it is: the size comes from the machine, not from us. It grows evenly, as programs do, then holds and checks what it wrote.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -23,11 +23,12 @@
 #define STEP_BYTES (2 * DEMO_MIB)
 
 static struct {
-	uint64_t pool_percent;
-	bool has_pool;
+	uint64_t idle_percent;
+	bool has_idle;
 	uint64_t seconds;
 	uint64_t hold_seconds;
 	const char *status_path;
+	const char *serve_path;
 } run = { .seconds = 6, .hold_seconds = 3 };
 
 static void sleep_until(uint64_t time_ns)
@@ -74,9 +75,26 @@ static void grow(char *memory, uint64_t fields[STATUS_NR_FIELDS], int status_fd,
 	}
 }
 
-static uint64_t wanted_bytes(uint64_t available_bytes, uint64_t pool_bytes, uint64_t page_bytes)
+/* In the module's pool, and in the cache of the service if there is one. */
+static uint64_t idle_bytes(void)
 {
-	uint64_t bytes = available_bytes + pool_bytes / 100 * run.pool_percent;
+	int pool_fd = pool_open();
+	struct status serve = { 0 };
+	struct pool pool;
+
+	if (pool_fd < 0)
+		demo_die("hog sizes itself by the module's pool, and cannot open /dev/arena: %s",
+			 strerror(-pool_fd));
+	pool_read(pool_fd, &pool);
+	close(pool_fd);
+	if (run.serve_path)
+		status_read(run.serve_path, &serve);
+	return pool.idle_bytes + serve.fields[3];
+}
+
+static uint64_t wanted_bytes(uint64_t available_bytes, uint64_t idle, uint64_t page_bytes)
+{
+	uint64_t bytes = available_bytes + idle / 100 * run.idle_percent;
 
 	return bytes / page_bytes * page_bytes;
 }
@@ -84,9 +102,10 @@ static uint64_t wanted_bytes(uint64_t available_bytes, uint64_t pool_bytes, uint
 static void read_options(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "pool-percent", required_argument, NULL, 'p' },
+		{ "idle-percent", required_argument, NULL, 'p' },
 		{ "seconds", required_argument, NULL, 't' },
 		{ "hold-seconds", required_argument, NULL, 'h' },
+		{ "serve-status", required_argument, NULL, 'v' },
 		{ "status", required_argument, NULL, 's' },
 		DEMO_COMMON_OPTIONS,
 		{ NULL, 0, NULL, 0 },
@@ -96,41 +115,36 @@ static void read_options(int argc, char **argv)
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (option) {
 		case 'p':
-			run.pool_percent = demo_number("pool-percent", optarg, 0, 1000);
-			run.has_pool = true;
+			run.idle_percent = demo_number("idle-percent", optarg, 0, 1000);
+			run.has_idle = true;
 			break;
 		case 't': run.seconds = demo_number("seconds", optarg, 1, 3600); break;
 		case 'h': run.hold_seconds = demo_number("hold-seconds", optarg, 0, 3600); break;
+		case 'v': run.serve_path = optarg; break;
 		case 's': run.status_path = optarg; break;
 		default: demo_common_option(option);
 		}
 	}
-	if (optind < argc || !run.has_pool || !run.status_path)
-		demo_usage_error("hog needs --pool-percent and --status, and takes no arguments");
+	if (optind < argc || !run.has_idle || !run.status_path)
+		demo_usage_error("hog needs --idle-percent and --status, and takes no arguments");
 }
 
 int hog_main(int argc, char **argv)
 {
 	uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE), fields[STATUS_NR_FIELDS] = { 0 };
 	uint64_t available_bytes;
-	struct pool pool;
-	int status_fd, pool_fd;
+	int status_fd;
 	char *memory;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	read_options(argc, argv);
 	status_fd = status_create(run.status_path);
-	pool_fd = pool_open();
-	if (pool_fd < 0)
-		demo_die("hog sizes itself by the module's pool, and cannot open /dev/arena: %s",
-			 strerror(-pool_fd));
-	pool_read(pool_fd, &pool);
+	fields[3] = idle_bytes();
 	available_bytes = measure_proc_bytes("/proc/meminfo", "MemAvailable");
-	fields[0] = wanted_bytes(available_bytes, pool.idle_bytes, page_bytes);
-	fields[3] = pool.idle_bytes;
-	printf("hog: wants %.0f MiB: %.0f available + %llu %% of %.0f idle in the pool\n",
+	fields[0] = wanted_bytes(available_bytes, fields[3], page_bytes);
+	printf("hog: wants %.0f MiB: %.0f available + %llu %% of %.0f idle in pool and cache\n",
 	       (double)fields[0] / (double)DEMO_MIB, (double)available_bytes / (double)DEMO_MIB,
-	       (unsigned long long)run.pool_percent, (double)pool.idle_bytes / (double)DEMO_MIB);
+	       (unsigned long long)run.idle_percent, (double)fields[3] / (double)DEMO_MIB);
 	memory = mmap(NULL, fields[0], PROT_READ | PROT_WRITE,
 		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (memory == MAP_FAILED)

@@ -174,21 +174,33 @@ void mode_trim(const struct mode *mode)
 		arena_trim(SIZE_MAX);
 }
 
+static bool source_was_used(const struct arena_memory *memory, int source)
+{
+	return memory->source[source].handed_chunks > 0;
+}
+
 void request_check_source(const struct arena *arena, const struct mode *mode)
 {
 	struct arena_memory memory;
-	int i;
 
 	if (arena_source_of(arena) != mode->source)
 		demo_die("asked for source %s, got %s", arena_source_name(mode->source),
 			 arena_source_name(arena_source_of(arena)));
 	arena_memory(&memory);
-	for (i = 0; i < ARENA_NR_SOURCES; i++) {
-		bool used = memory.source[i].handed_chunks > 0;
+	if (!source_was_used(&memory, (int)mode->source))
+		demo_die("asked for source %s, but the statistics say that it was not used",
+			 arena_source_name(mode->source));
+}
 
-		if (used != ((enum arena_source)i == mode->source))
-			demo_die("asked for source %s, but the statistics say that %s %s used",
-				 arena_source_name(mode->source),
-				 arena_source_name((enum arena_source)i), used ? "was" : "was not");
-	}
+void request_check_only_source(const struct arena *arena, const struct mode *mode)
+{
+	struct arena_memory memory;
+	int i;
+
+	request_check_source(arena, mode);
+	arena_memory(&memory);
+	for (i = 0; i < ARENA_NR_SOURCES; i++)
+		if (i != (int)mode->source && source_was_used(&memory, i))
+			demo_die("asked for source %s, but the statistics say that %s was used too",
+				 arena_source_name(mode->source), arena_source_name((enum arena_source)i));
 }

@@ -46,7 +46,9 @@ void request_finish(struct request *request, const struct mode *mode);
 void mode_trim(const struct mode *mode);
 /** A new arena of @mode's source; exits with a message when there is none. */
 struct arena *request_arena_new(const struct mode *mode);
-/** Exit with a message unless @arena's memory, and all memory of this process's arenas, came from @mode's source. */
+/** Exit with a message unless @arena is on @mode's source, and the library's statistics say that it was used. */
 void request_check_source(const struct arena *arena, const struct mode *mode);
+/** The same, and no other source was used in this process. */
+void request_check_only_source(const struct arena *arena, const struct mode *mode);
 
 #endif

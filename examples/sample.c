@@ -75,7 +75,8 @@ static uint64_t rss_bytes(pid_t pid)
 static void write_head(FILE *file)
 {
 	fputs("time_s,available_bytes,free_bytes,pool_bytes,kept_bytes,handed_bytes,serve_rss_bytes,"
-	      "hog_rss_bytes,hog_wanted_bytes,requests,request_ms,some_percent,full_percent,oom_kills\n",
+	      "serve_cached_bytes,hog_rss_bytes,hog_wanted_bytes,"
+	      "requests,request_ms,some_percent,full_percent,oom_kills\n",
 	      file);
 }
 
@@ -99,8 +100,8 @@ static void write_row(FILE *file, int pool_fd, double time_s, double interval_s,
 		measure_proc_bytes("/proc/meminfo", "MemAvailable"),
 		measure_proc_bytes("/proc/meminfo", "MemFree"), pool.idle_bytes, pool.kept_bytes,
 		pool.handed_bytes);
-	fprintf(file, ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%.1f", rss_bytes(serve.pid),
-		rss_bytes(hog.pid), hog.fields[0], serve.fields[1], (double)serve.fields[2] / 1e6);
+	fprintf(file, ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%.1f",
+		rss_bytes(serve.pid), serve.fields[3], rss_bytes(hog.pid), hog.fields[0], serve.fields[1], (double)serve.fields[2] / 1e6);
 	fprintf(file, ",%.2f,%.2f,%" PRIu64 "\n", share_percent(now.some_us, before->some_us, interval_s),
 		share_percent(now.full_us, before->full_us, interval_s),
 		measure_proc_count("/proc/vmstat", "oom_kill"));

@@ -53,7 +53,7 @@ do for [i = 1:2] {
 	     data using "time_s":"pool_mib" with lines lw 3 lc rgb pool title legend("idle in the pool"), \
 	     data using "time_s":"hog_rss_mib" with lines lw 2 lc rgb hog title legend("RSS of the hog"), \
 	     data using "time_s":"hog_wanted_mib" with lines lw 1 dt 2 lc rgb hog title legend("hog wants"), \
-	     data using "time_s":"serve_rss_mib" with lines lw 2 lc rgb service title legend("RSS of the service")
+	     data using "time_s":"serve_rss_mib" with lines lw 2 lc rgb service title legend("RSS of the service, its cache included")
 
 	unset title
 	unset label 1

@@ -3,11 +3,11 @@
 # scene.sh control|arenad
 #
 # The scene under memory pressure, played in a test VM by busybox's shell. A service has had its rush hour;
-# the memory of it idles in the module's pool. Then a hog needs more than is free. "control": nobody gives
+# its memory idles in the module's pool and in its own cache. Then a hog needs more than is free. "control": nobody gives
 # anything back (the module's own shrinker must be off); the hog must end in an OOM kill. "arenad": the
 # daemon runs; the hog must get its memory, nobody may be killed, and the service must go on.
 #
-# Models: one service, one newcomer, no swap, the pool allowed to keep the whole of a peak. Not to be used for:
+# Models: one service, one newcomer, no swap, pool and cache allowed to keep the whole of a peak. Not to be used for:
 # how fast the daemon is (its own tests measure that), or what happens with swap and page cache.
 # Prints TAP; leaves /out/NAME.csv (sample), /out/NAME.log (programs), /out/NAME.kernel (kernel log).
 set -u
@@ -71,11 +71,14 @@ answered_since() { [ "$(field serve 3)" -gt "$1" ]; }
 # The scene's own shell must survive whoever is chosen. The service and the hog are as good as any process.
 echo -1000 >/proc/self/oom_score_adj
 
-# A peak below the cap of one user, and a pool that may keep all of it.
+# A peak below the cap of one user, a pool that may keep all of it, and a cache in the service that may keep
+# all that it held on the embedded source.
+embedded_percent=10
 mem_total_kb=$(sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo)
 user_chunks=$(cat $parameters/max_user_chunks)
 peak_percent=$((user_chunks * 2048 * 90 / mem_total_kb))
 echo "$user_chunks" >$parameters/pool_max_chunks
+export ARENA_CACHED_CHUNKS=$((mem_total_kb * embedded_percent / 2048 / 100))
 
 : >"$log"
 if [ "$name" = arenad ]; then
@@ -92,20 +95,26 @@ $demo sample --output "/out/$name.csv" --serve-status $state/serve --hog-status 
 	>>"$log" 2>&1 &
 sampler=$!
 # shellcheck disable=SC2086 # one word or none
-sh -c 'echo 0 >/proc/self/oom_score_adj; exec "$@"' sh $demo serve --peak-percent $peak_percent $join \
+sh -c 'echo 0 >/proc/self/oom_score_adj; exec "$@"' sh $demo serve --peak-percent $peak_percent \
+	--embedded-percent $embedded_percent $join \
 	--status $state/serve >>"$log" 2>&1 &
 serve=$!
 wait_for 120 serve_answers || give_up "the service answers after its rush hour"
 sleep 2
 before=$(oom_kills)
+cached=$(field serve 5)
+[ "$cached" -gt 0 ]
+result $? "$name: the service caches memory"
 dmesg -c >/tmp/scene-before
 
-sh -c 'echo 0 >/proc/self/oom_score_adj; exec "$@"' sh $demo hog --pool-percent 60 \
+# Two thirds: more than the pool alone can give without going below the daemon's lowest watermark, less than all.
+sh -c 'echo 0 >/proc/self/oom_score_adj; exec "$@"' sh $demo hog --idle-percent 67 --serve-status $state/serve \
 	--status $state/hog >>"$log" 2>&1
 hog_status=$?
 answered=$(field serve 3)
 wait_for 20 answered_since "$answered"
 result $? "$name: the service goes on afterwards"
+cached_after=$(field serve 5)
 
 if [ "$name" = control ]; then
 	[ "$(oom_kills)" -gt "$before" ]
@@ -119,6 +128,8 @@ else
 	result $? "arenad: the hog got its memory"
 	/bin/arenactl status >/out/arenad.status 2>&1
 	result $? "arenad: arenactl shows what it did"
+	[ "$cached_after" -lt "$cached" ]
+	result $? "arenad: the service gave memory of its cache back"
 	kill -0 "$arenad" 2>/dev/null
 	result $? "arenad: the daemon is alive"
 fi

@@ -3,8 +3,8 @@
  * arena-demo serve: a service after its rush hour.
  *
  * First it holds the results of many requests at once, up to a share of the machine's memory, as a service does
- * at its peak. Then it drops all of them: every chunk goes back to the module, whose pool now holds
- * memory that nobody uses. Then it answers one request after another until it is told to stop, and says
+ * at its peak. Then it drops all of them: chunks of /dev/arena go back to the module, whose pool now holds
+ * memory that nobody uses, and some of the embedded source stay in the library's cache. Then it answers one request after another until it is told to stop, and says
  * how many and how fast, so that an observer sees whether it goes on while others need the memory.
  */
 #include <getopt.h>
@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "demo.h"
+#include "kmod/uapi/arena.h"
 #include "measure.h"
 #include "request.h"
 #include "status.h"
@@ -24,6 +25,7 @@ static struct {
 	struct mode mode;
 	uint64_t peak_percent;
 	bool has_peak;
+	uint64_t embedded_percent;
 	uint64_t seconds; /* 0: until SIGTERM */
 	bool join;
 	const char *status_path;
@@ -42,9 +44,22 @@ static void stop(int signal_number)
 	stopped = 1;
 }
 
+static uint64_t cached_bytes(void)
+{
+	struct arena_memory memory;
+	uint64_t chunks = 0;
+	int i;
+
+	arena_memory(&memory);
+	for (i = 0; i < ARENA_NR_SOURCES; i++)
+		chunks += memory.source[i].cached_chunks;
+	return chunks * ARENA_CHUNK_BYTES;
+}
+
 static void publish(enum phase phase)
 {
 	status_fields[0] = phase;
+	status_fields[3] = cached_bytes();
 	status_write(status_fd, status_fields);
 }
 
@@ -56,31 +71,52 @@ static uint64_t held_bytes(const struct arena *arena)
 	return stats.held_bytes;
 }
 
-/* Holds results up to @peak_bytes, then drops them all. */
-static void rush_hour(uint64_t peak_bytes)
+/* Results that are held; grows. */
+struct crowd {
+	struct request *requests;
+	size_t count;
+};
+
+static void crowd_add(struct crowd *crowd, const struct mode *mode)
 {
-	struct request *requests = NULL;
+	struct request *more = realloc(crowd->requests, (crowd->count + 1) * sizeof(*more));
+
+	if (!more)
+		demo_die("out of memory for the list of requests");
+	crowd->requests = more;
+	request_start(&more[crowd->count], mode, NULL, &load);
+	request_check_source(more[crowd->count].arena, mode);
+	crowd->count++;
+}
+
+/* Holds results on @mode's source until they take @peak_bytes; returns the bytes they take. */
+static uint64_t crowd_fill(struct crowd *crowd, const struct mode *mode, uint64_t peak_bytes)
+{
 	uint64_t sum_bytes = 0;
-	size_t count = 0;
 
 	while (sum_bytes < peak_bytes && !stopped) {
-		struct request *more = realloc(requests, (count + 1) * sizeof(*requests));
-
-		if (!more)
-			demo_die("out of memory for the list of requests");
-		requests = more;
-		request_start(&requests[count], &run.mode, NULL, &load);
-		request_check_source(requests[count].arena, &run.mode);
-		sum_bytes += held_bytes(requests[count].arena);
-		count++;
-		status_fields[3] = sum_bytes;
+		crowd_add(crowd, mode);
+		sum_bytes += held_bytes(crowd->requests[crowd->count - 1].arena);
 		publish(PHASE_FILLING);
 	}
-	printf("serve: held %zu results in %.0f MiB, dropping them\n", count,
-	       (double)sum_bytes / (double)DEMO_MIB);
-	while (count)
-		request_finish(&requests[--count], &run.mode);
-	free(requests);
+	return sum_bytes;
+}
+
+/* Holds results on both sources, then drops them all. */
+static void rush_hour(void)
+{
+	const struct mode embedded = { .kind = MODE_COLD, .source = ARENA_SOURCE_THP };
+	uint64_t total_bytes = measure_proc_bytes("/proc/meminfo", "MemTotal");
+	struct crowd crowd = { NULL, 0 };
+	uint64_t embedded_bytes = crowd_fill(&crowd, &embedded, total_bytes / 100 * run.embedded_percent);
+	uint64_t peak_bytes = crowd_fill(&crowd, &run.mode, total_bytes / 100 * run.peak_percent);
+
+	printf("serve: held %zu results, %.0f MiB on source %s and %.0f MiB on %s; dropping them\n", crowd.count,
+	       (double)peak_bytes / (double)DEMO_MIB, arena_source_name(run.mode.source),
+	       (double)embedded_bytes / (double)DEMO_MIB, arena_source_name(embedded.source));
+	while (crowd.count)
+		request_finish(&crowd.requests[--crowd.count], &embedded);
+	free(crowd.requests);
 	publish(PHASE_DROPPED);
 }
 
@@ -105,6 +141,7 @@ static void read_options(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "peak-percent", required_argument, NULL, 'p' },
+		{ "embedded-percent", required_argument, NULL, 'e' },
 		{ "source", required_argument, NULL, 'm' },
 		{ "seconds", required_argument, NULL, 't' },
 		{ "join", no_argument, NULL, 'j' },
@@ -122,6 +159,7 @@ static void read_options(int argc, char **argv)
 			run.peak_percent = demo_number("peak-percent", optarg, 0, 90);
 			run.has_peak = true;
 			break;
+		case 'e': run.embedded_percent = demo_number("embedded-percent", optarg, 0, 90); break;
 		case 'm':
 			source = arena_source_parse(optarg);
 			if (source <= ARENA_SOURCE_AUTO)
@@ -161,7 +199,7 @@ int serve_main(int argc, char **argv)
 	status_fd = status_create(run.status_path);
 	if (run.join)
 		join_daemon();
-	rush_hour(measure_proc_bytes("/proc/meminfo", "MemTotal") / 100 * run.peak_percent);
+	rush_hour();
 	end_ns = run.seconds ? measure_now_ns() + run.seconds * 1000000000ULL : UINT64_MAX;
 	while (!stopped && measure_now_ns() < end_ns)
 		answer(&digest);

@@ -4,8 +4,8 @@
  *
  * The line has a fixed width and is replaced by a single pwrite(), so that a reader never sees half a
  * number. Fields in order:
- *	serve	phase (0 filling, 1 dropped, 2 answering), requests answered, time of the last in ns, bytes held at the peak
- *	hog	bytes wanted, bytes in use, 1 when all of it was had, bytes of the pool when it started
+ *	serve	phase (0 filling, 1 dropped, 2 answering), requests answered, time of the last in ns, bytes cached
+ *	hog	bytes wanted, bytes in use, 1 when all of it was had, bytes that idled when it started
  */
 #include "status.h"
 

@@ -46,27 +46,27 @@ run_ok "serve answers on the embedded source" "$B/arena-demo" serve --source thp
 kill -TERM $sampler
 wait $sampler
 columns=$(awk -F, '{ print NF }' "$folder/s.csv" | sort -u)
-if [ "$columns" = 14 ]; then ok "sample writes 14 columns in each row"; else not_ok "sample writes 14 columns in each row" "$columns"; fi
-if awk -F, 'NR > 1 && $7 > 0 && $10 > 0 { seen = 1 } END { exit !seen }' "$folder/s.csv"; then
+if [ "$columns" = 15 ]; then ok "sample writes 15 columns in each row"; else not_ok "sample writes 15 columns in each row" "$columns"; fi
+if awk -F, 'NR > 1 && $7 > 0 && $11 > 0 { seen = 1 } END { exit !seen }' "$folder/s.csv"; then
 	ok "sample saw the service's memory and its answers"
 else
 	not_ok "sample saw the service's memory and its answers" "$(tail -n 3 "$folder/s.csv")"
 fi
 [ -e /dev/arena ] || run_fails "hog needs the module to size itself" "cannot open /dev/arena" \
-	"$B/arena-demo" hog --pool-percent 50 --status "$folder/hog"
+	"$B/arena-demo" hog --idle-percent 50 --status "$folder/hog"
 run_fails "serve --join fails without a daemon" "cannot register with arenad" env ARENA_SOCKET="$folder/none" \
 	"$B/arena-demo" serve --source thp --peak-percent 0 --seconds 1 --join --status "$folder/serve"
 
 # scene-table: time counts from the hog's start, bytes become MiB, OOM kills count from the first row.
 {
 	head -n 1 "$folder/s.csv"
-	echo "1.0,104857600,0,52428800,0,0,1048576,0,0,5,10.0,1.00,0.50,7"
-	echo "2.5,104857600,0,52428800,0,0,1048576,2097152,4194304,6,10.0,1.00,0.50,7"
-	echo "3.0,104857600,0,0,0,0,1048576,2097152,4194304,7,10.0,1.00,0.50,8"
+	echo "1.0,104857600,0,52428800,0,0,1048576,3145728,0,0,5,10.0,1.00,0.50,7"
+	echo "2.5,104857600,0,52428800,0,0,1048576,3145728,2097152,4194304,6,10.0,1.00,0.50,7"
+	echo "3.0,104857600,0,0,0,0,1048576,3145728,2097152,4194304,7,10.0,1.00,0.50,8"
 } >"$folder/t.csv"
-expected='-1.500,100.0,50.0,0.0,1.0,0.0,0.0,1.00,0.50,5,10.0,0
-0.000,100.0,50.0,0.0,1.0,2.0,4.0,1.00,0.50,6,10.0,0
-0.500,100.0,0.0,0.0,1.0,2.0,4.0,1.00,0.50,7,10.0,1'
+expected='-1.500,100.0,50.0,0.0,1.0,3.0,0.0,0.0,1.00,0.50,5,10.0,0
+0.000,100.0,50.0,0.0,1.0,3.0,2.0,4.0,1.00,0.50,6,10.0,0
+0.500,100.0,0.0,0.0,1.0,3.0,2.0,4.0,1.00,0.50,7,10.0,1'
 actual=$(examples/scene-table plot "$folder/t.csv" | tail -n +2)
 if [ "$actual" = "$expected" ]; then ok "scene-table converts"; else not_ok "scene-table converts" "$actual"; fi
 run_fails "scene-table wants a hog" "never started" examples/scene-table plot "$folder/s.csv"
