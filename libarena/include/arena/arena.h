@@ -44,6 +44,21 @@ extern "C" {
 #define ARENA_HERE __FILE__ ":" ARENA_STR(__LINE__)
 #define ARENA_LIKELY(x) __builtin_expect(!!(x), 1)
 
+/* Under ASan memory that nobody was given is poisoned; allocation makes an object accessible. */
+#if defined(__SANITIZE_ADDRESS__)
+#define ARENA_ASAN_ 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ARENA_ASAN_ 1
+#endif
+#endif
+#ifdef ARENA_ASAN_
+#include <sanitizer/asan_interface.h>
+#define ARENA_UNPOISON_(at, bytes) __asan_unpoison_memory_region((const void *)(at), (bytes))
+#else
+#define ARENA_UNPOISON_(at, bytes) ((void)0)
+#endif
+
 /* Alignment of objects whose caller asks for none: that of max_align_t. */
 #define ARENA_ALIGN_BYTES ((size_t)16)
 
@@ -75,8 +90,9 @@ ARENA_API int arena_source_check(enum arena_source source);
 /* ------------------------------------------------------------------ arenas */
 
 /*
- * The first two words of every arena, so that allocation is inline. Invariant: at <= limit; [at, limit)
- * is free memory of the arena. Written by the owning thread alone. Not for callers.
+ * The first two words of every arena, so that allocation is inline. Invariant: at <= limit, and [at, limit) is free
+ * memory of the arena; or at = 1 and limit = 0, which no request fits, while the arena has no memory or is
+ * freed. Written by the owning thread alone. Not for callers.
  */
 struct arena_bump {
 	uintptr_t at;
@@ -102,7 +118,9 @@ ARENA_API struct arena *arena_new_at(const struct arena_options *options, const 
 /**
  * Free an arena and every object in it, and revoke their addresses: every later access faults and is
  * reported. NULL is allowed. Constant in objects, linear in chunks. The second free of an arena aborts.
- * The addresses rest in a FIFO before they are used again; its length is in struct arena_memory.
+ * The addresses rest in a FIFO before they are used again; its length is in struct arena_memory. The memory of a few chunks
+ * per source moves to fresh addresses for the next arenas (ARENA_CACHED_CHUNKS in the environment,
+ * arena_trim()); all other goes back to the system.
  */
 #define arena_free(arena) arena_free_at((arena), ARENA_HERE)
 ARENA_API void arena_free_at(struct arena *arena, const char *where);
@@ -128,6 +146,7 @@ static inline void *arena_alloc_aligned(struct arena *arena, size_t bytes, size_
 	/* at wraps to a small number only for absurd alignments; both terms are checked without overflow. */
 	if (ARENA_LIKELY(at >= bump->at && at <= bump->limit && bytes <= bump->limit - at)) {
 		bump->at = at + bytes;
+		ARENA_UNPOISON_(at, bytes);
 		return (void *)at;
 	}
 	return arena_alloc_slow(arena, bytes, align_bytes);
@@ -225,18 +244,18 @@ ARENA_API enum arena_source arena_source_of(const struct arena *arena);
 struct arena_memory_source {
 	uint64_t handed_chunks;	 /* taken from the source since start */
 	uint64_t mapped_chunks;	 /* in arenas now */
-	uint64_t cached_chunks;	 /* idle in the library, memory still there */
+	uint64_t cached_chunks;	 /* idle in the library, memory still there, moved to addresses nobody had */
 	uint64_t returned_chunks; /* given back to the system since start */
-	uint64_t revoked_chunks; /* of the returned: addresses that fault now */
+	uint64_t revoked_chunks; /* addresses of freed arenas that fault now; their memory is returned or moved on */
 };
 struct arena_memory {
 	struct arena_memory_source source[ARENA_NR_SOURCES];
 	uint64_t small_bytes;		/* ordinary pages in small arenas now */
 	uint64_t nr_arenas;		/* alive */
-	uint64_t revoked_arenas;	/* freed since start, revoked */
+	uint64_t revoked_arenas;	/* freed (or released by a reset) since start, and revoked */
 	uint64_t deferred_arenas;	/* freed, revocation waits for room in the address map (never with guard pages) */
-	uint64_t fifo_chunks;		/* revoked chunk addresses that rest before reuse */
-	uint64_t fifo_max_chunks;	/* length of that FIFO */
+	uint64_t fifo_chunks;		/* revoked chunk addresses that rest now, of all sources */
+	uint64_t fifo_max_chunks;	/* at least so many others are freed before an address is used again */
 	uint64_t fifo_small_bytes;	/* the same for the addresses of small arenas */
 	uint64_t fifo_max_small_bytes;
 	bool guard_pages;		/* MADV_GUARD_INSTALL is there */
