@@ -255,7 +255,7 @@ static void print_ratio(const struct series *slow, const struct series *fast, FI
 		ratios[i] = slow->samples[i] / fast->samples[i];
 	ratio = stat_summary(ratios, fast->n);
 	free(ratios);
-	fprintf(out, "%-*s %-8s  %6.2f [%.2f, %.2f] times as fast as %s\n", CASE_WIDTH, fast->row.name,
+	fprintf(out, "%-*s %-8s  %6.3g [%.3g, %.3g] times as fast as %s\n", CASE_WIDTH, fast->row.name,
 		fast->row.source, ratio.median, ratio.low, ratio.high, slow->row.name);
 }
 
