@@ -413,12 +413,15 @@ static int clearer_start(struct pool *pool, int nid, int home)
 	return 0;
 }
 
+/* Every possible node has a pool; one without memory yet keeps it elsewhere. */
+static int node_home(int nid)
+{
+	return node_online(nid) ? nid : NUMA_NO_NODE;
+}
+
 static int pool_init_node(int nid)
 {
-	/* Every possible node has a pool; one without memory yet keeps it elsewhere. */
-	int home = node_online(nid) ? nid : NUMA_NO_NODE;
-	struct pool *pool = kzalloc_node(sizeof(*pool), GFP_KERNEL, home);
-	int err;
+	struct pool *pool = kzalloc_node(sizeof(*pool), GFP_KERNEL, node_home(nid));
 
 	if (!pool)
 		return -ENOMEM;
@@ -426,43 +429,46 @@ static int pool_init_node(int nid)
 	INIT_LIST_HEAD(&pool->clean);
 	INIT_LIST_HEAD(&pool->dirty);
 	init_waitqueue_head(&pool->wait);
-	err = clearer_start(pool, nid, home);
-	if (err)
-		kfree(pool);
-	else
-		pools[nid] = pool;
-	return err;
-}
-
-int pool_init(void)
-{
-	int nid, err;
-
-	if (!pool_max_chunks)
-		pool_max_chunks = totalram_pages() / CHUNK_PAGES / 16;
-	for_each_node(nid) {
-		err = pool_init_node(nid);
-		if (err) {
-			pool_exit();
-			return err;
-		}
-	}
+	pools[nid] = pool;
 	return 0;
 }
 
+/* The threads look at the pools of all nodes, so they start when the last pool is there. */
+int pool_init(void)
+{
+	int nid, err = 0;
+
+	if (!pool_max_chunks)
+		pool_max_chunks = totalram_pages() / CHUNK_PAGES / 16;
+	for_each_node(nid)
+		err = err ?: pool_init_node(nid);
+	for_each_node(nid)
+		err = err ?: clearer_start(pools[nid], nid, node_home(nid));
+	if (err)
+		pool_exit();
+	return err;
+}
+
+static void clearer_stop(struct pool *pool)
+{
+	if (!pool || !pool->clearer)
+		return;
+	kthread_stop(pool->clearer);
+	put_task_struct(pool->clearer);
+}
+
+/* For the same reason no pool goes before the last thread. */
 void pool_exit(void)
 {
 	int nid;
 
+	for_each_node(nid)
+		clearer_stop(pools[nid]);
 	for_each_node(nid) {
-		struct pool *pool = pools[nid];
-
-		if (!pool)
+		if (!pools[nid])
 			continue;
-		kthread_stop(pool->clearer);
-		put_task_struct(pool->clearer);
-		pool_trim_node(pool, ULONG_MAX, false);
+		pool_trim_node(pools[nid], ULONG_MAX, false);
+		kfree(pools[nid]);
 		pools[nid] = NULL;
-		kfree(pool);
 	}
 }
