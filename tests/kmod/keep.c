@@ -240,7 +240,10 @@ TEST_F(space, trim_stops_where_told)
 	EXPECT_EQ(11, space_stat(self->dev).kept_chunks);
 }
 
-/* What TRIM gives back arrives at the page allocator. */
+/*
+ * What TRIM gives back arrives at the page allocator. Not all of it is seen at once: some of it waits
+ * on the allocator's per-CPU lists, which MemFree does not count.
+ */
 TEST_F(space, trim_empties_the_pool)
 {
 	struct arena_trim trim;
@@ -254,7 +257,7 @@ TEST_F(space, trim_empties_the_pool)
 	s = module_stat(self->dev);
 	EXPECT_EQ(0, s.clean_chunks + s.dirty_chunks);
 	EXPECT_LT(0, trim.pool_chunks);
-	EXPECT_LE(free_kb + (long)trim.pool_chunks * 2048 - 8192, meminfo_kb("MemFree"));
+	EXPECT_LE(free_kb + (long)trim.pool_chunks * 1024, meminfo_kb("MemFree"));
 }
 
 static int trim_without_capability(int dev, int fd)
