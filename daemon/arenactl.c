@@ -153,6 +153,9 @@ static int do_trim(const struct options *options)
 	if (fd < 0 && fd != -ENOENT && fd != -ECONNREFUSED && fd != -EACCES)
 		return explain(options, fd, true);
 	error = has_daemon ? trim_by_daemon(fd, options, &result) : trim_by_hand(options, &result);
+	/* Shut out by both: the socket is what one could be let in to. */
+	if (error && fd == -EACCES)
+		return explain(options, fd, true);
 	if (has_daemon)
 		close(fd);
 	if (error)

@@ -149,6 +149,7 @@ static bool settle(const struct config *config)
 
 	if (config->group[0])
 		privilege_find_group(config->group, &gid);
+	privilege_die_last();
 	error = privilege_drop(config->user, gid);
 	if (error) {
 		log_line("cannot become user %s: %s", config->user[0] ? config->user : "(same)", strerror(-error));

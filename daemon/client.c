@@ -478,9 +478,9 @@ static int replace_stale(const struct sockaddr_un *address)
 	return error == -EADDRINUSE ? error : 0;
 }
 
-static int bind_and_listen(int fd, const struct sockaddr_un *address, gid_t gid)
+static int bind_and_listen(int fd, const struct sockaddr_un *address, uid_t uid, gid_t gid)
 {
-	/* Closed to everybody until owner and mode are right. */
+	/* Closed to everybody until its mode is right; who connects before listen() is refused. */
 	mode_t before = umask(0777);
 	int got = bind(fd, (const struct sockaddr *)address, sizeof(*address));
 	int error = errno;
@@ -488,9 +488,12 @@ static int bind_and_listen(int fd, const struct sockaddr_un *address, gid_t gid)
 	umask(before);
 	if (got < 0)
 		return -error;
-	if (gid != (gid_t)-1 && chown(address->sun_path, (uid_t)-1, gid) < 0)
+	/* The mode first: who gives a file away may not change it any more. */
+	if (chmod(address->sun_path, gid != (gid_t)-1 ? 0660 : 0666) < 0)
 		return -errno;
-	if (chmod(address->sun_path, gid != (gid_t)-1 ? 0660 : 0666) < 0 || listen(fd, 128) < 0)
+	if ((uid != (uid_t)-1 || gid != (gid_t)-1) && chown(address->sun_path, uid, gid) < 0)
+		return -errno;
+	if (listen(fd, 128) < 0)
 		return -errno;
 	return 0;
 }
@@ -509,7 +512,7 @@ static void make_folder(const char *path)
 	(void)!mkdir(folder, 0755);
 }
 
-int clients_listen(struct clients *clients, const char *path, gid_t gid)
+int clients_listen(struct clients *clients, const char *path, uid_t uid, gid_t gid)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int error, fd;
@@ -524,7 +527,7 @@ int clients_listen(struct clients *clients, const char *path, gid_t gid)
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	error = bind_and_listen(fd, &address, gid);
+	error = bind_and_listen(fd, &address, uid, gid);
 	if (!error) {
 		clients->listen_ticket = loop_watch(clients->loop, fd, POLLIN, on_connection, clients);
 		error = clients->listen_ticket < 0 ? clients->listen_ticket : 0;

@@ -37,10 +37,10 @@ struct clients *clients_create(struct loop *loop, const struct client_limits *li
 /** Cuts everybody off and removes the socket. */
 void clients_destroy(struct clients *clients);
 /**
- * Listen at @path, mode 0660 and @gid when that is not -1, else mode 0666 (a status is no secret). A stale socket is
- * replaced; -EADDRINUSE when a daemon listens there. 0 or -errno.
+ * Listen at @path, mode 0660 when @gid is not -1, else mode 0666 (a status is no secret). The socket is given to @uid and
+ * @gid where they are not -1. A stale one is replaced; -EADDRINUSE when a daemon listens there. 0 or -errno.
  */
-int clients_listen(struct clients *clients, const char *path, gid_t gid);
+int clients_listen(struct clients *clients, const char *path, uid_t uid, gid_t gid);
 /** A connected descriptor as if it had been accepted; owned from here on. For tests. 0 or -errno. */
 int clients_adopt(struct clients *clients, int fd, uint64_t now_ns);
 /** Cut off who is late; ask everybody for statistics when @is_asking. */

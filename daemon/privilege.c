@@ -7,6 +7,7 @@
 #include "daemon/privilege.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <pwd.h>
@@ -24,6 +25,8 @@
 
 /* Deeper than any call chain here, formatting of a log line included. */
 #define STACK_BYTES (128 * 1024)
+/* As in packaging/arenad.service: after everybody else, but not never. */
+#define OOM_SCORE_ADJ "-900"
 
 static int get_caps(struct __user_cap_data_struct data[2])
 {
@@ -52,6 +55,16 @@ bool privilege_has_resource(void)
 	struct __user_cap_data_struct data[2];
 
 	return get_caps(data) == 0 && (data[0].effective & 1u << CAP_SYS_RESOURCE);
+}
+
+int privilege_find_user(const char *name, uid_t *uid)
+{
+	const struct passwd *passwd = getpwnam(name);
+
+	if (!passwd)
+		return -ENOENT;
+	*uid = passwd->pw_uid;
+	return 0;
 }
 
 int privilege_find_group(const char *name, gid_t *gid)
@@ -104,6 +117,17 @@ static void __attribute__((noinline)) touch_stack(void)
 
 	for (size_t i = 0; i < sizeof(stack); i += 4096)
 		stack[i] = 0;
+}
+
+void privilege_die_last(void)
+{
+	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	/* Refused without the capability; then the daemon is killed like anybody of its size. */
+	(void)!write(fd, OOM_SCORE_ADJ, strlen(OOM_SCORE_ADJ));
+	close(fd);
 }
 
 int privilege_lock_memory(void)

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+/** Number of a user by name; -ENOENT. */
+int privilege_find_user(const char *name, uid_t *uid);
 /** Number of a group by name or digits; -ENOENT. */
 int privilege_find_group(const char *name, gid_t *gid);
 /**
@@ -15,6 +17,8 @@ int privilege_find_group(const char *name, gid_t *gid);
 int privilege_drop(const char *user, gid_t gid);
 /** Whether CAP_SYS_RESOURCE is there: PSI windows and trimming need it. */
 bool privilege_has_resource(void);
+/** Be the last that the kernel kills for memory, as far as it is allowed. Before privileges are dropped. */
+void privilege_die_last(void);
 /** Keep all memory resident, now and later, with the stack in place. 0 or -errno: then it runs, but may wait for memory. */
 int privilege_lock_memory(void);
 /** sd_notify(3) without the library: @state such as "READY=1"; nothing happens outside a service manager. */

@@ -342,9 +342,14 @@ static bool open_socket(struct steer *steer)
 		.timeout_ns = config->client_timeout_ms * NS_PER_MS,
 	};
 	const struct client_handler handler = { .status = on_status, .command = on_command, .context = steer };
+	uid_t uid = (uid_t)-1;
 	gid_t gid = (gid_t)-1;
 	int error;
 
+	if (config->user[0] && privilege_find_user(config->user, &uid)) {
+		log_line("cannot become user %s: there is none", config->user);
+		return false;
+	}
 	if (config->group[0] && privilege_find_group(config->group, &gid)) {
 		log_line("no group %s", config->group);
 		return false;
@@ -354,7 +359,7 @@ static bool open_socket(struct steer *steer)
 		log_line("no memory for %u clients", config->max_clients);
 		return false;
 	}
-	error = clients_listen(steer->clients, config->socket, gid);
+	error = clients_listen(steer->clients, config->socket, uid, gid);
 	if (error)
 		log_line("cannot listen at %s: %s", config->socket,
 			 error == -EADDRINUSE ? "another daemon does" : strerror(-error));

@@ -50,6 +50,14 @@ check "the decision is written down" sh -c "arenactl status --socket=$socket | g
 check "tester may see the status" su tester -s /bin/sh -c "arenactl status --socket=$socket >/dev/null"
 check "tester may not trim" sh -c "! su tester -s /bin/sh -c 'arenactl trim --socket=$socket' 2>/dev/null"
 stop
+check "arenad starts as another user" start --user=tester --group=arena --decay-s=0
+check "it is that user and group" grep -q '^Uid:.1000.1000.1000.1000$' /proc/$daemon/status
+check "it kept CAP_SYS_RESOURCE alone" grep -q '^CapPrm:.0000000001000000$' /proc/$daemon/status
+check "it is killed last" grep -q '^-900$' /proc/$daemon/oom_score_adj
+fill 100
+check "it trims the module" sh -c "arenactl trim --socket=$socket | grep -q 'gave back [1-9]'"
+check "its own user may trim" sh -c "su tester -s /bin/sh -c 'arenactl trim --socket=$socket' | grep -q 'gave back'"
+stop
 check "trim without the daemon goes to the module" sh -c "arenactl trim --socket=$socket | grep -q 'no daemon'"
 
 # 2. A trigger alone, without watermarks: a throttled cgroup stalls while there is memory enough.
