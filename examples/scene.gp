@@ -35,10 +35,15 @@ do for [i = 1:2] {
 	unset arrow
 	unset label
 	set arrow 1 from 0, graph 0 to 0, graph 1 nohead dt 3 lw 2 lc rgb "#666666"
-	set label 1 "hog starts" at 0, graph 0.95 right offset -0.5,0 tc rgb "#666666" front
+	set label 1 "hog starts" at 0, graph 0.95 offset 0.6,0 tc rgb "#666666" front
 	if (oom >= 0) {
 		set arrow 2 from oom, graph 0 to oom, graph 1 nohead lw 2 lc rgb marker front
-		set label 2 "OOM kill" at oom, graph 0.95 offset 0.6,0 tc rgb marker front
+		# On the side of the line that has more room.
+		if (oom > (x_min + x_max) / 2) {
+			set label 2 "OOM kill" at oom, graph 0.95 right offset -0.6,0 tc rgb marker front
+		} else {
+			set label 2 "OOM kill" at oom, graph 0.95 left offset 0.6,0 tc rgb marker front
+		}
 	}
 
 	set tmargin at screen 0.85
@@ -48,12 +53,12 @@ do for [i = 1:2] {
 	unset xlabel
 	set format x ""
 	set yrange [0:y_max]
-	set key at screen 0.5, 0.88 center horizontal maxrows 2 samplen 2
+	set key at screen 0.5, 0.885 center horizontal maxrows 2 samplen 2
 	plot data using "time_s":"available_mib" with lines lw 2 lc rgb available title legend("available"), \
 	     data using "time_s":"pool_mib" with lines lw 3 lc rgb pool title legend("idle in the pool"), \
 	     data using "time_s":"hog_rss_mib" with lines lw 2 lc rgb hog title legend("RSS of the hog"), \
 	     data using "time_s":"hog_wanted_mib" with lines lw 1 dt 2 lc rgb hog title legend("hog wants"), \
-	     data using "time_s":"serve_rss_mib" with lines lw 2 lc rgb service title legend("RSS of the service, its cache included")
+	     data using "time_s":"serve_rss_mib" with lines lw 2 lc rgb service title legend("RSS of the service")
 
 	unset title
 	unset label 1
@@ -63,8 +68,8 @@ do for [i = 1:2] {
 	set ylabel "stalled (% of time)"
 	set yrange [0:100]
 	set key at screen 0.5, 0.425
-	plot data using "time_s":"some_percent" with steps lw 2 lc rgb stall title legend("waiting for memory: some task"), \
-	     data using "time_s":"full_percent" with steps lw 2 lc rgb hog title legend("all tasks")
+	plot data using "time_s":"some_percent" with steps lw 2 lc rgb stall title legend("some task waits for memory"), \
+	     data using "time_s":"full_percent" with steps lw 2 lc rgb hog title legend("all tasks do")
 
 	set tmargin at screen 0.21
 	set bmargin at screen 0.08
