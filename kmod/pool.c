@@ -266,14 +266,6 @@ void pool_give(struct list_head *chunks)
 	trace_arena_chunk_give(numa_mem_id(), nr);
 }
 
-static bool pool_lock(struct pool *pool, bool try)
-{
-	if (try)
-		return spin_trylock(&pool->lock);
-	spin_lock(&pool->lock);
-	return true;
-}
-
 /* Freed outside the lock, in batches: freeing takes the zone lock, which is not ours to wait for. */
 static unsigned long pool_trim_node(struct pool *pool, unsigned long max, bool try)
 {
@@ -281,7 +273,9 @@ static unsigned long pool_trim_node(struct pool *pool, unsigned long max, bool t
 	LIST_HEAD(chunks);
 	unsigned long nr = 0;
 
-	if (!pool_lock(pool, try))
+	if (!try)
+		spin_lock(&pool->lock);
+	else if (!spin_trylock(&pool->lock))
 		return 0;
 	while (nr < max && (chunk = pool_pop_idle_locked(pool))) {
 		list_add(&chunk->lru, &chunks);

@@ -80,7 +80,7 @@ struct arena_space *space_create(u32 flags, u64 nr_slots, u64 max_chunks)
 }
 
 /* Called with spaces_lock held, which it gives up. */
-static void space_free(struct kref *ref) __releases(&spaces_lock)
+static void space_free(struct kref *ref)
 {
 	struct arena_space *space = container_of(ref, struct arena_space, ref);
 	unsigned long i;
