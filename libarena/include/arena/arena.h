@@ -197,9 +197,16 @@ ARENA_API void *arena_array_alloc(struct arena *arena, size_t count, size_t byte
  */
 #define ARENA_SLICE(T) struct { T *data; size_t len, cap; }
 /** Room for @want elements in all; false when out of memory. */
-#define arena_slice_reserve(arena, slice, want) \
-	arena_slice_grow((arena), (void **)&(slice)->data, &(slice)->cap, (slice)->len, (want), \
-			 sizeof(*(slice)->data), alignof(__typeof__(*(slice)->data)))
+/* Through local copies: a slice whose address escapes is read from memory again at every push. */
+#define arena_slice_reserve(arena, slice, want) (__extension__({ \
+	void *arena_data_ = (slice)->data; \
+	size_t arena_cap_ = (slice)->cap; \
+	bool arena_grown_ = arena_slice_grow((arena), &arena_data_, &arena_cap_, (slice)->len, (want), \
+					     sizeof(*(slice)->data), alignof(__typeof__(*(slice)->data))); \
+	(slice)->data = (__typeof__((slice)->data))arena_data_; \
+	(slice)->cap = arena_cap_; \
+	arena_grown_; \
+}))
 /** Append one value (amortized O(1)); false when out of memory. */
 #define arena_slice_push(arena, slice, ...) \
 	((ARENA_LIKELY((slice)->len < (slice)->cap) || arena_slice_reserve((arena), (slice), (slice)->len + 1)) && \
