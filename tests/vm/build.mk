@@ -21,7 +21,7 @@ $(VM_PROGRAMS): $(B)/tests/kmod/%: tests/kmod/%.c | $(B)/kselftest
 		-std=gnu11 $(OPT) -Wall -Wextra -Werror -Wundef -Wmissing-prototypes \
 		-Wno-missing-field-initializers -Wno-unused-parameter -pthread -static $(DEPFLAGS) -o $@ $<
 
-.PHONY: modules vm-tests vm-check vm-shell vm-bench vm-selftest vm-module-lint
+.PHONY: modules vm-tests vm-check vm-unit vm-shell vm-bench vm-selftest vm-module-lint
 
 ## modules: arena.ko for Debian's kernels of both series (SERIES=6.1: only that one)
 modules:
@@ -30,6 +30,11 @@ modules:
 ## vm-check: kernel tests in VMs on both series, TAP (SERIES=6.1: only that one)
 vm-check: $(VM_PROGRAMS) daemon tests
 	@tests/vm/run --series $(or $(SERIES),all) --timeout 540 -- $(VM_TESTS)
+
+## vm-unit: the library's unit tests in VMs, where all four sources are to be had (SERIES=6.1: only that one)
+vm-unit: tests
+	@tests/vm/run --series $(or $(SERIES),all) --timeout 540 --append hugepages=64 -- \
+		$(filter $(B)/tests/unit/%,$(TEST_BIN))
 
 ## vm-shell: a shell in a VM with the module and all tests (SERIES=6.1, default 6.12)
 vm-shell: $(VM_PROGRAMS)
