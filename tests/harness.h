@@ -111,6 +111,8 @@ size_t random_below(struct random *random, size_t limit);
 
 /** Whether a sanitizer is built in: it changes memory use, time and the way of dying. */
 bool harness_sanitized(void);
+/** Whether that is the thread sanitizer, which cannot fork a process with threads. */
+bool harness_thread_sanitized(void);
 /** Resident memory of this process, in bytes. */
 size_t harness_rss_bytes(void);
 /** Mappings of this process. */
