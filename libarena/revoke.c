@@ -4,8 +4,9 @@
  *
  * Two ways. *Guard pages* need no mapping of their own, but a page table each. *Closing* replaces the range by an
  * inaccessible mapping, which needs up to two more mappings, but merges with closed neighbors and frees page tables. Chunks
- * are closed while the address map has room and guarded otherwise; pages of small arenas are guarded, and
- * closed 512 at a time when the last of them is revoked. Kernels without guard pages close everything.
+ * are closed while the address map has room and guarded otherwise; pages of small arenas are guarded.
+ * Kernels without guard pages close everything. When the last of the 512 pages under one page-table page is revoked, either
+ * way, all are closed at once, which frees it.
  *
  * A process may have vm.max_map_count mappings, and dies in odd places when it has more. The library makes at most half of
  * that. Beyond, where guard pages are not to be had, a freed range gives its memory back but stays accessible: it is *deferred*, is
@@ -97,6 +98,27 @@ static void settle(struct window *window, size_t unit, size_t nr)
 	}
 }
 
+/* One inaccessible mapping over the range, if there is room for it. */
+static bool close_range(struct window *window, size_t unit, size_t nr)
+{
+	if (!revoke_has_room(window_kind_cost_locked(window, unit, nr, KIND_CLOSED)))
+		return false;
+	if (os_close((void *)window_address(window, unit), nr << window->unit_shift))
+		return false;
+	window_set_kind_locked(window, unit, nr, KIND_CLOSED);
+	return true;
+}
+
+/* When no page under a page-table page is accessible any more, closing them all at once frees it. */
+static void consolidate(struct window *window, size_t unit, size_t nr)
+{
+	size_t block = unit / PAGES_PER_CHUNK, last = (unit + nr - 1) / PAGES_PER_CHUNK;
+
+	for (; block <= last && window->unit_shift == PAGE_SHIFT; block++)
+		if (!window->accessible[block])
+			close_range(window, block * PAGES_PER_CHUNK, PAGES_PER_CHUNK);
+}
+
 bool revoke_close_locked(struct window *window, size_t unit, size_t nr)
 {
 	size_t base = unit, limit = unit + nr;
@@ -105,31 +127,18 @@ bool revoke_close_locked(struct window *window, size_t unit, size_t nr)
 		base--;
 	while (window->nr_deferred && limit < window->used_units && window->state[limit] == UNIT_DEFERRED)
 		limit++;
-	if (!revoke_has_room(window_kind_cost_locked(window, base, limit - base, KIND_CLOSED)))
+	if (!close_range(window, base, limit - base))
 		return false;
-	if (os_close((void *)window_address(window, base), (limit - base) << window->unit_shift))
-		return false;
-	window_set_kind_locked(window, base, limit - base, KIND_CLOSED);
 	settle(window, base, limit - base);
+	consolidate(window, base, limit - base);
 	return true;
-}
-
-/* When all pages under one page-table page are guarded, closing them frees it. */
-static void consolidate(struct window *window, size_t unit, size_t nr)
-{
-	size_t block = unit / PAGES_PER_CHUNK, last = (unit + nr - 1) / PAGES_PER_CHUNK;
-
-	for (; block <= last; block++)
-		if (window->guarded[block] == PAGES_PER_CHUNK)
-			revoke_close_locked(window, block * PAGES_PER_CHUNK, PAGES_PER_CHUNK);
 }
 
 void revoke_guarded_locked(struct window *window, size_t unit, size_t nr)
 {
 	window_set_kind_locked(window, unit, nr, KIND_GUARD);
 	window_rest_locked(window, unit, nr);
-	if (window->guard_first)
-		consolidate(window, unit, nr);
+	consolidate(window, unit, nr);
 }
 
 static bool guard(struct window *window, size_t unit, size_t nr)

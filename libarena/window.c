@@ -38,8 +38,8 @@ static bool create_tables(struct window *window)
 	window->freed = os_table(nr * sizeof(*window->freed));
 	window->state = os_table(nr);
 	window->kind = os_table(nr);
-	window->guarded = os_table((nr / PAGES_PER_CHUNK + 1) * sizeof(*window->guarded));
-	return window->owner && window->freed && window->state && window->kind && window->guarded;
+	window->accessible = os_table((nr / PAGES_PER_CHUNK + 1) * sizeof(*window->accessible));
+	return window->owner && window->freed && window->state && window->kind && window->accessible;
 }
 
 void window_destroy(struct window *window)
@@ -54,8 +54,8 @@ void window_destroy(struct window *window)
 		os_unreserve(window->state, nr);
 	if (window->kind)
 		os_unreserve(window->kind, nr);
-	if (window->guarded)
-		os_unreserve(window->guarded, (nr / PAGES_PER_CHUNK + 1) * sizeof(*window->guarded));
+	if (window->accessible)
+		os_unreserve(window->accessible, (nr / PAGES_PER_CHUNK + 1) * sizeof(*window->accessible));
 	if (window->base)
 		os_unreserve((void *)window->base, nr << window->unit_shift);
 	os_unreserve(window, align_up(sizeof(*window), PAGE_BYTES));
@@ -260,6 +260,11 @@ static bool is_border(uint8_t a, uint8_t b)
 	return (a == KIND_CLOSED) != (b == KIND_CLOSED);
 }
 
+static bool is_accessible(uint8_t kind)
+{
+	return kind == KIND_OPEN || kind == KIND_OWN;
+}
+
 static long count_borders(const struct window *window, size_t unit, size_t nr)
 {
 	size_t last = size_min(unit + nr, window->nr_units - 1);
@@ -285,8 +290,9 @@ void window_set_kind_locked(struct window *window, size_t unit, size_t nr, enum 
 {
 	atomic_add_relaxed(&mappings, window_kind_cost_locked(window, unit, nr, kind));
 	for (size_t i = unit; i < unit + nr; i++) {
-		window->guarded[i / PAGES_PER_CHUNK] = (uint16_t)(window->guarded[i / PAGES_PER_CHUNK] -
-			(window->kind[i] == KIND_GUARD) + (kind == KIND_GUARD));
+		uint16_t *accessible = &window->accessible[i / PAGES_PER_CHUNK];
+
+		*accessible = (uint16_t)(*accessible - is_accessible(window->kind[i]) + is_accessible((uint8_t)kind));
 		window->kind[i] = (uint8_t)kind;
 	}
 }
@@ -329,7 +335,7 @@ int window_open_locked(struct window *window, size_t unit, size_t nr)
 
 void window_validate(struct window *window)
 {
-	size_t resting = 0, deferred = 0, guarded = 0;
+	size_t resting = 0, deferred = 0, accessible = 0, blocks = window->nr_units / PAGES_PER_CHUNK + 1;
 
 	lock_acquire(&window->lock);
 	check(window->cursor <= window->soft_units && window->soft_units <= window->nr_units);
@@ -341,11 +347,13 @@ void window_validate(struct window *window)
 		check(state == UNIT_FREE || kind == KIND_OPEN || kind == KIND_OWN || window->lost);
 		resting += state == UNIT_FREE && window->freed[i];
 		deferred += state == UNIT_DEFERRED;
-		guarded += kind == KIND_GUARD;
 	}
 	check(resting == window->nr_resting && deferred == window->nr_deferred);
-	for (size_t i = 0; i <= window->used_units / PAGES_PER_CHUNK; i++)
-		guarded -= window->guarded[i];
-	check(guarded == 0);
+	/* The device's window is accessible throughout, and never counted. */
+	for (size_t i = 0; i < size_min(window->used_units + window->step_units, window->nr_units); i++)
+		accessible += is_accessible(window->kind[i]);
+	for (size_t i = 0; i < blocks && !window->device; i++)
+		accessible -= window->accessible[i];
+	check(accessible == 0 || window->device);
 	lock_release(&window->lock);
 }

@@ -59,7 +59,7 @@ struct window {
 	uint32_t *freed;	/* per unit: freed_count when it was freed; 0 = never used */
 	uint8_t *state;		/* per unit: enum unit_state */
 	uint8_t *kind;		/* per unit: enum unit_kind */
-	uint16_t *guarded;	/* per PAGES_PER_CHUNK units: how many are KIND_GUARD */
+	uint16_t *accessible;	/* per PAGES_PER_CHUNK units: how many are KIND_OPEN or KIND_OWN */
 };
 
 struct window_options {

@@ -67,7 +67,7 @@ static size_t page_tables_kib(void)
 	return kib;
 }
 
-TEST(page_tables, "small/page tables of revoked pages are given back")
+static void check_page_tables(void)
 {
 	size_t before;
 
@@ -91,4 +91,14 @@ TEST(page_tables, "small/page tables of revoked pages are given back")
 	/* The tables of the window itself grow by 5 KiB per page table; shadow memory has page tables too. */
 	if (!harness_sanitized())
 		CHECK(page_tables_kib() <= before + 100);
+}
+
+TEST(page_tables, "small/page tables of revoked pages are given back")
+{
+	check_page_tables();
+}
+
+TEST(page_tables_closed, "small/page tables are given back without guard pages", "ARENA_GUARD=0")
+{
+	check_page_tables();
 }
