@@ -111,11 +111,13 @@ TEST_F(space, zap_reaches_every_mapping)
 	EXPECT_EQ(0, smaps_kb(second, "Rss"));
 }
 
-/* Fills most of free memory with anonymous pages, so that chunks are made of such pages next. */
-static int use_as_anonymous(void)
+/* Leaves less memory untouched than the chunks need, so that some are made of these pages next. */
+static int use_as_anonymous(int dev)
 {
-	size_t length_bytes = (size_t)meminfo_kb("MemFree") * 1024 / 4 * 3;
+	size_t length_bytes;
 
+	module_trim(dev, ~0ULL, 0, NULL);
+	length_bytes = (size_t)meminfo_kb("MemFree") * 1024 - LENGTH_BYTES / 2;
 	file_write_text("/proc/self/oom_score_adj", "1000");
 	return mmap(NULL, length_bytes, PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0) == MAP_FAILED;
@@ -126,7 +128,7 @@ TEST_F_TIMEOUT(space, former_anonymous_memory_is_mapped_huge, 90)
 {
 	char *map;
 
-	ASSERT_EQ(0, IN_CHILD(use_as_anonymous()));
+	ASSERT_EQ(0, IN_CHILD(use_as_anonymous(self->dev)));
 	map = map_and_touch(self->fd);
 	ASSERT_NE(MAP_FAILED, map);
 	EXPECT_EQ(NR_KB, smaps_kb(map, "FilePmdMapped"));
