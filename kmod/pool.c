@@ -47,6 +47,9 @@ struct pool {
 	atomic_long_t cleared;
 };
 
+/* Chunks freed at a time: 32 MiB, a few hundred microseconds between two looks at the lock. */
+#define TRIM_BATCH 16UL
+
 static struct pool *pools[MAX_NUMNODES]; /* fixed after init */
 static atomic_long_t cleared_at_touch;
 
@@ -266,8 +269,8 @@ void pool_give(struct list_head *chunks)
 	trace_arena_chunk_give(numa_mem_id(), nr);
 }
 
-/* Freed outside the lock, in batches: freeing takes the zone lock, which is not ours to wait for. */
-static unsigned long pool_trim_node(struct pool *pool, unsigned long max, bool try)
+/* One batch of idle chunks, freed outside the lock: freeing takes the zone lock, which is not ours to wait for. */
+static unsigned long pool_trim_batch(struct pool *pool, unsigned long max, bool try)
 {
 	struct folio *chunk;
 	LIST_HEAD(chunks);
@@ -285,13 +288,24 @@ static unsigned long pool_trim_node(struct pool *pool, unsigned long max, bool t
 	return pool_return(&chunks);
 }
 
+static unsigned long pool_trim_node(struct pool *pool, unsigned long max, bool try)
+{
+	unsigned long nr = 0, got = 1;
+
+	while (nr < max && got) {
+		got = pool_trim_batch(pool, min(max - nr, TRIM_BATCH), try);
+		nr += got;
+	}
+	return nr;
+}
+
 unsigned long pool_trim(int nid, unsigned long max, bool try)
 {
 	unsigned long nr = 0;
 	int n;
 
 	for_each_node(n)
-		if ((nid == NUMA_NO_NODE || nid == n) && nr < max)
+		if (nid == NUMA_NO_NODE || nid == n)
 			nr += pool_trim_node(pools[n], max - nr, try);
 	if (nr)
 		trace_arena_trim(nid, nr);
@@ -384,7 +398,7 @@ static int clearer_main(void *data)
 	while (!kthread_should_stop()) {
 		wait_event_idle(pool->wait, clearer_has_work(pool));
 		/* What is too much goes first: it need not be zeroed. */
-		pool_trim_node(pool, min(pool_surplus(pool), 16UL), false);
+		pool_trim_batch(pool, min(pool_surplus(pool), TRIM_BATCH), false);
 		clearer_step(pool, &burst);
 		cond_resched();
 	}

@@ -78,8 +78,10 @@ static void begin_detach(struct arena_space *space, unsigned long first, unsigne
 {
 	unsigned long i;
 
-	for (i = first; i < end; i++)
+	for (i = first; i < end; i++) {
 		detached->nr_live += slot_begin_detach(space_slot(space, i));
+		cond_resched();
+	}
 	/* The stretch that has to be unmapped, from the first to the last slot that held something. */
 	detached->first = min(detached->first, first);
 	detached->end = max(detached->end, end);
