@@ -35,9 +35,9 @@ TEST_F(space, parameters_are_reported)
 {
 	struct arena_info info = module_info(self->dev);
 
-	EXPECT_EQ(info.max_space_chunks, parameter_get("max_space_chunks"));
-	EXPECT_EQ(info.max_user_chunks, parameter_get("max_user_chunks"));
-	EXPECT_EQ(info.max_total_chunks, parameter_get("max_total_chunks"));
+	EXPECT_EQ(info.max_space_chunks, (uint64_t)parameter_get("max_space_chunks"));
+	EXPECT_EQ(info.max_user_chunks, (uint64_t)parameter_get("max_user_chunks"));
+	EXPECT_EQ(info.max_total_chunks, (uint64_t)parameter_get("max_total_chunks"));
 }
 
 /* Half of memory by default: what nobody's RSS shows must not be able to fill the machine. */
@@ -209,7 +209,7 @@ TEST_F_TIMEOUT(space, more_than_memory, 60)
 	int64_t start_ms = now_ms();
 
 	ASSERT_LE(0, fd);
-	EXPECT_EQ(ram_chunks, module_info(self->dev).max_total_chunks);
+	EXPECT_EQ((uint64_t)ram_chunks, module_info(self->dev).max_total_chunks);
 	EXPECT_EQ(ENOMEM, space_reserve(fd, 0, (uint64_t)ram_chunks, NULL));
 	TH_LOG("refused %lld chunks in %" PRId64 " ms", ram_chunks, now_ms() - start_ms);
 	EXPECT_EQ(0, module_stat(self->dev).handed_chunks);

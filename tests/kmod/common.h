@@ -157,7 +157,7 @@ static inline struct arena_info module_info(int fd)
 	return i;
 }
 
-/* The newest space that process `pid` created (0: that anybody did); its id is 0 if there is none. */
+/* The newest space that `pid` created (0: that anybody did); its id is 0 if there is none. */
 static inline struct arena_space_stat space_stat_of(int fd, pid_t pid)
 {
 	struct arena_space_stat found = { .size = 0 }, next;

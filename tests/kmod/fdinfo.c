@@ -11,11 +11,14 @@
 
 #define SYSFS "/sys/class/misc/arena/"
 
-/* The number after "key:" in our fdinfo of `fd`, with its unit in `unit`; -1 when it is not there. */
-static long long fdinfo_value(int fd, const char *key, char unit[16])
+/*
+ * The number after "key:" in our fdinfo of `fd`, with its unit in `unit`;
+ * UINT64_MAX when it is not there.
+ */
+static uint64_t fdinfo_value(int fd, const char *key, char unit[16])
 {
 	char path[64], line[256], name[64];
-	long long value, found = -1;
+	uint64_t value, found = UINT64_MAX;
 	FILE *fdinfo;
 
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
@@ -23,7 +26,8 @@ static long long fdinfo_value(int fd, const char *key, char unit[16])
 	while (fdinfo && fgets(line, sizeof(line), fdinfo)) {
 		char text[16] = "";
 
-		if (sscanf(line, "%63[^:]: %lld %15s", name, &value, text) >= 2 && !strcmp(name, key)) {
+		if (sscanf(line, "%63[^:]: %" SCNu64 " %15s", name, &value, text) >= 2 &&
+		    !strcmp(name, key)) {
 			found = value;
 			strcpy(unit, text);
 		}
@@ -33,7 +37,8 @@ static long long fdinfo_value(int fd, const char *key, char unit[16])
 	return found;
 }
 
-static void check_line(struct __test_metadata *_metadata, int fd, const char *key, uint64_t expected)
+static void check_line(struct __test_metadata *_metadata, int fd, const char *key,
+		       uint64_t expected)
 {
 	char unit[16] = "";
 
@@ -141,7 +146,8 @@ TEST_F(space, sysfs_agrees_with_stat)
 	ASSERT_EQ(0, space_keep(self->fd, 0, 4, NULL));
 	ASSERT_EQ(0, space_zap(self->fd, 7, 2, NULL));
 	for (const struct field *f = fields; f < fields + ARRAY_SIZE(fields); f++) {
-		EXPECT_TRUE(WAIT_UNTIL(sysfs_agrees(self->dev, f), SETTLE_MS)) TH_LOG("%s", f->name);
+		EXPECT_TRUE(WAIT_UNTIL(sysfs_agrees(self->dev, f), SETTLE_MS))
+			TH_LOG("%s", f->name);
 	}
 	EXPECT_EQ(7, module_stat(self->dev).handed_chunks);
 	EXPECT_EQ(4, module_stat(self->dev).kept_chunks);
@@ -172,7 +178,8 @@ TEST_F(space, clearing_happens_and_is_accounted)
 	ASSERT_EQ(0, space_zap(self->fd, 0, 16, NULL));
 	EXPECT_TRUE(WAIT_UNTIL(module_stat(self->dev).dirty_chunks == 0, 10000));
 	after = module_stat(self->dev);
-	TH_LOG("%llu chunks cleared in %llu us, %llu idle", after.cleared_chunks - before.cleared_chunks,
+	TH_LOG("%llu chunks cleared in %llu us, %llu idle",
+	       after.cleared_chunks - before.cleared_chunks,
 	       (after.clearing_ns - before.clearing_ns) / 1000, after.clean_chunks);
 	EXPECT_LT(0, after.cleared_chunks - before.cleared_chunks);
 	EXPECT_LT(before.clearing_ns, after.clearing_ns);

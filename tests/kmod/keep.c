@@ -241,8 +241,8 @@ TEST_F(space, trim_stops_where_told)
 }
 
 /*
- * What TRIM gives back arrives at the page allocator. Not all of it is seen at once: some of it waits
- * on the allocator's per-CPU lists, which MemFree does not count.
+ * What TRIM gives back arrives at the page allocator. Not all of it is seen at once: some of it
+ * waits on the allocator's per-CPU lists, which MemFree does not count.
  */
 TEST_F(space, trim_empties_the_pool)
 {

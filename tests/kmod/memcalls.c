@@ -45,7 +45,8 @@ TEST_F(space, hole_of_one_page)
 	EXPECT_EQ(SIGSEGV, fault_touch(map + 64 * PAGE_BYTES));
 	EXPECT_TRUE(all_words(map, 64 * PAGE_BYTES, 9));
 	EXPECT_TRUE(all_words(map + 65 * PAGE_BYTES, CHUNK_BYTES - 65 * PAGE_BYTES, 9));
-	EXPECT_EQ(2048, smaps_kb(map + CHUNK_BYTES, "FilePmdMapped")) TH_LOG("the neighbor stays huge");
+	EXPECT_EQ(2048, smaps_kb(map + CHUNK_BYTES, "FilePmdMapped"))
+		TH_LOG("the neighbor stays huge");
 	EXPECT_EQ(64 * 4, smaps_kb(map, "Rss"));
 	EXPECT_EQ(2, space_stat(self->dev).reserved_chunks);
 	ASSERT_EQ(0, space_zap(self->fd, 0, 2, NULL));
@@ -192,7 +193,8 @@ TEST_F(space, mremap_moves)
 	fill(map, 2 * CHUNK_BYTES, 8);
 	target = space_map_bare(self->fd, 100, 2);
 	ASSERT_NE(MAP_FAILED, target);
-	moved = mremap(map, 2 * CHUNK_BYTES, 2 * CHUNK_BYTES, MREMAP_MAYMOVE | MREMAP_FIXED, target);
+	moved = mremap(map, 2 * CHUNK_BYTES, 2 * CHUNK_BYTES, MREMAP_MAYMOVE | MREMAP_FIXED,
+		       target);
 	ASSERT_EQ(target, moved) TH_LOG("%m");
 	EXPECT_EQ(SIGSEGV, fault_touch(map));
 	EXPECT_TRUE(all_words(moved, 2 * CHUNK_BYTES, 8));

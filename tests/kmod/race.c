@@ -105,8 +105,8 @@ TEST_F_TIMEOUT(space, touch_against_zap, 60)
 	atomic_store(&race.stop, true);
 	race_join(touchers);
 	TH_LOG("%lu cycles, %lu accesses, %lu signals", race.cycle, race.accesses, race.signals);
-	EXPECT_EQ(0, race.stale);
-	EXPECT_LT(0, race.accesses - race.signals);
+	EXPECT_EQ(0, atomic_load(&race.stale));
+	EXPECT_LT(0, atomic_load(&race.accesses) - atomic_load(&race.signals));
 	ASSERT_EQ(0, space_zap(self->fd, 0, NR_SLOTS, NULL));
 	EXPECT_EQ(0, smaps_kb(race.map, "Rss"));
 	EXPECT_EQ(NR_SLOTS, fault_count(race.map, NR_SLOTS, SIGBUS));
@@ -187,7 +187,7 @@ TEST_F_TIMEOUT(space, nothing_is_mapped_after_zap, 60)
 	pthread_barrier_wait(&race.barrier);
 	race_join(touchers);
 	TH_LOG("%u rounds, %lu accesses, %lu signals", rounds, race.accesses, race.signals);
-	EXPECT_EQ(0, race.stale);
+	EXPECT_EQ(0, atomic_load(&race.stale));
 	EXPECT_LT(10, rounds);
 	ASSERT_EQ(0, space_zap(self->fd, 0, NR_SLOTS, NULL));
 	EXPECT_EQ(0, smaps_kb(race.map, "Rss"));

@@ -2,9 +2,9 @@
 /*
  * Everything at once, for a while, and then nothing may be left.
  *
- * Models a busy machine: processes that reserve, write, keep, give back, map, unmap, fork and die at
- * any moment, each with a space of its own whose contents it checks against a plain model, and all
- * with one space in common where anything goes. Not a measurement; under emulation the mix of
+ * Models a busy machine: processes that reserve, write, keep, give back, map, unmap, fork and die
+ * at any moment, each with a space of its own whose contents it checks against a plain model, and
+ * all with one space in common where anything goes. Not a measurement; under emulation the mix of
  * operations says nothing about speed.
  */
 #include "common.h"
@@ -277,7 +277,7 @@ static bool worker_is_fine(int status)
 	       (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 }
 
-/* Lets workers live, die and be replaced for `ms`; is how many ended in a way that they should not. */
+/* Lets workers live, die and be replaced for `ms`; is how many did not end well. */
 static unsigned int run_workers(int common, unsigned int seed, int64_t ms)
 {
 	int64_t limit_ms = now_ms() + ms;
@@ -311,7 +311,7 @@ TEST_F_TIMEOUT(space, everything_at_once, 90)
 	long before_kb, after_kb = 0;
 
 	TH_LOG("seed %u", seed);
-	/* A short run first, so that the kernel's own caches have grown before free memory is read. */
+	/* A short run first, so that the kernel's caches have grown before free memory is read. */
 	EXPECT_EQ(0, run_workers(self->fd, seed, WARM_UP_MS));
 	ASSERT_EQ(0, space_zap(self->fd, 0, SPACE_SLOTS, NULL));
 	EXPECT_TRUE(WAIT_UNTIL(nothing_left(self->dev), 5000)) stat_print(self->dev);
@@ -322,7 +322,8 @@ TEST_F_TIMEOUT(space, everything_at_once, 90)
 	ASSERT_EQ(0, space_zap(self->fd, 0, SPACE_SLOTS, NULL));
 	EXPECT_TRUE(WAIT_UNTIL(nothing_left(self->dev), 5000)) stat_print(self->dev);
 	EXPECT_EQ(2, module_stat(self->dev).nr_spaces) TH_LOG("the device's and ours");
-	EXPECT_TRUE(WAIT_UNTIL((after_kb = settled_free_kb(self->dev)) > before_kb - SLACK_KB, 5000));
+	EXPECT_TRUE(WAIT_UNTIL((after_kb = settled_free_kb(self->dev)) > before_kb - SLACK_KB,
+			       5000));
 	TH_LOG("free before %ld kB, after %ld kB", before_kb, after_kb);
 	EXPECT_TRUE(WAIT_UNTIL(all_returned(self->dev), SETTLE_MS)) stat_print(self->dev);
 }

@@ -65,7 +65,8 @@ static void request_init(union request *r, const struct call *c)
 
 static int request_send(int fd, const struct call *c, size_t size, void *argument)
 {
-	unsigned int request = _IOC(_IOC_READ | _IOC_WRITE, ARENA_IOC_MAGIC, c->nr, (unsigned int)size);
+	unsigned int request = _IOC(_IOC_READ | _IOC_WRITE, ARENA_IOC_MAGIC, c->nr,
+				    (unsigned int)size);
 	int answer = ioctl(fd, request, argument);
 
 	if (answer < 0)
@@ -209,7 +210,8 @@ TEST_F(space, bad_pointers_are_refused)
 			TH_LOG("%s", c->name);
 		request_init(&r, c);
 		memcpy(page + PAGE_BYTES - c->size + 8, &r, c->size - 8);
-		EXPECT_EQ(EFAULT, request_send(FD_OF(c), c, c->size, page + PAGE_BYTES - c->size + 8))
+		EXPECT_EQ(EFAULT, request_send(FD_OF(c), c, c->size,
+					       page + PAGE_BYTES - c->size + 8))
 			TH_LOG("%s, struct ends beyond its page", c->name);
 	}
 }

@@ -135,7 +135,8 @@ TEST_F_TIMEOUT(space, load_and_unload_again_and_again, 100)
 		if (i == NR_CYCLES / 2)
 			free_kb = meminfo_kb("MemFree");
 		if (i == NR_CYCLES - 1) {
-			EXPECT_LE(free_kb - SLACK_KB, meminfo_kb("MemFree")) TH_LOG("memory is lost");
+			EXPECT_LE(free_kb - SLACK_KB, meminfo_kb("MemFree"))
+				TH_LOG("memory is lost");
 		}
 		ASSERT_EQ(0, module_load());
 	}
