@@ -256,6 +256,7 @@ static const struct file_operations dev_file_ops = {
 	.unlocked_ioctl = dev_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 	.show_fdinfo = stats_show_fdinfo,
+	.fsync = noop_fsync,
 	.llseek = noop_llseek,
 };
 

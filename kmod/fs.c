@@ -89,6 +89,7 @@ static const struct file_operations space_file_ops = {
 	.compat_ioctl = compat_ptr_ioctl,
 	.fallocate = space_file_fallocate,
 	.show_fdinfo = stats_show_fdinfo,
+	.fsync = noop_fsync,
 	.llseek = noop_llseek,
 };
 
