@@ -46,6 +46,7 @@ static struct test *tests;
 static int report_fd = -1; /* in a test: where its last words go */
 static uint64_t seed;
 static size_t nr_done, nr_failed;
+static double began;	/* when the test began */
 
 void harness_add(struct test *test)
 {
@@ -64,6 +65,19 @@ bool harness_sanitized(void)
 bool harness_thread_sanitized(void)
 {
 	return THREAD_SANITIZED;
+}
+
+static double now_seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+double harness_seconds(void)
+{
+	return now_seconds() - began;
 }
 
 /* ---------------------------------------------------------------- in a test */
@@ -305,6 +319,7 @@ static void __attribute__((noreturn)) run_here(const struct test *test, enum are
 {
 	int error;
 
+	began = now_seconds();
 	alarm(TEST_SECONDS);
 	set_environment(test);
 	if (test->run_source) {

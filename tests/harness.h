@@ -109,6 +109,9 @@ uint64_t random_next(struct random *random);
 /** In [0, limit); limit > 0. */
 size_t random_below(struct random *random, size_t limit);
 
+/** Seconds since the test began: long tests end early on slow machines, and say so. */
+double harness_seconds(void);
+
 /** Whether a sanitizer is built in: it changes memory use, time and the way of dying. */
 bool harness_sanitized(void);
 /** Whether that is the thread sanitizer, which cannot fork a process with threads. */
