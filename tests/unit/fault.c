@@ -299,6 +299,22 @@ TEST(stack_overflow, "fault/a stack that runs over still ends by SIGSEGV")
 
 /* ---------------------------------------------------------------- arena_describe() */
 
+TEST(offsets, "fault/offsets count on over the arena's runs")
+{
+	struct arena *arena = make(ARENA_SOURCE_PAGES);
+	char *first = arena_alloc(arena, 4096), *second = arena_alloc(arena, 4096 * 4);
+	char *large = arena_alloc(arena, CHUNK_BYTES);
+	char text[200];
+
+	CHECK(first && second && large);
+	CHECK_EQ(arena_describe(first + 4095, text, sizeof(text)), 0);
+	CHECK_HAS(text, " 4095 bytes into");
+	CHECK_EQ(arena_describe(second, text, sizeof(text)), 0);
+	CHECK_HAS(text, " 4096 bytes into");
+	arena_free_at(arena, "parse.c:40");
+	CHECK_FAULTS(large + 7, " 20487" REPORT_END);
+}
+
 TEST(describe, "fault/describe")
 {
 	struct arena *arena = make(ARENA_SOURCE_PAGES);

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "chunk.h"
+#include "small.h"
 #include "tests/harness.h"
 
 #define ARENAS 100000
@@ -125,6 +127,34 @@ TEST(room_appears, "revoke/deferred arenas are revoked as room appears", "ARENA_
 	}
 	CHECK_EQ(last, 0);
 	CHECK_EQ(memory_now().revoked_arenas, 400);
+}
+
+/* Runs of several pages, so that units and arenas are counted apart. */
+TEST(deferred_runs, "revoke/deferred runs of pages and chunks", "ARENA_GUARD=0", "ARENA_MAP_LIMIT=20", "ARENA_CACHED_CHUNKS=0")
+{
+	const struct arena_options options = { .source = ARENA_SOURCE_PAGES };
+
+	for (size_t i = 0; i < 100; i++) {
+		arenas[i] = arena_new(&options);
+		objects[i] = arena_alloc(arenas[i], i % 3 ? 3 * PAGE_BYTES : 2 * CHUNK_BYTES);
+		CHECK(objects[i]);
+		objects[i][0] = 1;
+	}
+	for (size_t i = 0; i < 100; i += 2)
+		arena_free(arenas[i]);
+	CHECK(memory_now().deferred_arenas > 20);
+	small_validate();
+	chunk_validate();
+	for (size_t i = 1; i < 100; i += 2) {
+		arena_free(arenas[i]);
+		small_validate();
+		chunk_validate();
+	}
+	arena_trim(0);
+	CHECK_EQ(memory_now().deferred_arenas, 0);
+	CHECK_EQ(memory_now().revoked_arenas, 100);
+	for (size_t i = 0; i < 100; i++)
+		CHECK(harness_faults(objects[i]));
 }
 
 TEST(deferred_memory, "revoke/deferred arenas give their memory back", "ARENA_GUARD=0", "ARENA_MAP_LIMIT=1")
