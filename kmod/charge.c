@@ -15,6 +15,7 @@ struct charge_user {
 	kuid_t uid;		/* fixed after creation */
 	unsigned long refs;	/* guard charge_lock */
 	unsigned long chunks;	/* guard charge_lock */
+	unsigned long pages;	/* of tables; guard charge_lock */
 };
 
 static DEFINE_SPINLOCK(charge_lock);
@@ -112,7 +113,7 @@ void charge_user_put(struct charge_user *user)
 		list_del(&user->link);
 	spin_unlock(&charge_lock);
 	if (last) {
-		WARN_ON_ONCE(user->chunks);
+		WARN_ON_ONCE(user->chunks || user->pages);
 		kfree(user);
 	}
 }
@@ -144,7 +145,28 @@ void uncharge_chunks(struct charge_user *user, unsigned long nr)
 	spin_unlock(&charge_lock);
 }
 
-unsigned long charge_total(void)
+/* Enough for dozens of spaces that have used every address they have, too little to hurt the machine. */
+static unsigned long max_user_pages(void)
 {
-	return READ_ONCE(total);
+	return totalram_pages() / 64;
+}
+
+int charge_pages(struct charge_user *user, unsigned long nr)
+{
+	int err = -ENOMEM;
+
+	spin_lock(&charge_lock);
+	if (fits(user->pages, nr, max_user_pages())) {
+		user->pages += nr;
+		err = 0;
+	}
+	spin_unlock(&charge_lock);
+	return err;
+}
+
+void uncharge_pages(struct charge_user *user, unsigned long nr)
+{
+	spin_lock(&charge_lock);
+	user->pages -= nr;
+	spin_unlock(&charge_lock);
 }

@@ -28,7 +28,12 @@ void charge_user_put(struct charge_user *user);
 /** Charge @nr chunks to @user: 0, or -ENOMEM over a cap. Exact: caps are never exceeded, not even for a moment. */
 int charge_chunks(struct charge_user *user, unsigned long nr);
 void uncharge_chunks(struct charge_user *user, unsigned long nr);
-/** Chunks charged to all users. */
-unsigned long charge_total(void);
+
+/**
+ * Charge @nr pages of the module's own tables to @user: 0, or -ENOMEM when his tables would fill more than 1/64 of
+ * memory. They are in nobody's RSS either, and a space that holds no chunk still has some.
+ */
+int charge_pages(struct charge_user *user, unsigned long nr);
+void uncharge_pages(struct charge_user *user, unsigned long nr);
 
 #endif /* ARENA_CHARGE_H */

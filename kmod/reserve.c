@@ -88,13 +88,14 @@ static int reserve_gaps_locked(struct arena_space *space, unsigned long first, u
 			       bool clear, gfp_t gfp)
 {
 	LIST_HEAD(chunks);
-	int err = make_gap_leaves(space, first, end);
+	/* The caps first: what they refuse must not cost anything. */
+	int err = charge_space(space, nr);
 
-	if (!err)
-		err = charge_space(space, nr);
 	if (err)
 		return err;
-	err = get_chunks(&chunks, nr, clear, gfp);
+	err = make_gap_leaves(space, first, end);
+	if (!err)
+		err = get_chunks(&chunks, nr, clear, gfp);
 	if (err)
 		uncharge_chunks(space->user, nr);
 	else

@@ -38,6 +38,23 @@ static void space_describe_creator(struct arena_space *space)
 	get_task_comm(space->comm, current->group_leader);
 }
 
+/* The table of leaves, and a page for the space itself with its inode and file. */
+static unsigned long space_base_pages(struct arena_space *space)
+{
+	return DIV_ROUND_UP(space_nr_leaves(space) * sizeof(*space->leaves), PAGE_SIZE) + 1;
+}
+
+static bool space_alloc_table(struct arena_space *space)
+{
+	if (charge_pages(space->user, space_base_pages(space)))
+		return false;
+	space->nr_pages = space_base_pages(space);
+	space->leaves = kvcalloc(space_nr_leaves(space), sizeof(*space->leaves), GFP_KERNEL_ACCOUNT);
+	if (!space->leaves)
+		uncharge_pages(space->user, space->nr_pages);
+	return space->leaves;
+}
+
 static struct arena_space *space_alloc(unsigned long nr_slots)
 {
 	struct arena_space *space = kzalloc(sizeof(*space), GFP_KERNEL_ACCOUNT);
@@ -45,16 +62,18 @@ static struct arena_space *space_alloc(unsigned long nr_slots)
 	if (!space)
 		return NULL;
 	space->nr_slots = nr_slots;
-	space->leaves = kvcalloc(space_nr_leaves(space), sizeof(*space->leaves), GFP_KERNEL_ACCOUNT);
 	space->user = charge_user_get(current_uid());
-	if (!space->leaves || !space->user) {
-		if (space->user)
-			charge_user_put(space->user);
-		kvfree(space->leaves);
-		kfree(space);
-		return NULL;
-	}
+	if (!space->user)
+		goto free_space;
+	if (!space_alloc_table(space))
+		goto put_user;
 	return space;
+
+put_user:
+	charge_user_put(space->user);
+free_space:
+	kfree(space);
+	return NULL;
 }
 
 struct arena_space *space_create(u32 flags, u64 nr_slots, u64 max_chunks)
@@ -92,6 +111,7 @@ static void space_free(struct kref *ref)
 	kvfree(space->leaves);
 	range_map_fini(&space->map);
 	put_pid(space->pid);
+	uncharge_pages(space->user, space->nr_pages);
 	charge_user_put(space->user);
 	kfree(space);
 }
@@ -119,20 +139,33 @@ unsigned long *space_slot(struct arena_space *space, unsigned long i)
 	return leaf ? &leaf[i & (LEAF_SLOTS - 1)] : NULL;
 }
 
+static int space_make_leaf(struct arena_space *space, unsigned long i)
+{
+	unsigned long *leaf;
+
+	if (space->leaves[i])
+		return 0;
+	if (charge_pages(space->user, 1))
+		return -ENOMEM;
+	leaf = (unsigned long *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+	if (!leaf) {
+		uncharge_pages(space->user, 1);
+		return -ENOMEM;
+	}
+	space->nr_pages++;
+	/* Pairs with smp_load_acquire() in space_slot(). */
+	smp_store_release(&space->leaves[i], leaf);
+	return 0;
+}
+
 int space_make_leaves(struct arena_space *space, unsigned long first, unsigned long end)
 {
-	unsigned long i, *leaf;
+	unsigned long i;
+	int err = 0;
 
-	for (i = first >> LEAF_SHIFT; i <= (end - 1) >> LEAF_SHIFT; i++) {
-		if (space->leaves[i])
-			continue;
-		leaf = (unsigned long *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
-		if (!leaf)
-			return -ENOMEM;
-		/* Pairs with smp_load_acquire() in space_slot(). */
-		smp_store_release(&space->leaves[i], leaf);
-	}
-	return 0;
+	for (i = first >> LEAF_SHIFT; !err && i <= (end - 1) >> LEAF_SHIFT; i++)
+		err = space_make_leaf(space, i);
+	return err;
 }
 
 void space_totals(struct space_totals *totals)

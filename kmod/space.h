@@ -28,6 +28,7 @@
  * @nr_slots: length; fixed
  * @max_chunks: most chunks at a time; fixed
  * @leaves: slot words by LEAF_SLOTS; a leaf is published with release under @lock (acquire in space_slot())
+ * @nr_pages: of tables, charged to @user; guard @lock
  * @nr_live: touched slots; atomic
  * @nr_quarantined: chunks held back; atomic
  * @user: who pays; fixed
@@ -47,6 +48,7 @@ struct arena_space {
 	unsigned long nr_slots;
 	unsigned long max_chunks;
 	unsigned long **leaves;
+	unsigned long nr_pages;
 	atomic_long_t nr_live;
 	atomic_long_t nr_quarantined;
 	struct charge_user *user;
