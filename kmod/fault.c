@@ -102,7 +102,8 @@ static struct folio *space_touch(struct arena_space *space, unsigned long i)
 		return chunk;
 	if (space_reserve(space, i, i + 1, false, GFP_NOWAIT | __GFP_NORETRY, &reserved))
 		return NULL;
-	return slot_lock_chunk(space, space_slot(space, i));
+	/* A zap may have been faster: the touch is tried again, by way of user space so that signals get through. */
+	return slot_lock_chunk(space, space_slot(space, i)) ?: ERR_PTR(-EAGAIN);
 }
 
 static vm_fault_t fault_handle(struct vm_fault *vmf)
@@ -115,11 +116,17 @@ static vm_fault_t fault_handle(struct vm_fault *vmf)
 	if (vma->vm_private_data != vma->vm_mm)
 		return VM_FAULT_SIGBUS;
 	chunk = space_touch(space, vmf->pgoff >> CHUNK_ORDER);
-	if (!chunk)
-		return VM_FAULT_SIGBUS;
+	if (IS_ERR_OR_NULL(chunk))
+		return chunk ? VM_FAULT_NOPAGE : VM_FAULT_SIGBUS;
+	vmf->page = folio_page(chunk, vmf->pgoff & (CHUNK_PAGES - 1));
+	if (PageHWPoison(vmf->page)) {
+		vmf->page = NULL;
+		folio_unlock(chunk);
+		folio_put(chunk);
+		return VM_FAULT_HWPOISON;
+	}
 	this_cpu_inc(faults);
 	trace_arena_fault(space->id, vmf->pgoff >> CHUNK_ORDER);
-	vmf->page = folio_page(chunk, vmf->pgoff & (CHUNK_PAGES - 1));
 	return VM_FAULT_LOCKED;
 }
 
@@ -174,13 +181,19 @@ static int mmap_check(struct arena_space *space, struct vm_area_struct *vma)
 	return 0;
 }
 
-/* As hugetlb does: a mapping that was granted can be touched. One that may not write reserves nothing. */
+/*
+ * As hugetlb does: a mapping that was granted can be touched. One that cannot be touched anyway (PROT_NONE) reserves
+ * nothing, and neither does a descriptor that may not write. PROT_NONE matters where vm.overcommit_memory is 2: there the core
+ * drops MAP_NORESERVE.
+ */
 static int mmap_reserve(struct file *file, struct arena_space *space, struct vm_area_struct *vma)
 {
 	unsigned long first = vma->vm_pgoff >> CHUNK_ORDER, nr = vma_pages(vma) >> CHUNK_ORDER;
 	struct reserved reserved;
 
-	if (vma->vm_flags & VM_NORESERVE || !(file->f_mode & FMODE_WRITE) || space->flags & ARENA_CREATE_ON_TOUCH)
+	if (vma->vm_flags & VM_NORESERVE || !(vma->vm_flags & VM_ACCESS_FLAGS))
+		return 0;
+	if (!(file->f_mode & FMODE_WRITE) || space->flags & ARENA_CREATE_ON_TOUCH)
 		return 0;
 	return space_reserve(space, first, first + nr, false, GFP_KERNEL | __GFP_RETRY_MAYFAIL, &reserved);
 }
@@ -196,7 +209,8 @@ int fault_mmap(struct file *file, struct vm_area_struct *vma)
 		return err;
 	if (!(space->flags & ARENA_CREATE_EXEC))
 		vm_flags_clear(vma, VM_MAYEXEC);
-	vm_flags_set(vma, VM_DONTCOPY);
+	/* The core merges equal neighbors without asking us; with VM_NORESERVE only those merge that reserve nothing. */
+	vm_flags_set(vma, VM_DONTCOPY | VM_NORESERVE);
 	vma->vm_private_data = vma->vm_mm;
 	vma->vm_ops = &fault_vm_ops;
 	return 0;

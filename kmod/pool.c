@@ -111,11 +111,13 @@ void chunk_clear_now(struct folio *chunk)
 	atomic_long_inc(&cleared_at_touch);
 }
 
+/* A chunk with a memory error goes out of the books, but never back into use: its last reference is not dropped. */
 static void chunk_to_system(struct folio *chunk)
 {
 	atomic_long_inc(&pools[folio_nid(chunk)]->returned);
 	chunk_set_uncleared(chunk, false);
-	folio_put(chunk);
+	if (!folio_test_has_hwpoisoned(chunk))
+		folio_put(chunk);
 }
 
 unsigned long pool_return(struct list_head *chunks)
@@ -147,36 +149,40 @@ static void pool_push_locked(struct pool *pool, struct folio *chunk)
 {
 	if (chunk_is_uncleared(chunk)) {
 		list_add(&chunk->lru, &pool->dirty);
-		pool->nr_dirty++;
+		WRITE_ONCE(pool->nr_dirty, pool->nr_dirty + 1);
 	} else {
 		list_add(&chunk->lru, &pool->clean);
-		pool->nr_clean++;
+		WRITE_ONCE(pool->nr_clean, pool->nr_clean + 1);
 	}
 }
 
-static struct folio *pool_pop_locked(struct pool *pool, struct list_head *list, unsigned long *nr)
+/* The next sound chunk of @list; those that memory errors hit while they were idle are retired on the way. */
+static struct folio *pool_pop_locked(struct list_head *list, unsigned long *nr)
 {
-	struct folio *chunk = list_first_entry_or_null(list, struct folio, lru);
+	struct folio *chunk;
 
-	if (chunk) {
+	while ((chunk = list_first_entry_or_null(list, struct folio, lru))) {
 		list_del(&chunk->lru);
-		(*nr)--;
+		WRITE_ONCE(*nr, *nr - 1);
+		if (!folio_test_has_hwpoisoned(chunk))
+			break;
+		chunk_to_system(chunk);
 	}
 	return chunk;
 }
 
 static struct folio *pool_pop_ready_locked(struct pool *pool)
 {
-	struct folio *chunk = pool_pop_locked(pool, &pool->clean, &pool->nr_clean);
+	struct folio *chunk = pool_pop_locked(&pool->clean, &pool->nr_clean);
 
-	return chunk ?: pool_pop_locked(pool, &pool->dirty, &pool->nr_dirty);
+	return chunk ?: pool_pop_locked(&pool->dirty, &pool->nr_dirty);
 }
 
 static struct folio *pool_pop_idle_locked(struct pool *pool)
 {
-	struct folio *chunk = pool_pop_locked(pool, &pool->dirty, &pool->nr_dirty);
+	struct folio *chunk = pool_pop_locked(&pool->dirty, &pool->nr_dirty);
 
-	return chunk ?: pool_pop_locked(pool, &pool->clean, &pool->nr_clean);
+	return chunk ?: pool_pop_locked(&pool->clean, &pool->nr_clean);
 }
 
 /* Up to @nr idle chunks of one node, under one lock acquisition. */
@@ -349,7 +355,7 @@ static void pool_clear_end(struct pool *pool, struct folio *chunk)
 	atomic_long_inc(&pool->cleared);
 	trace_arena_clear(folio_nid(chunk), 1);
 	spin_lock(&pool->lock);
-	pool->nr_dirty--;
+	WRITE_ONCE(pool->nr_dirty, pool->nr_dirty - 1);
 	pool_push_locked(pool, chunk);
 	spin_unlock(&pool->lock);
 }

@@ -25,7 +25,7 @@ static DECLARE_DELAYED_WORK(poll_work, quarantine_poll);
 
 static bool chunk_is_ours_alone(struct folio *chunk)
 {
-	if (folio_ref_count(chunk) != 1)
+	if (folio_ref_count(chunk) != 1 || folio_test_has_hwpoisoned(chunk))
 		return false;
 	/* Whoever dropped the last foreign reference (an atomic with full order) is done with the bytes. */
 	smp_mb();

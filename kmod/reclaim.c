@@ -63,7 +63,7 @@ static void slot_end_detach(unsigned long *slot, struct detached *detached)
 	WARN_ON_ONCE(!space_slot_apply(slot, slot_empty, &was));
 	chunk = (struct folio *)slot_chunk(was);
 	chunk_set_uncleared(chunk, slot_is_uncleared(was));
-	if (folio_ref_count(chunk) == 1) {
+	if (folio_ref_count(chunk) == 1 && !folio_test_has_hwpoisoned(chunk)) {
 		/* Pairs with the full order of whoever dropped a reference before: his accesses are over. */
 		smp_mb();
 		list_add_tail(&chunk->lru, &detached->chunks);

@@ -7,7 +7,7 @@
  * ARENA_IOC_CREATE gives a space with chosen properties as a new file descriptor. Either kind
  * is mapped with mmap(MAP_SHARED); file offset N * ARENA_CHUNK_BYTES is slot N.
  *
- * A slot must be reserved before it is touched, by mmap() without MAP_NORESERVE or by
+ * A slot must be reserved before it is touched, by mmap() without MAP_NORESERVE and PROT_NONE or by
  * ARENA_IOC_RESERVE; both answer ENOMEM when that is not possible. Touching a reserved slot
  * never fails; touching any other slot is SIGBUS, so giving a range back revokes it.
  *
@@ -91,7 +91,7 @@ struct arena_reserve {
  *        The chunks stay charged, and are what the system takes back first under pressure.
  *  ZAP   unmaps everywhere, empties the slots and gives the chunks to the pool; every later access is
  *        SIGBUS. Linear in mapped chunks, not in objects. Empty slots in the range are skipped.
- *        fallocate(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE) and closing the last descriptor are ZAPs.
+ *        fallocate(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE) is a ZAP, and so is the end of the last descriptor and mapping.
  */
 #define ARENA_RECLAIM_KEEP	1U
 #define ARENA_RECLAIM_ZAP	2U
