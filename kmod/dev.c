@@ -140,14 +140,19 @@ static long call_stat(struct file *file, union call *call)
 	return 0;
 }
 
-static bool space_is_visible(struct arena_space *space)
+static bool space_is_mine(struct arena_space *space)
 {
-	return uid_eq(space->uid, current_uid()) || capable(CAP_SYS_RESOURCE);
+	return uid_eq(space->uid, current_uid());
+}
+
+static bool space_is_any(struct arena_space *space)
+{
+	return true;
 }
 
 static long call_space(struct file *file, union call *call)
 {
-	struct arena_space *space = space_next(call->space.after_id, space_is_visible);
+	struct arena_space *space = space_next(call->space.after_id, capable(CAP_SYS_RESOURCE) ? space_is_any : space_is_mine);
 
 	if (!space)
 		return -ENOENT;
@@ -237,12 +242,14 @@ long dev_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	ret = call_copy_in(desc, &call, user, user_bytes);
 	if (ret)
 		return ret;
+	if (desc->in_bytes == desc->bytes)
+		return desc->run(file, &call);
 	/* The answer must fit in before anything is changed, so that EFAULT leaves the space as it was. */
 	bytes = min(user_bytes, desc->bytes);
 	if (copy_to_user(user, &call, bytes))
 		return -EFAULT;
 	ret = desc->run(file, &call);
-	if (ret >= 0 && copy_to_user(user, &call, bytes))
+	if (!ret && copy_to_user(user, &call, bytes))
 		return -EFAULT;
 	return ret;
 }

@@ -93,9 +93,9 @@ static void range_link(struct range_map *map, struct slot_range *range)
 /* @nr slots of @kind come (or go, when negative). */
 static void range_account(struct range_map *map, enum range_kind kind, long nr)
 {
-	map->nr_slots += nr;
+	WRITE_ONCE(map->nr_slots, map->nr_slots + nr);
 	if (kind == RANGE_KEPT) {
-		map->nr_kept += nr;
+		WRITE_ONCE(map->nr_kept, map->nr_kept + nr);
 		atomic_long_add(nr, &kept_slots);
 	}
 }
