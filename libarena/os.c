@@ -155,8 +155,9 @@ int os_map_file(void *base, size_t bytes, int fd)
 {
 	int saved = errno;
 	int flags = MAP_SHARED | MAP_NORESERVE | MAP_FIXED;
-	void *got = mmap(base, bytes, PROT_READ | PROT_WRITE, flags, fd, 0);
-	int error = result(got == base, saved);
+	/* Out of reach first: where vm.overcommit_memory is 2 the kernel drops MAP_NORESERVE, and the window would be reserved. */
+	void *got = mmap(base, bytes, PROT_NONE, flags, fd, 0);
+	int error = result(got == base && !mprotect(base, bytes, PROT_READ | PROT_WRITE), saved);
 
 	return error ? error : advise(base, bytes, MADV_DONTFORK);
 }
