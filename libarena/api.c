@@ -9,16 +9,19 @@
 #include <string.h>
 
 #include "chunk.h"
+#include "ctl.h"
 #include "fault.h"
 #include "internal.h"
 #include "meta.h"
 #include "opt.h"
 #include "small.h"
 
-static pthread_once_t started = PTHREAD_ONCE_INIT;
+static uint32_t started; /* atomic; 0 or 1, written under lock_setup */
 
+/* The link comes first: who leaves the daemon holds its mutex and waits for a thread that may want any of the others. */
 static void fork_prepare(void)
 {
+	ctl_fork_prepare();
 	chunk_fork_prepare();
 	meta_fork_prepare();
 }
@@ -27,19 +30,43 @@ static void fork_parent(void)
 {
 	meta_fork_done();
 	chunk_fork_parent();
+	ctl_fork_parent();
 }
 
 static void fork_child(void)
 {
 	meta_fork_done();
 	chunk_fork_child();
+	ctl_fork_child();
 }
 
-static void start(void)
+/*
+ * Before any thread can start the library, and before the program's own handlers of fork(): these may use arenas then,
+ * because ours take the locks last and release them first.
+ */
+__attribute__((constructor(101))) static void watch_forks(void)
 {
 	pthread_atfork(fork_prepare, fork_parent, fork_child);
-	fault_start();
-	if (opt_get(OPT_DAEMON))
+}
+
+/* No pthread_once(): a child forked in the middle of it would run it again. */
+static bool start_first(void)
+{
+	bool is_first;
+
+	lock_acquire(&lock_setup);
+	is_first = !atomic_load_relaxed(&started);
+	if (is_first)
+		fault_start();
+	atomic_store_release(&started, 1u);
+	lock_release(&lock_setup);
+	return is_first;
+}
+
+/* The acquire pairs with the release in start_first(). */
+static void start(void)
+{
+	if (!atomic_load_acquire(&started) && start_first() && opt_get(OPT_DAEMON))
 		arena_daemon_join(NULL);
 }
 
@@ -93,7 +120,7 @@ struct arena *arena_new_at(const struct arena_options *options, const char *wher
 		options = &defaults;
 	if (!is_source(options->source))
 		return NULL;
-	pthread_once(&started, start);
+	start();
 	return arena_create(options, where);
 }
 

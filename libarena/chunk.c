@@ -25,8 +25,8 @@
 struct chunk_source {
 	struct window *window;	/* atomic; NULL until started. Release in start_locked() pairs with window_of() */
 	const struct source_ops *ops; /* fixed before window */
-	size_t cached_max;	/* fixed before window */
-	uint64_t handed;	/* guarded by window->lock, as all below */
+	size_t cached_max;	/* guarded by window->lock, as all below; 0 once moving failed */
+	uint64_t handed;
 	uint64_t mapped;
 	uint64_t returned;
 	size_t nr_cached;
@@ -34,7 +34,6 @@ struct chunk_source {
 };
 
 static struct chunk_source sources[ARENA_NR_SOURCES];
-static struct lock setup_lock = LOCK_INIT(LOCK_SETUP);
 
 static struct window *window_of(const struct chunk_source *source)
 {
@@ -69,9 +68,9 @@ int chunk_source_start(enum arena_source which)
 
 	if (window_of(&sources[which]))
 		return 0;
-	lock_acquire(&setup_lock);
+	lock_acquire(&lock_setup);
 	error = start_locked(&sources[which], which);
-	lock_release(&setup_lock);
+	lock_release(&lock_setup);
 	return error;
 }
 
@@ -162,9 +161,10 @@ static bool move_to_cache(struct chunk_source *source, struct window *window, si
 		return false;
 	to = (void *)window_address(window, target);
 	if (os_move((void *)window_address(window, unit), to, CHUNK_BYTES)) {
-		/* What was at the target may be gone, and its addresses must stay ours. */
-		if (!os_close(to, CHUNK_BYTES))
-			window_set_kind_locked(window, target, 1, KIND_CLOSED);
+		/* Each failure may cost an address, so it is the last. If something is there now, it may be another thread's. */
+		source->cached_max = 0;
+		if (window_recover_locked(window, target, 1))
+			window_set_state_locked(window, target, 1, UNIT_LOST);
 		window_untake_locked(window, target, 1);
 		return false;
 	}
@@ -224,9 +224,13 @@ static size_t acquire_locked(struct chunk_source *source, struct window *window,
 uintptr_t chunk_acquire(enum arena_source which, size_t nr, uintptr_t near, enum chunk_place place, uint32_t owner)
 {
 	struct chunk_source *source = &sources[which];
-	struct window *window = window_of(source);
 	size_t near_unit = UNIT_NONE, unit;
+	struct window *window;
 
+	/* Only in the child of a fork, which lost the device's window, is there anything to start. */
+	if (chunk_source_start(which))
+		return 0;
+	window = window_of(source);
 	lock_acquire(&window->lock);
 	/* An arena that a fork cut off from its window goes on in the new one. */
 	if (near && window_lookup(near) == window)
@@ -356,12 +360,15 @@ void chunk_validate(void)
 
 /* ---------------------------------------------------------------- fork */
 
-/* In the child nobody else runs, so that the order of ranks between two windows cannot matter. */
+/*
+ * Windows are published under the setup lock, so that their number is fixed from here on. In the child nobody else runs, so
+ * that the order of ranks between two windows cannot matter.
+ */
 void chunk_fork_prepare(void)
 {
 	struct window *window;
 
-	lock_acquire(&setup_lock);
+	lock_acquire(&lock_setup);
 	for (size_t i = 0; (window = window_at(i)); i++)
 		lock_acquire_nested(&window->lock);
 }
@@ -372,21 +379,32 @@ void chunk_fork_parent(void)
 
 	for (size_t i = 0; (window = window_at(i)); i++)
 		lock_release_nested(&window->lock);
-	lock_release(&setup_lock);
+	lock_release(&lock_setup);
 }
 
-/* The memory of the device's window is the parent's: it does not count here any more, and is never zapped from here. */
+/*
+ * The memory of the device's window is the parent's: it does not count here any more, and is never zapped from here. The child
+ * has not even the mapping, and pointers into the hole must not come to point at what the child maps next.
+ */
+static void leave_to_parent(struct chunk_source *source, struct window *window)
+{
+	int error = os_close((void *)window->base, window->nr_units * CHUNK_BYTES);
+
+	if (error)
+		panic("keeping the addresses of the parent's chunks out of use failed with error %d", -error);
+	window->lost = true;
+	dev_close(window->fd);
+	window->fd = -1;
+	source->handed = source->mapped = source->returned = 0;
+	atomic_store_release(&source->window, NULL);
+}
+
 void chunk_fork_child(void)
 {
 	struct chunk_source *device = &sources[ARENA_SOURCE_DEV];
 	struct window *window = window_of(device);
 
-	if (window) {
-		window->lost = true;
-		dev_close(window->fd);
-		window->fd = -1;
-		device->handed = device->mapped = device->returned = 0;
-		atomic_store_release(&device->window, NULL);
-	}
+	if (window)
+		leave_to_parent(device, window);
 	chunk_fork_parent();
 }

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "arena/arena.h"
+#include "libarena/ctl.h"
 #include "libarena/ctl_proto.h"
 #include "libarena/geometry.h"
 
@@ -39,7 +40,6 @@ struct link {
 
 /* Guards everything below; held by join and leave for as long as they take. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
 static bool is_joined;
 static pthread_t thread;
 static struct link the_link;
@@ -183,12 +183,12 @@ static int start_thread(void)
 	return -error;
 }
 
-static void before_fork(void)
+void ctl_fork_prepare(void)
 {
 	pthread_mutex_lock(&lock);
 }
 
-static void after_fork(void)
+void ctl_fork_parent(void)
 {
 	pthread_mutex_unlock(&lock);
 }
@@ -197,7 +197,7 @@ static void after_fork(void)
  * The thread is the parent's; so is the connection, of which this is only a copy. A fork in the middle of a
  * connect may leave one descriptor open in the child, until it execs.
  */
-static void after_fork_in_child(void)
+void ctl_fork_child(void)
 {
 	if (is_joined) {
 		close(the_link.stop_fd);
@@ -205,11 +205,6 @@ static void after_fork_in_child(void)
 		is_joined = false;
 	}
 	pthread_mutex_unlock(&lock);
-}
-
-static void watch_forks(void)
-{
-	pthread_atfork(before_fork, after_fork, after_fork_in_child);
 }
 
 static int set_address(struct link *link, const char *path)
@@ -263,7 +258,6 @@ int arena_daemon_join(const char *socket_path)
 	int saved_errno = errno;
 	int error = 0;
 
-	pthread_once(&once, watch_forks);
 	pthread_mutex_lock(&lock);
 	if (!is_joined)
 		error = join_locked(socket_path);

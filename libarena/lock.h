@@ -28,6 +28,9 @@ struct lock {
 
 #define LOCK_INIT(r) { .word = 0, .rank = (r) }
 
+/* Guards the start of every part of the library. One for all, so that fork() can hold it: a child never sees half a start. */
+extern struct lock lock_setup;
+
 #ifdef ARENA_DEBUG
 extern __thread uint32_t lock_ranks_held; /* bit r: a lock of rank r is held by this thread */
 static inline void lock_rank_enter(const struct lock *lock)

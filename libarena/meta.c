@@ -25,7 +25,6 @@
 #define RUNS_PER_ENTRY 2
 
 static struct lock lock = LOCK_INIT(LOCK_META);
-static struct lock setup_lock = LOCK_INIT(LOCK_SETUP);
 
 static struct arena *entries;	/* atomic; NULL until started. Release in meta_start() pairs with entries_get() */
 static struct run *runs;	/* fixed before entries, as the two below */
@@ -140,9 +139,9 @@ int meta_start(void)
 {
 	if (entries_get())
 		return 0;
-	lock_acquire(&setup_lock);
+	lock_acquire(&lock_setup);
 	start_locked();
-	lock_release(&setup_lock);
+	lock_release(&lock_setup);
 	return entries_get() ? 0 : -ENOMEM;
 }
 

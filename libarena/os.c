@@ -26,6 +26,9 @@
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP 4
 #endif
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
 #ifndef MAP_HUGE_SHIFT
 #define MAP_HUGE_SHIFT 26
 #endif
@@ -105,6 +108,19 @@ int os_close(void *base, size_t bytes)
 	int saved = errno;
 	void *got = mmap(base, bytes, PROT_NONE, ANONYMOUS | MAP_FIXED, -1, 0);
 
+	return result(got == base, saved);
+}
+
+int os_reclaim(void *base, size_t bytes)
+{
+	int saved = errno;
+	void *got = mmap(base, bytes, PROT_NONE, ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+
+	/* Kernels before 4.17 do not know the flag and map elsewhere. */
+	if (got != MAP_FAILED && got != base) {
+		munmap(got, bytes);
+		errno = EEXIST;
+	}
 	return result(got == base, saved);
 }
 

@@ -21,11 +21,16 @@ void *os_table(size_t bytes);
 int os_open(void *base, size_t bytes, enum os_pages pages);
 /** Make addresses inaccessible and drop their memory, replacing any mapping there. Merges with closed neighbors. */
 int os_close(void *base, size_t bytes);
+/**
+ * Make addresses inaccessible again that a failed call has unmapped. -EEXIST when something is mapped there: what was there before,
+ * or what another thread has mapped since.
+ */
+int os_reclaim(void *base, size_t bytes);
 /** Make addresses inaccessible and drop their memory without a mapping of their own (MADV_GUARD_INSTALL). */
 int os_guard(void *base, size_t bytes);
 /** Drop the memory of open addresses; they read as zeros afterwards. */
 int os_drop(void *base, size_t bytes);
-/** Move the memory at @from to reserved addresses at @to; @from stays mapped and reads as zeros. */
+/** Move the memory at @from to reserved addresses at @to; @from stays mapped and reads as zeros. May unmap @to and fail. */
 int os_move(void *from, void *to, size_t bytes);
 /** Fault open addresses in now. -EINVAL on kernels that cannot. */
 int os_populate(void *base, size_t bytes);

@@ -18,7 +18,6 @@
 
 static struct window *window;	/* atomic; NULL until started. Release in small_start() pairs with window_get() */
 static uint64_t live_pages;	/* guarded by window->lock */
-static struct lock setup_lock = LOCK_INIT(LOCK_SETUP);
 
 static struct window *window_get(void)
 {
@@ -49,10 +48,10 @@ int small_start(void)
 {
 	if (window_get())
 		return 0;
-	lock_acquire(&setup_lock);
+	lock_acquire(&lock_setup);
 	if (!window_get())
 		atomic_store_release(&window, create());
-	lock_release(&setup_lock);
+	lock_release(&lock_setup);
 	return window_get() ? 0 : -ENOMEM;
 }
 

@@ -69,8 +69,8 @@ static int back_hugetlb(struct window *window, size_t unit, size_t nr)
 
 	if (!error)
 		window_set_kind_locked(window, unit, nr, KIND_OWN);
-	else /* the old mapping may be gone already, and the addresses must stay ours */
-		os_close((void *)window_address(window, unit), nr * CHUNK_BYTES);
+	else
+		window_recover_locked(window, unit, nr);
 	return error;
 }
 

@@ -224,8 +224,26 @@ bool window_take_at_locked(struct window *window, size_t unit, size_t nr, uint32
 
 void window_untake_locked(struct window *window, size_t unit, size_t nr)
 {
-	window_set_state_locked(window, unit, nr, UNIT_FREE);
+	for (size_t i = unit; i < unit + nr; i++)
+		if (window->state[i] != UNIT_LOST)
+			window->state[i] = UNIT_FREE;
 	window_set_owner_locked(window, unit, nr, OWNER_NONE);
+}
+
+/* A hole among our addresses is anybody's: what maps next may land in it, so that it must not be opened again by force. */
+int window_recover_locked(struct window *window, size_t unit, size_t nr)
+{
+	int error = os_reclaim((void *)window_address(window, unit), nr << window->unit_shift);
+
+	if (error == -EEXIST)
+		return error;
+	window_set_kind_locked(window, unit, nr, KIND_CLOSED);
+	if (!error)
+		return 0;
+	window_set_state_locked(window, unit, nr, UNIT_LOST);
+	/* Units behind those that were used count as free. */
+	window->used_units = size_max(window->used_units, unit + nr);
+	return error;
 }
 
 void window_rest_locked(struct window *window, size_t unit, size_t nr)
@@ -308,6 +326,17 @@ static size_t open_ahead_limit(const struct window *window, size_t unit)
 	return i;
 }
 
+static int open_range(struct window *window, size_t base, size_t limit)
+{
+	int error = os_open((void *)window_address(window, base), (limit - base) << window->unit_shift, window->pages);
+
+	if (error)
+		window_recover_locked(window, base, limit - base);
+	else
+		window_set_kind_locked(window, base, limit - base, KIND_OPEN);
+	return error;
+}
+
 int window_open_locked(struct window *window, size_t unit, size_t nr)
 {
 	size_t base = unit, limit = unit + nr, ahead;
@@ -320,14 +349,9 @@ int window_open_locked(struct window *window, size_t unit, size_t nr)
 	if (base == limit)
 		return 0;
 	ahead = open_ahead_limit(window, limit);
-	error = os_open((void *)window_address(window, base), (ahead - base) << window->unit_shift, window->pages);
-	if (error && ahead > limit) {
-		ahead = limit;
-		error = os_open((void *)window_address(window, base), (limit - base) << window->unit_shift,
-				window->pages);
-	}
-	if (!error)
-		window_set_kind_locked(window, base, ahead - base, KIND_OPEN);
+	error = open_range(window, base, ahead);
+	if (error && ahead > limit && window->state[base] != UNIT_LOST)
+		error = open_range(window, base, limit);
 	return error;
 }
 
@@ -342,9 +366,9 @@ void window_validate(struct window *window)
 	for (size_t i = 0; i < window->used_units; i++) {
 		uint8_t state = window->state[i], kind = window->kind[i];
 
-		check(state <= UNIT_DEFERRED && kind <= KIND_OWN);
+		check(state <= UNIT_LOST && kind <= KIND_OWN);
 		check(state == UNIT_FREE || !window->freed[i]);
-		check(state == UNIT_FREE || kind == KIND_OPEN || kind == KIND_OWN || window->lost);
+		check(state == UNIT_FREE || state == UNIT_LOST || is_accessible(kind) || window->lost);
 		resting += state == UNIT_FREE && window->freed[i];
 		deferred += state == UNIT_DEFERRED;
 	}

@@ -21,6 +21,7 @@ enum unit_state {
 	UNIT_LIVE,	/* an arena's */
 	UNIT_CACHED,	/* idle, with memory */
 	UNIT_DEFERRED,	/* freed, but still accessible: its revocation waits for room in the address map */
+	UNIT_LOST,	/* perhaps not ours any more: a call unmapped it and failed, and it could not be had again */
 };
 
 /* What the kernel knows of a unit's addresses. */
@@ -87,8 +88,13 @@ struct window *window_at(size_t i);
 size_t window_take_locked(struct window *window, size_t nr, uint32_t owner);
 /** The same at a certain place: true when they were free. */
 bool window_take_at_locked(struct window *window, size_t unit, size_t nr, uint32_t owner);
-/** Take back window_take(): the units were never used. */
+/** Take back window_take(): the units were never used. Those that are LOST stay so. */
 void window_untake_locked(struct window *window, size_t unit, size_t nr);
+/**
+ * After a call failed that may have unmapped units: they are closed again (0), were not unmapped (-EEXIST), or
+ * are LOST (-ENOMEM).
+ */
+int window_recover_locked(struct window *window, size_t unit, size_t nr);
 /** Make LIVE units usable; 0 or -ENOMEM. */
 int window_open_locked(struct window *window, size_t unit, size_t nr);
 /** Mark units, that are inaccessible now, FREE and resting. */

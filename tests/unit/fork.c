@@ -2,6 +2,8 @@
 /* fork(): parent and child each have their arenas, or, for the device, the child has none of the parent's memory. */
 #include <pthread.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "chunk.h"
 #include "geometry.h"
@@ -105,4 +107,65 @@ TEST(locks, "fork/while other threads hold locks")
 	atomic_store_relaxed(&stop, true);
 	for (size_t i = 0; i < 3; i++)
 		CHECK(!pthread_join(threads[i], NULL));
+}
+
+/* ---------------------------------------------------------------- fork() while the library starts */
+
+static void *first_arena(void *go)
+{
+	while (!atomic_load_relaxed((bool *)go))
+		;
+	return arena_new(NULL);
+}
+
+/* Ends by SIGALRM when a lock stayed behind. */
+static void start_in_child(void *unused)
+{
+	struct arena *arena;
+	pid_t pid;
+
+	(void)unused;
+	alarm(10);
+	arena = arena_new(NULL);
+	CHECK(arena && arena_alloc(arena, 10));
+	/* Handlers of fork() that are registered twice wait for themselves here. */
+	pid = fork();
+	if (!pid)
+		_exit(0);
+	CHECK(pid > 0 && waitpid(pid, NULL, 0) == pid);
+}
+
+static void fork_during_start(void *spin)
+{
+	bool go = false;
+	pthread_t thread;
+	struct death death;
+
+	CHECK(!pthread_create(&thread, NULL, first_arena, &go));
+	usleep(50);
+	atomic_store_relaxed(&go, true);
+	for (volatile size_t i = *(const size_t *)spin; i; i--)
+		;
+	harness_child(&death, start_in_child, NULL);
+	CHECK(!death.signal && !death.status);
+	CHECK(!pthread_join(thread, NULL));
+}
+
+#define STARTS 1000
+
+TEST(start, "fork/while another thread starts the library")
+{
+	struct random random = { harness_seed() };
+
+	if (harness_thread_sanitized())
+		harness_skip("thread sanitizer cannot fork a process with threads");
+	for (size_t i = 0; i < STARTS && harness_seconds() < 20; i++) {
+		size_t spin = random_below(&random, 40000);
+		struct death death;
+
+		harness_child(&death, fork_during_start, &spin);
+		if (death.signal || death.status)
+			harness_fail(__FILE__, __LINE__, "start %zu: signal %d, status %d: %s", i, death.signal,
+				     death.status, death.text);
+	}
 }

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+/* Which addresses are handed out again, and when: never those that are not ours any more, rested ones last. */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+#include "chunk.h"
+#include "small.h"
+#include "tests/harness.h"
+
+static struct arena_memory memory_now(void)
+{
+	struct arena_memory memory;
+
+	arena_memory(&memory);
+	return memory;
+}
+
+static struct arena *arena_of_chunks(size_t chunks)
+{
+	const struct arena_options options = { .source = ARENA_SOURCE_PAGES, .reserve_bytes = chunks * CHUNK_BYTES };
+	struct arena *arena = arena_new(&options);
+
+	CHECK(arena);
+	return arena;
+}
+
+/* ---------------------------------------------------------------- a move that fails */
+
+static bool is_mapped(const char *chunk)
+{
+	return msync((void *)(uintptr_t)chunk, CHUNK_BYTES, MS_ASYNC) == 0;
+}
+
+/* Moving to the cache unmaps its target, and under a limit of addresses nothing may be mapped there again. */
+static void free_under_limit(struct arena *arena)
+{
+	struct rlimit old, limit;
+
+	CHECK(!getrlimit(RLIMIT_AS, &old));
+	limit = (struct rlimit){ .rlim_cur = 1 * GiB, .rlim_max = old.rlim_max };
+	CHECK(!setrlimit(RLIMIT_AS, &limit));
+	arena_free(arena);
+	CHECK(!setrlimit(RLIMIT_AS, &old));
+	chunk_validate();
+}
+
+TEST(hole, "rotation/an address lost by a failed move is never handed out", "ARENA_WINDOW_CHUNKS=16")
+{
+	struct arena *arena;
+	char *first, *hole;
+	size_t nr_lost = 0;
+
+	if (harness_sanitized())
+		harness_skip("a sanitizer needs more addresses than that");
+	arena = arena_of_chunks(1);
+	first = arena_alloc(arena, 1);
+	free_under_limit(arena);
+	for (size_t i = 0; i < 15; i++)
+		nr_lost += !is_mapped(first + i * CHUNK_BYTES);
+	CHECK(nr_lost <= 1);
+	for (hole = first; nr_lost && is_mapped(hole); hole += CHUNK_BYTES)
+		;
+	for (size_t i = 0; i < 60; i++) {
+		char *object;
+
+		arena = arena_of_chunks(1);
+		object = arena_alloc(arena, CHUNK_BYTES);
+		CHECK(object && is_mapped(object) && (object != hole || !nr_lost));
+		memset(object, 1, CHUNK_BYTES);
+		arena_free(arena);
+	}
+	CHECK_EQ(memory_now().source[ARENA_SOURCE_PAGES].cached_chunks, 0);
+	chunk_validate();
+}
