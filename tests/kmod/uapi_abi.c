@@ -228,7 +228,9 @@ TEST_F(space, read_only_structs_change_nothing)
 		ASSERT_EQ(0, mprotect(page, sizeof(r), PROT_READ | PROT_WRITE));
 		request_init(page, c);
 		ASSERT_EQ(0, mprotect(page, sizeof(r), PROT_READ));
-		EXPECT_EQ(EFAULT, request_send(FD_OF(c), c, c->size, page)) TH_LOG("%s", c->name);
+		/* A call that answers nothing may have a constant argument. */
+		EXPECT_EQ(c->out_base < c->out_limit ? EFAULT : 0, request_send(FD_OF(c), c, c->size, page))
+			TH_LOG("%s", c->name);
 	}
 	after = module_stat(self->dev);
 	EXPECT_EQ(before.handed_chunks, after.handed_chunks);
