@@ -236,7 +236,8 @@ uintptr_t chunk_acquire(enum arena_source which, size_t nr, uintptr_t near, enum
 	if (near && window_lookup(near) == window)
 		near_unit = window_unit(window, near);
 	unit = acquire_locked(source, window, nr, near_unit, place, owner);
-	if (unit == UNIT_NONE && trim_locked(source, window, SIZE_MAX))
+	/* Addresses of the cache help who needs any; a taken neighbor stays taken. */
+	if (unit == UNIT_NONE && place == CHUNK_ANYWHERE && trim_locked(source, window, SIZE_MAX))
 		unit = acquire_locked(source, window, nr, near_unit, place, owner);
 	if (unit != UNIT_NONE)
 		source->mapped += nr;

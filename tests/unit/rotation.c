@@ -74,3 +74,19 @@ TEST(hole, "rotation/an address lost by a failed move is never handed out", "ARE
 	CHECK_EQ(memory_now().source[ARENA_SOURCE_PAGES].cached_chunks, 0);
 	chunk_validate();
 }
+
+/* ---------------------------------------------------------------- growth in place */
+
+TEST(extension, "rotation/an extension that fails leaves the cache alone")
+{
+	struct arena *a = arena_of_chunks(10), *b = arena_of_chunks(1), *c = arena_of_chunks(1);
+	char *object = arena_alloc(b, CHUNK_BYTES / 2), *neighbor = arena_alloc(c, 1);
+
+	memset(arena_alloc(a, 10 * CHUNK_BYTES), 1, 10 * CHUNK_BYTES);
+	CHECK(object + CHUNK_BYTES == neighbor);
+	arena_free(a);
+	CHECK_EQ(memory_now().source[ARENA_SOURCE_PAGES].cached_chunks, 10);
+	CHECK(arena_realloc(b, object, CHUNK_BYTES / 2, 3 * CHUNK_BYTES));
+	CHECK(memory_now().source[ARENA_SOURCE_PAGES].cached_chunks >= 7);
+	chunk_validate();
+}
