@@ -315,13 +315,13 @@ void window_set_kind_locked(struct window *window, size_t unit, size_t nr, enum 
 	}
 }
 
-/* How far from @unit on units may be opened in the same call: free, rested and not open yet. */
+/* How far from @unit on units may be opened in the same call: never used, because what was freed faults until it is taken again. */
 static size_t open_ahead_limit(const struct window *window, size_t unit)
 {
 	size_t limit = size_min(align_up(unit, window->step_units), window->soft_units);
 	size_t i = unit;
 
-	while (i < limit && is_usable(window, i) && window->kind[i] != KIND_OPEN && window->kind[i] != KIND_OWN)
+	while (i < limit && is_usable(window, i) && !window->freed[i] && !is_accessible(window->kind[i]))
 		i++;
 	return i;
 }

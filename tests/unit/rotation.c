@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 /* Which addresses are handed out again, and when: never those that are not ours any more, rested ones last. */
-#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -89,4 +88,32 @@ TEST(extension, "rotation/an extension that fails leaves the cache alone")
 	CHECK(arena_realloc(b, object, CHUNK_BYTES / 2, 3 * CHUNK_BYTES));
 	CHECK(memory_now().source[ARENA_SOURCE_PAGES].cached_chunks >= 7);
 	chunk_validate();
+}
+
+/* ---------------------------------------------------------------- addresses that were freed */
+
+#define OBJECTS 6000
+
+TEST(until_taken, "rotation/an address faults until it is taken again", "ARENA_SMALL_CHUNKS=8",
+     "ARENA_REST_CHUNKS=2")
+{
+	static char *objects[OBJECTS];
+	size_t last[8 * PAGES_PER_CHUNK] = {0};
+	uintptr_t low = UINTPTR_MAX;
+
+	for (size_t i = 0; i < OBJECTS; i++) {
+		struct arena *arena = arena_new(NULL);
+
+		objects[i] = arena_alloc(arena, 10);
+		CHECK(objects[i]);
+		objects[i][0] = 1;
+		low = (uintptr_t)objects[i] < low ? (uintptr_t)objects[i] : low;
+		arena_free(arena);
+	}
+	for (size_t i = 0; i < OBJECTS; i++)
+		last[((uintptr_t)objects[i] - low) / PAGE_BYTES] = i;
+	for (size_t i = 0; i < OBJECTS; i++)
+		if (last[((uintptr_t)objects[i] - low) / PAGE_BYTES] == i)
+			CHECK(harness_faults(objects[i]));
+	small_validate();
 }
