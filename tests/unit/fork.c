@@ -2,6 +2,7 @@
 /* fork(): parent and child each have their arenas, or, for the device, the child has none of the parent's memory. */
 #include <pthread.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -64,6 +65,63 @@ TEST_EACH_SOURCE(child, "fork/a child's arenas are its own")
 	arena_free(shared.arena);
 	chunk_validate();
 }
+
+/* ---------------------------------------------------------------- the device's window */
+
+static void grow_in_child(void *argument)
+{
+	char *object;
+
+	/* The arena has only pages so far, and its chunks come from a window that the child does not have. */
+	object = arena_alloc(argument, CHUNK_BYTES);
+	CHECK(object);
+	memset(object, 7, CHUNK_BYTES);
+	chunk_validate();
+}
+
+TEST_ONE_SOURCE(grow, "fork/an inherited arena takes its first chunk in the child", ARENA_SOURCE_DEV)
+{
+	const struct arena_options options = { .source = source };
+	struct arena *small = arena_new(&options), *large = arena_new(&options);
+	struct death death;
+
+	CHECK(small && arena_alloc(small, 100));
+	CHECK(large && arena_alloc(large, CHUNK_BYTES));
+	harness_child(&death, grow_in_child, small);
+	if (death.signal || death.status)
+		harness_fail(__FILE__, __LINE__, "signal %d, status %d: %s", death.signal, death.status, death.text);
+}
+
+#define OBJECT_CHUNKS 4
+/* Nearly all of the hole that the window would leave. */
+#define MAPPED_CHUNKS 62
+
+/* The kernel gives new mappings the highest hole that fits. */
+static void map_in_child(void *argument)
+{
+	char *inherited = argument;
+	char *mapped = mmap(NULL, MAPPED_CHUNKS * CHUNK_BYTES, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	CHECK(mapped != MAP_FAILED);
+	for (size_t i = 0; i < OBJECT_CHUNKS; i++)
+		CHECK(harness_faults(inherited + i * CHUNK_BYTES));
+}
+
+TEST_ONE_SOURCE(hole, "fork/the child's mappings stay out of the parent's addresses", ARENA_SOURCE_DEV,
+		"ARENA_WINDOW_CHUNKS=64")
+{
+	const struct arena_options options = { .source = source };
+	struct arena *arena = arena_new(&options);
+	char *object = arena ? arena_alloc(arena, OBJECT_CHUNKS * CHUNK_BYTES) : NULL;
+	struct death death;
+
+	CHECK(object);
+	harness_child(&death, map_in_child, object);
+	if (death.signal || death.status)
+		harness_fail(__FILE__, __LINE__, "signal %d, status %d: %s", death.signal, death.status, death.text);
+}
+
+/* ---------------------------------------------------------------- threads */
 
 static bool stop;
 
