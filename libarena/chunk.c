@@ -331,7 +331,9 @@ void chunk_memory(struct arena_memory *memory)
 		memory->source[i].returned_chunks = source->returned;
 		memory->source[i].revoked_chunks = window->nr_resting;
 		memory->fifo_chunks += window->nr_resting;
-		memory->fifo_max_chunks = size_max(memory->fifo_max_chunks, window->rest_units);
+		/* What holds for every source. */
+		if (!memory->fifo_max_chunks || window->rest_units < memory->fifo_max_chunks)
+			memory->fifo_max_chunks = window->rest_units;
 		lock_release(&window->lock);
 	}
 }

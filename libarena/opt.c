@@ -45,7 +45,8 @@ static const struct {
 	[OPT_SMALL_CHUNKS] = { "ARENA_SMALL_CHUNKS", "chunks", WINDOW_CHUNKS_DEFAULT / 16,
 		"addresses for small arenas: 64 GiB, 16 million one-page arenas at a time" },
 	[OPT_REST_CHUNKS] = { "ARENA_REST_CHUNKS", "chunks", 0,
-		"how many others are freed before an address is used again; 0 = a quarter of the addresses" },
+		"how many others are freed before an address is used again, at most a quarter of the addresses; "
+		"0 = that quarter, and 2 GiB of small arenas" },
 	[OPT_CACHED_CHUNKS] = { "ARENA_CACHED_CHUNKS", "chunks", 16,
 		"memory of freed arenas kept for the next ones, at other addresses: 32 MiB at most" },
 	[OPT_MAP_LIMIT] = { "ARENA_MAP_LIMIT", "mappings", 0,

@@ -17,6 +17,8 @@
 
 /* Four sources, the small arenas, and a device window for each generation of forks. */
 #define WINDOWS_MAX 16
+/* The age of a unit is a difference modulo 2^32. */
+#define REST_UNITS_MAX ((size_t)1 << 30)
 
 static struct window *windows[WINDOWS_MAX]; /* [0, nr_windows) fixed once published */
 static size_t nr_windows;	/* atomic; the release in window_publish() pairs with window_at() */
@@ -83,16 +85,15 @@ static uintptr_t reserve(const struct window_options *options, size_t *nr_units)
 	return (uintptr_t)base;
 }
 
+/* Beyond a quarter of the addresses, too few would be left to hand out. */
 static uint32_t rest_units(const struct window *window)
 {
-	uint64_t chunks = opt_get(OPT_REST_CHUNKS);
-	uint64_t units = (chunks << CHUNK_SHIFT) >> window->unit_shift;
+	size_t most = size_min(window->nr_units / 4, REST_UNITS_MAX);
+	size_t chunks = size_min(opt_get(OPT_REST_CHUNKS), window->nr_units);
 
 	if (opt_get(OPT_NO_RECYCLE))
 		return UINT32_MAX;
-	if (!chunks)
-		units = window->soft_units / 2;
-	return (uint32_t)size_min(units, window->nr_units / 4);
+	return (uint32_t)size_min(chunks ? chunks << (CHUNK_SHIFT - window->unit_shift) : window->soft_units / 2, most);
 }
 
 struct window *window_create(const struct window_options *options)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Which addresses are handed out again, and when: never those that are not ours any more, rested ones last. */
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -116,4 +117,37 @@ TEST(until_taken, "rotation/an address faults until it is taken again", "ARENA_S
 		if (last[((uintptr_t)objects[i] - low) / PAGE_BYTES] == i)
 			CHECK(harness_faults(objects[i]));
 	small_validate();
+}
+
+/* ---------------------------------------------------------------- how long they rest */
+
+static void check_rest(uint64_t chunks, uint64_t small_chunks)
+{
+	CHECK(arena_new(NULL));
+	CHECK_EQ(memory_now().fifo_max_chunks, chunks);
+	CHECK_EQ(memory_now().fifo_max_small_bytes, small_chunks * CHUNK_BYTES);
+}
+
+TEST(rest, "rotation/rest as asked for", "ARENA_SOURCE=pages", "ARENA_REST_CHUNKS=100")
+{
+	check_rest(100, 100);
+}
+
+TEST(long_rest, "rotation/no rest is longer than a quarter of the addresses", "ARENA_SOURCE=pages",
+     "ARENA_REST_CHUNKS=8796093022208", "ARENA_WINDOW_CHUNKS=64", "ARENA_SMALL_CHUNKS=16")
+{
+	check_rest(16, 4);
+}
+
+TEST(two_rests, "rotation/the rest stated holds for every source", "ARENA_SOURCE=pages", "ARENA_WINDOW_CHUNKS=64",
+     "ARENA_SMALL_CHUNKS=16")
+{
+	struct arena_options options = { .source = ARENA_SOURCE_THP };
+
+	check_rest(16, 4);
+	setenv("ARENA_WINDOW_CHUNKS", "128", 1);
+	if (arena_source_check(ARENA_SOURCE_THP))
+		harness_skip("no second source here");
+	CHECK(arena_new(&options));
+	CHECK_EQ(memory_now().fifo_max_chunks, 16);
 }
