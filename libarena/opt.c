@@ -2,14 +2,15 @@
 /*
  * Options from the environment.
  *
- * One table says name, unit, default and why. A value that is not a number is reported and the default taken: a
- * library must not end a process for a typing mistake in its environment. Programs that run with raised rights
+ * One table says name, unit, default, bounds and why. A value that is not a number is reported and the default taken, and one
+ * out of bounds is reported and cut: a library must not end a process for a typing mistake in its environment. Programs that run with raised rights
  * (set-user-id) ignore the environment.
  */
 #include "opt.h"
 
 #include <stdlib.h>
 
+#include "geometry.h"
 #include "panic.h"
 
 #if defined(__SANITIZE_THREAD__)
@@ -26,30 +27,37 @@
 /* Thread sanitizer leaves a program 1.5 TiB of addresses for everything. */
 #define WINDOW_CHUNKS_DEFAULT (SANITIZED ? (1u << 14) : (1u << 19))
 
+/* All addresses of a process, so that sums of addresses do not overflow. */
+#define WINDOW_CHUNKS_MAX ((uint64_t)1 << (ADDRESS_SHIFT - CHUNK_SHIFT))
+/* A page of the window of small arenas has a number of 32 bits. */
+#define SMALL_CHUNKS_MAX (((uint64_t)1 << 31) / PAGES_PER_CHUNK)
+
 static const struct {
 	const char *name;
 	const char *unit;
 	uint64_t initial;
+	uint64_t least;
+	uint64_t most;
 	const char *why;
 } options[NR_OPTS] = {
-	[OPT_GUARD] = { "ARENA_GUARD", "bool", 1,
+	[OPT_GUARD] = { "ARENA_GUARD", "bool", 1, 0, 1,
 		"0 revokes as on kernels without guard pages, so that this way is tested everywhere" },
-	[OPT_NO_RECYCLE] = { "ARENA_NO_RECYCLE", "bool", 0,
+	[OPT_NO_RECYCLE] = { "ARENA_NO_RECYCLE", "bool", 0, 0, 1,
 		"1 never uses an address twice: for the hunt for a use after free that comes very late" },
-	[OPT_FAULT_HANDLER] = { "ARENA_FAULT_HANDLER", "bool", 1,
+	[OPT_FAULT_HANDLER] = { "ARENA_FAULT_HANDLER", "bool", 1, 0, 1,
 		"0 leaves SIGSEGV and SIGBUS alone" },
-	[OPT_DAEMON] = { "ARENA_DAEMON", "bool", 0,
+	[OPT_DAEMON] = { "ARENA_DAEMON", "bool", 0, 0, 1,
 		"1 joins arenad with the first arena" },
-	[OPT_WINDOW_CHUNKS] = { "ARENA_WINDOW_CHUNKS", "chunks", WINDOW_CHUNKS_DEFAULT,
+	[OPT_WINDOW_CHUNKS] = { "ARENA_WINDOW_CHUNKS", "chunks", WINDOW_CHUNKS_DEFAULT, 8, WINDOW_CHUNKS_MAX,
 		"addresses per source: 1 TiB of 128 TiB, so that reuse is rare and other users keep room" },
-	[OPT_SMALL_CHUNKS] = { "ARENA_SMALL_CHUNKS", "chunks", WINDOW_CHUNKS_DEFAULT / 16,
+	[OPT_SMALL_CHUNKS] = { "ARENA_SMALL_CHUNKS", "chunks", WINDOW_CHUNKS_DEFAULT / 16, 1, SMALL_CHUNKS_MAX,
 		"addresses for small arenas: 64 GiB, 16 million one-page arenas at a time" },
-	[OPT_REST_CHUNKS] = { "ARENA_REST_CHUNKS", "chunks", 0,
+	[OPT_REST_CHUNKS] = { "ARENA_REST_CHUNKS", "chunks", 0, 0, WINDOW_CHUNKS_MAX,
 		"how many others are freed before an address is used again, at most a quarter of the addresses; "
 		"0 = that quarter, and 2 GiB of small arenas" },
-	[OPT_CACHED_CHUNKS] = { "ARENA_CACHED_CHUNKS", "chunks", 16,
+	[OPT_CACHED_CHUNKS] = { "ARENA_CACHED_CHUNKS", "chunks", 16, 0, WINDOW_CHUNKS_MAX,
 		"memory of freed arenas kept for the next ones, at other addresses: 32 MiB at most" },
-	[OPT_MAP_LIMIT] = { "ARENA_MAP_LIMIT", "mappings", 0,
+	[OPT_MAP_LIMIT] = { "ARENA_MAP_LIMIT", "mappings", 0, 0, INT32_MAX,
 		"most mappings the library makes; 0 = half of vm.max_map_count" },
 };
 
@@ -69,6 +77,16 @@ static bool parse_number(const char *text, uint64_t *number)
 	return true;
 }
 
+static uint64_t within_bounds(enum opt opt, uint64_t number)
+{
+	uint64_t bound = number < options[opt].least ? options[opt].least : options[opt].most;
+
+	if (number >= options[opt].least && number <= options[opt].most)
+		return number;
+	report("%s=%lu is out of bounds; using %lu", options[opt].name, (unsigned long)number, (unsigned long)bound);
+	return bound;
+}
+
 uint64_t opt_get(enum opt opt)
 {
 	const char *text = secure_getenv(options[opt].name);
@@ -77,7 +95,7 @@ uint64_t opt_get(enum opt opt)
 	if (!text)
 		return options[opt].initial;
 	if (parse_number(text, &number))
-		return number;
+		return within_bounds(opt, number);
 	report("%s=%s is not a number of %s; using %lu", options[opt].name, text, options[opt].unit,
 	       (unsigned long)options[opt].initial);
 	return options[opt].initial;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Options from the environment: one table, read once before the first arena. */
+/* Options from the environment: one table; whoever needs a value reads it when starting. */
 #ifndef LIBARENA_OPT_H
 #define LIBARENA_OPT_H
 
@@ -18,7 +18,7 @@ enum opt {
 	NR_OPTS
 };
 
-/** The value of a numeric option: from the environment, else its default. */
+/** The value of a numeric option, within its bounds: from the environment, else its default. */
 uint64_t opt_get(enum opt opt);
 /** The text of $ARENA_SOURCE, or NULL. */
 const char *opt_source(void);

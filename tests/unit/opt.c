@@ -40,3 +40,40 @@ TEST(nonsense, "opt/nonsense")
 		CHECK_HAS(death.text, "is not a number of chunks; using 16");
 	}
 }
+
+static void read_window_chunks(void *most)
+{
+	_Exit(opt_get(OPT_WINDOW_CHUNKS) == *(const uint64_t *)most ? 0 : 1);
+}
+
+TEST(bounds, "opt/out of bounds")
+{
+	static const struct {
+		const char *text;
+		uint64_t number;
+	} values[] = { { "0", 8 }, { "7", 8 }, { "8796093022208", 1 << 26 }, { "1000000000000000000", 1 << 26 } };
+
+	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+		struct death death;
+		uint64_t number = values[i].number;
+
+		setenv("ARENA_WINDOW_CHUNKS", values[i].text, 1);
+		harness_child(&death, read_window_chunks, &number);
+		CHECK_EQ(death.status, 0);
+		CHECK_HAS(death.text, "is out of bounds; using");
+	}
+}
+
+/* Absurd sizes give a smaller window, not a library that hangs or has none. */
+TEST(tiny_windows, "opt/no addresses asked for", "ARENA_WINDOW_CHUNKS=0", "ARENA_SMALL_CHUNKS=0")
+{
+	CHECK(arena_alloc(arena_new(NULL), 100));
+}
+
+TEST(vast_windows, "opt/all addresses asked for", "ARENA_WINDOW_CHUNKS=8796093022208",
+     "ARENA_SMALL_CHUNKS=8796093022208")
+{
+	if (harness_sanitized())
+		harness_skip("a sanitizer needs addresses as well");
+	CHECK(arena_alloc(arena_new(NULL), 100));
+}
