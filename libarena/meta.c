@@ -2,7 +2,7 @@
 /*
  * What is known of arenas, dead ones included.
  *
- * Two tables in mappings of their own, which cost memory only as far as they were used: entries, whose index is the owner in the
+ * Two tables in mappings of their own, which become accessible in steps as they are used: entries, whose index is the owner in the
  * tables of windows, and records of runs. Dead entries wait in a queue, with their runs, so that a fault at an address can be
  * traced to its arena; the oldest is used again when the queue is longer than META_KEPT (never with
  * $ARENA_NO_RECYCLE). An entry whose addresses are not all revoked yet is not in the queue.
@@ -24,6 +24,9 @@
 /* Runs per entry that there is room for: arenas of many runs are large, and so few. */
 #define RUNS_PER_ENTRY 2
 
+/* Tables become accessible in steps of that much. */
+#define TABLE_STEP_BYTES (1 * MiB)
+
 static struct lock lock = LOCK_INIT(LOCK_META);
 
 static struct arena *entries;	/* atomic; NULL until started. Release in meta_start() pairs with entries_get() */
@@ -32,10 +35,11 @@ static size_t nr_entries_max;
 static bool recycles;
 
 static uint32_t nr_entries;	/* entries ever used; written under lock, read without it */
-static size_t nr_runs;		/* guarded by lock, as all below */
+static size_t entries_open_bytes; /* guarded by lock, as all below */
+static size_t runs_open_bytes;
+static size_t nr_runs;
 static struct run *free_runs;
 static struct queue dead;
-static struct queue discarded;
 static uint64_t nr_live;
 static uint64_t nr_revoked;
 static uint64_t nr_deferred;
@@ -110,9 +114,9 @@ static bool is_small_share(size_t bytes)
 
 static bool map_tables(size_t nr)
 {
-	struct arena *table = is_small_share(nr * sizeof(*table)) ? os_table(nr * sizeof(*table)) : NULL;
+	struct arena *table = is_small_share(nr * sizeof(*table)) ? os_reserve_table(nr * sizeof(*table)) : NULL;
 
-	runs = table ? os_table(nr * RUNS_PER_ENTRY * sizeof(*runs)) : NULL;
+	runs = table ? os_reserve_table(nr * RUNS_PER_ENTRY * sizeof(*runs)) : NULL;
 	if (!runs) {
 		if (table)
 			os_unreserve(table, nr * sizeof(*table));
@@ -172,23 +176,45 @@ static void forget(struct arena *arena)
 	arena->runs = NULL;
 }
 
+/* With the lock held: one more record of a table, of which *open_bytes are accessible, can be used. */
+static bool open_record(void *table, size_t table_bytes, size_t *open_bytes, size_t limit_bytes)
+{
+	size_t step_bytes = size_min(TABLE_STEP_BYTES, table_bytes - *open_bytes);
+
+	if (limit_bytes <= *open_bytes)
+		return true;
+	if (os_open_table((char *)table + *open_bytes, step_bytes))
+		return false;
+	*open_bytes += step_bytes;
+	return true;
+}
+
+/* With the lock held: an entry that was never used, or NULL. */
+static struct arena *take_new_entry(void)
+{
+	/* Id 0 is OWNER_NONE. */
+	uint32_t id = nr_entries + 1;
+
+	if (id >= nr_entries_max || !open_record(entries, nr_entries_max * sizeof(*entries), &entries_open_bytes,
+						 (id + (size_t)1) * sizeof(*entries)))
+		return NULL;
+	entries[id].id = id;
+	/* Relaxed: an id that is in a window's table is smaller. */
+	atomic_store_relaxed(&nr_entries, id);
+	return &entries[id];
+}
+
 /* With the lock held: an entry, or NULL; its runs are still to be forgotten. */
 static struct arena *take_entry(void)
 {
-	struct link *link = queue_pop(&discarded);
+	struct link *link = recycles && dead.nr > META_KEPT ? queue_pop(&dead) : NULL;
+	struct arena *arena;
 
-	if (!link && recycles && dead.nr > META_KEPT)
-		link = queue_pop(&dead);
 	if (link)
 		return link_entry(link, struct arena, link);
-	if (nr_entries + 1 < nr_entries_max) {
-		/* Id 0 is OWNER_NONE. Relaxed: an id that is in a window's table is smaller. */
-		struct arena *arena = &entries[nr_entries + 1];
-
-		arena->id = nr_entries + 1;
-		atomic_store_relaxed(&nr_entries, nr_entries + 1);
+	arena = take_new_entry();
+	if (arena)
 		return arena;
-	}
 	link = recycles ? queue_pop(&dead) : NULL;
 	return link ? link_entry(link, struct arena, link) : NULL;
 }
@@ -213,15 +239,6 @@ struct arena *meta_create(void)
 	return arena;
 }
 
-void meta_discard(struct arena *arena)
-{
-	lock_acquire(&lock);
-	atomic_store_relaxed(&arena->state, (uint32_t)META_DEAD);
-	nr_live--;
-	queue_push(&discarded, &arena->link);
-	lock_release(&lock);
-}
-
 bool meta_is_entry(const struct arena *arena)
 {
 	const char *table = (const char *)entries_get();
@@ -238,6 +255,16 @@ struct arena *meta_lookup(uint32_t id)
 
 /* ---------------------------------------------------------------- runs */
 
+/* With the lock held: a record that was never used, or NULL. */
+static struct run *take_new_run(void)
+{
+	size_t nr = nr_entries_max * RUNS_PER_ENTRY;
+
+	if (nr_runs == nr || !open_record(runs, nr * sizeof(*runs), &runs_open_bytes, (nr_runs + 1) * sizeof(*runs)))
+		return NULL;
+	return &runs[nr_runs++];
+}
+
 struct run *meta_run_create(void)
 {
 	struct run *run;
@@ -246,8 +273,8 @@ struct run *meta_run_create(void)
 	run = free_runs;
 	if (run)
 		free_runs = run->next;
-	else if (nr_runs < nr_entries_max * RUNS_PER_ENTRY)
-		run = &runs[nr_runs++];
+	else
+		run = take_new_run();
 	lock_release(&lock);
 	if (run)
 		memset(run, 0, sizeof(*run));

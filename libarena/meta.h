@@ -60,8 +60,6 @@ struct arena {
 int meta_start(void);
 /** A new entry, META_LIVE, with its id and zeros; NULL when there is no room. */
 struct arena *meta_create(void);
-/** Undo meta_create() of an arena that never had memory. */
-void meta_discard(struct arena *arena);
 /** META_LIVE -> META_DEAD, once: false when somebody else was first. */
 bool meta_kill(struct arena *arena, const char *where);
 /** After meta_kill() and the release of all runs. */

@@ -77,9 +77,9 @@ void os_unreserve(void *base, size_t bytes)
 	errno = saved;
 }
 
-void *os_table(size_t bytes)
+static void *map_table(size_t bytes, int protection)
 {
-	void *table = map_or_null(bytes, PROT_READ | PROT_WRITE);
+	void *table = map_or_null(bytes, protection);
 	int saved = errno;
 
 	/* Tables are touched sparsely; huge pages would make each touch cost 2 MiB. */
@@ -87,6 +87,23 @@ void *os_table(size_t bytes)
 		madvise(table, bytes, MADV_NOHUGEPAGE);
 	errno = saved;
 	return table;
+}
+
+void *os_table(size_t bytes)
+{
+	return map_table(bytes, PROT_READ | PROT_WRITE);
+}
+
+void *os_reserve_table(size_t bytes)
+{
+	return map_table(bytes, PROT_NONE);
+}
+
+int os_open_table(void *base, size_t bytes)
+{
+	int saved = errno;
+
+	return result(!mprotect(base, bytes, PROT_READ | PROT_WRITE), saved);
 }
 
 int os_open(void *base, size_t bytes, enum os_pages pages)

@@ -17,6 +17,10 @@ void *os_reserve(size_t bytes, size_t align_bytes);
 void os_unreserve(void *base, size_t bytes);
 /** Zeroed memory that costs nothing until touched, for tables; NULL when there is no room. */
 void *os_table(size_t bytes);
+/** As os_table(), but inaccessible until os_open_table(): a program that locks all its memory pays for no more than it opened. */
+void *os_reserve_table(size_t bytes);
+/** Make a part of os_reserve_table() usable: 0 or -ENOMEM. */
+int os_open_table(void *base, size_t bytes);
 /** Make reserved addresses usable: zeroed at first touch. Merges with open neighbors. */
 int os_open(void *base, size_t bytes, enum os_pages pages);
 /** Make addresses inaccessible and drop their memory, replacing any mapping there. Merges with closed neighbors. */

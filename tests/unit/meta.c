@@ -2,6 +2,7 @@
 /* Entries: ids, the queue of the dead, what is remembered for how long. */
 #include "meta.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "small.h"
@@ -24,8 +25,6 @@ TEST(entries, "meta/entries")
 	CHECK_STR(a->freed_at, "x.c:1");
 	meta_bury(a);
 	CHECK(meta_create() != a);
-	meta_discard(b);
-	CHECK(meta_create() == b);
 }
 
 TEST(remembered, "meta/a dead entry is used again after META_KEPT others, and its addresses are nobody's then")
@@ -63,4 +62,31 @@ TEST(runs, "meta/records of runs are used again")
 	CHECK(first && second && first != second);
 	meta_run_destroy(first);
 	CHECK(meta_run_create() == first);
+}
+
+/* Writable private memory: what mlockall() would fill. */
+static size_t data_bytes(void)
+{
+	FILE *file = fopen("/proc/self/statm", "r");
+	unsigned long pages = 0;
+
+	CHECK(file && fscanf(file, "%*u %*u %*u %*u %*u %lu", &pages) == 1);
+	fclose(file);
+	return pages * PAGE_BYTES;
+}
+
+TEST(steps, "meta/tables become writable only as far as they are used", "ARENA_SMALL_CHUNKS=64",
+     "ARENA_WINDOW_CHUNKS=64")
+{
+	size_t before = data_bytes(), first, nr = 20000;
+
+	CHECK(arena_new(NULL));
+	first = data_bytes() - before;
+	for (size_t i = 0; i < nr; i++) {
+		struct arena *arena = arena_new(NULL);
+
+		CHECK(arena && arena_alloc(arena, 1));
+	}
+	harness_note("%zu KiB, then %zu KiB", first / KiB, (data_bytes() - before) / KiB);
+	CHECK(first < 16 * MiB && data_bytes() - before < 16 * MiB + nr * (PAGE_BYTES + 512));
 }
