@@ -255,21 +255,42 @@ static int join_locked(const char *socket_path)
 
 int arena_daemon_join(const char *socket_path)
 {
-	int saved_errno = errno;
+/* What a caller of join and leave must not notice: errno, and that there are points of cancellation inside. */
+struct quiet {
+	int errno_before;
+	int cancel_before;
+};
+
+static struct quiet quiet_enter(void)
+{
+	struct quiet quiet = { .errno_before = errno };
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &quiet.cancel_before);
+	pthread_mutex_lock(&lock);
+	return quiet;
+}
+
+static void quiet_leave(struct quiet quiet)
+{
+	pthread_mutex_unlock(&lock);
+	pthread_setcancelstate(quiet.cancel_before, NULL);
+	errno = quiet.errno_before;
+}
+
+	struct quiet quiet = quiet_enter();
 	int error = 0;
 
 	pthread_mutex_lock(&lock);
 	if (!is_joined)
 		error = join_locked(socket_path);
-	pthread_mutex_unlock(&lock);
-	errno = saved_errno;
+	quiet_leave(quiet);
 	return error;
 }
 
 void arena_daemon_leave(void)
 {
 	const uint64_t one = 1;
-	int saved_errno = errno;
+	struct quiet quiet = quiet_enter();
 
 	pthread_mutex_lock(&lock);
 	if (is_joined) {
@@ -278,6 +299,5 @@ void arena_daemon_leave(void)
 		close(the_link.stop_fd);
 		is_joined = false;
 	}
-	pthread_mutex_unlock(&lock);
-	errno = saved_errno;
+	quiet_leave(quiet);
 }

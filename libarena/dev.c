@@ -2,7 +2,8 @@
 /*
  * The only file that knows /dev/arena.
  *
- * Calls that a signal interrupted are made again. A module that speaks another version is not used: the caller
+ * Calls that a signal interrupted are made again. open() and close() are called by number, because the functions are points of
+ * cancellation, and callers hold locks. A module that speaks another version is not used: the caller
  * learns -ENOTSUP, and standard error says so once, because with AUTO the program would go on silently slower.
  */
 #include "dev.h"
@@ -11,6 +12,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "atomic.h"
@@ -43,7 +45,7 @@ static int open_device(void)
 	int fd;
 
 	do {
-		fd = open(DEVICE, O_RDWR | O_CLOEXEC);
+		fd = (int)syscall(SYS_openat, AT_FDCWD, DEVICE, O_RDWR | O_CLOEXEC);
 	} while (fd < 0 && errno == EINTR);
 	if (fd < 0) {
 		/* ENXIO and ENODEV: a node is left behind by a module that is gone. */
@@ -112,7 +114,7 @@ void dev_close(int fd)
 {
 	int saved = errno;
 
-	close(fd);
+	syscall(SYS_close, fd);
 	errno = saved;
 }
 

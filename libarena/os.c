@@ -203,15 +203,16 @@ uint64_t os_clock_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+/* The functions of these names would be points of cancellation, and callers hold locks. */
 bool os_read_text(const char *path, char *text, size_t text_bytes)
 {
 	int saved = errno;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t got = -1;
+	int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+	long got = -1;
 
 	if (fd >= 0) {
-		got = read(fd, text, text_bytes - 1);
-		close(fd);
+		got = syscall(SYS_read, fd, text, text_bytes - 1);
+		syscall(SYS_close, fd);
 	}
 	text[got > 0 ? got : 0] = 0;
 	errno = saved;

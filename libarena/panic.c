@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* Longest report, in bytes: two paths and a sentence. */
@@ -99,14 +100,15 @@ static __attribute__((format(printf, 1, 0))) void report_list(const char *format
 	char buffer[REPORT_BYTES];
 	struct text text;
 	int saved = errno;
-	ssize_t done;
+	long done;
 
 	/* One byte is kept back for the newline, so that a cut report still ends its line. */
 	text_init(&text, buffer, sizeof(buffer) - 1);
 	text_put(&text, "arena: ");
 	text_put_list(&text, format, list);
 	*text.at++ = '\n';
-	done = write(STDERR_FILENO, buffer, (size_t)(text.at - buffer));
+	/* write() would be a point of cancellation, and some callers hold locks. */
+	done = syscall(SYS_write, STDERR_FILENO, buffer, (size_t)(text.at - buffer));
 	(void)done; /* nobody is left to tell */
 	errno = saved;
 }
