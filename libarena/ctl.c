@@ -23,6 +23,7 @@
 #include "libarena/ctl.h"
 #include "libarena/ctl_proto.h"
 #include "libarena/geometry.h"
+#include "libarena/opt.h"
 
 /* arena_trim() is the deepest call; thread-local storage of the program comes out of the same memory. */
 #define STACK_BYTES (256 * 1024)
@@ -210,7 +211,7 @@ void ctl_fork_child(void)
 static int set_address(struct link *link, const char *path)
 {
 	if (!path)
-		path = getenv(CTL_SOCKET_ENV);
+		path = secure_getenv(CTL_SOCKET_ENV);
 	if (!path || !*path)
 		path = CTL_SOCKET_DEFAULT;
 	link->address.sun_family = AF_UNIX;
@@ -223,9 +224,7 @@ static int set_address(struct link *link, const char *path)
 /* $ARENA_DAEMON=1 is the wish of whoever runs the program: it also holds for a daemon that starts later. */
 static bool is_patient(void)
 {
-	const char *value = getenv("ARENA_DAEMON");
-
-	return value && !strcmp(value, "1");
+	return opt_get(OPT_DAEMON);
 }
 
 static int join_locked(const char *socket_path)
