@@ -64,9 +64,12 @@ static int link_connect(struct link *link)
 
 static void link_close(struct link *link)
 {
-	if (link->fd >= 0)
-		close(link->fd);
+	int fd = link->fd;
+
+	/* First: a child forked in between would close what the number means by then. */
 	link->fd = -1;
+	if (fd >= 0)
+		close(fd);
 }
 
 static void fill_stats(struct ctl_stats *stats, uint32_t serial)
@@ -252,8 +255,6 @@ static int join_locked(const char *socket_path)
 	return connect_error;
 }
 
-int arena_daemon_join(const char *socket_path)
-{
 /* What a caller of join and leave must not notice: errno, and that there are points of cancellation inside. */
 struct quiet {
 	int errno_before;
@@ -276,10 +277,11 @@ static void quiet_leave(struct quiet quiet)
 	errno = quiet.errno_before;
 }
 
+int arena_daemon_join(const char *socket_path)
+{
 	struct quiet quiet = quiet_enter();
 	int error = 0;
 
-	pthread_mutex_lock(&lock);
 	if (!is_joined)
 		error = join_locked(socket_path);
 	quiet_leave(quiet);
@@ -291,7 +293,6 @@ void arena_daemon_leave(void)
 	const uint64_t one = 1;
 	struct quiet quiet = quiet_enter();
 
-	pthread_mutex_lock(&lock);
 	if (is_joined) {
 		(void)!write(the_link.stop_fd, &one, sizeof(one));
 		pthread_join(thread, NULL);
