@@ -128,7 +128,8 @@ int charge_chunks(struct charge_user *user, unsigned long nr)
 	int err = -ENOMEM;
 
 	spin_lock(&charge_lock);
-	if (fits(user->chunks, nr, READ_ONCE(max_user_chunks)) && fits(total, nr, READ_ONCE(max_total_chunks))) {
+	if (fits(user->chunks, nr, READ_ONCE(max_user_chunks)) &&
+	    fits(total, nr, READ_ONCE(max_total_chunks))) {
 		user->chunks += nr;
 		total += nr;
 		err = 0;
@@ -145,7 +146,10 @@ void uncharge_chunks(struct charge_user *user, unsigned long nr)
 	spin_unlock(&charge_lock);
 }
 
-/* Enough for dozens of spaces that have used every address they have, too little to hurt the machine. */
+/*
+ * Enough for dozens of spaces that have used every address they have, too little to hurt the
+ * machine.
+ */
 static unsigned long max_user_pages(void)
 {
 	return totalram_pages() / 64;

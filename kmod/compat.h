@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Every difference between kernel versions, as inline shims. No version test stands anywhere else. */
+/*
+ * Every difference between kernel versions, as inline shims. No version test stands anywhere else.
+ */
 #ifndef ARENA_COMPAT_H
 #define ARENA_COMPAT_H
 

@@ -49,8 +49,8 @@ union call {
 };
 
 /* Slots of a range in bytes: EINVAL unless it is aligned, not empty, and inside the space. */
-static int range_check(struct arena_space *space, u64 offset_bytes, u64 length_bytes, unsigned long *first,
-		       unsigned long *end)
+static int range_check(struct arena_space *space, u64 offset_bytes, u64 length_bytes,
+		       unsigned long *first, unsigned long *end)
 {
 	u64 space_bytes = (u64)space->nr_slots << CHUNK_SHIFT;
 
@@ -88,7 +88,8 @@ static long call_create(struct file *file, union call *call)
 	fd = get_unused_fd_flags(O_CLOEXEC);
 	if (fd < 0)
 		return fd;
-	space_file = fs_create_file(call->create.flags, call->create.nr_slots, call->create.max_chunks);
+	space_file =
+		fs_create_file(call->create.flags, call->create.nr_slots, call->create.max_chunks);
 	if (IS_ERR(space_file)) {
 		put_unused_fd(fd);
 		return PTR_ERR(space_file);
@@ -102,10 +103,12 @@ static long call_reserve(struct file *file, union call *call)
 	struct arena_space *space = file_space(file);
 	struct reserved reserved;
 	unsigned long first, end;
-	int err = range_check(space, call->reserve.offset_bytes, call->reserve.length_bytes, &first, &end);
+	int err = range_check(space, call->reserve.offset_bytes, call->reserve.length_bytes, &first,
+			      &end);
 
 	if (!err)
-		err = space_reserve(space, first, end, !(call->reserve.flags & ARENA_RESERVE_NO_CLEAR),
+		err = space_reserve(space, first, end,
+				    !(call->reserve.flags & ARENA_RESERVE_NO_CLEAR),
 				    GFP_KERNEL | __GFP_RETRY_MAYFAIL, &reserved);
 	if (err)
 		return err;
@@ -119,7 +122,8 @@ static long call_reclaim(struct file *file, union call *call)
 	struct arena_space *space = file_space(file);
 	struct reclaimed reclaimed = {};
 	unsigned long first, end;
-	int err = range_check(space, call->reclaim.offset_bytes, call->reclaim.length_bytes, &first, &end);
+	int err = range_check(space, call->reclaim.offset_bytes, call->reclaim.length_bytes, &first,
+			      &end);
 
 	if (err)
 		return err;
@@ -152,7 +156,8 @@ static bool space_is_any(struct arena_space *space)
 
 static long call_space(struct file *file, union call *call)
 {
-	struct arena_space *space = space_next(call->space.after_id, capable(CAP_SYS_RESOURCE) ? space_is_any : space_is_mine);
+	struct arena_space *space = space_next(
+		call->space.after_id, capable(CAP_SYS_RESOURCE) ? space_is_any : space_is_mine);
 
 	if (!space)
 		return -ENOENT;
@@ -189,9 +194,14 @@ struct call_desc {
 	bool writes;
 };
 
-#define CALL(number, name, type, last_in, known, changes)						\
-	[_IOC_NR(number)] = { .run = call_##name, .bytes = sizeof(struct type),				\
-			      .in_bytes = offsetofend(struct type, last_in), .flags = known, .writes = changes }
+#define CALL(number, name, type, last_in, known, changes)			\
+	[_IOC_NR(number)] = {							\
+		.run = call_##name,						\
+		.bytes = sizeof(struct type),					\
+		.in_bytes = offsetofend(struct type, last_in),			\
+		.flags = known,							\
+		.writes = changes,						\
+	}
 
 static const struct call_desc calls[] = {
 	CALL(ARENA_IOC_INFO, info, arena_info, flags, 0, false),
@@ -212,7 +222,8 @@ static const struct call_desc *call_find(unsigned int cmd)
 	return &calls[_IOC_NR(cmd)];
 }
 
-static int call_copy_in(const struct call_desc *desc, union call *call, void __user *user, size_t user_bytes)
+static int call_copy_in(const struct call_desc *desc, union call *call, void __user *user,
+			size_t user_bytes)
 {
 	int err = copy_struct_from_user(call, desc->bytes, user, user_bytes);
 
@@ -244,7 +255,10 @@ long dev_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return ret;
 	if (desc->in_bytes == desc->bytes)
 		return desc->run(file, &call);
-	/* The answer must fit in before anything is changed, so that EFAULT leaves the space as it was. */
+	/*
+	 * The answer must fit in before anything is changed, so that EFAULT leaves the space as it
+	 * was.
+	 */
 	bytes = min(user_bytes, desc->bytes);
 	if (copy_to_user(user, &call, bytes))
 		return -EFAULT;

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * mmap and faults. A fault returns the chunk's folio, locked and referenced, in vmf->page; the core
- * then maps all of it with one PMD, counts RSS and keeps the reverse map, as it does for a file's huge page.
+ * then maps all of it with one PMD, counts RSS and keeps the reverse map, as it does for a file's
+ * huge page.
  *
- * A fault neither allocates nor reclaims nor waits for a RESERVE: memory was reserved before it is touched. The one
- * exception, spaces made with ARENA_CREATE_ON_TOUCH, takes a chunk if that is possible at once, else SIGBUS.
+ * A fault neither allocates nor reclaims nor waits for a RESERVE: memory was reserved before it is
+ * touched. The one exception, spaces made with ARENA_CREATE_ON_TOUCH, takes a chunk if that is
+ * possible at once, else SIGBUS.
  *
- * A chunk is found without a lock, as in the page cache: take a reference if there is one left to take, then look
- * whether the slot still holds that chunk. While it does, the module's own reference keeps the chunk alive.
+ * A chunk is found without a lock, as in the page cache: take a reference if there is one left to
+ * take, then look whether the slot still holds that chunk. While it does, the module's own
+ * reference keeps the chunk alive.
  */
 #include <linux/file.h>
 #include <linux/fs.h>
@@ -61,7 +64,9 @@ static struct folio *slot_get_chunk(unsigned long *slot)
 	}
 }
 
-/* Under the chunk's lock: zero it if need be, and mark the slot live. False when a zap has begun. */
+/*
+ * Under the chunk's lock: zero it if need be, and mark the slot live. False when a zap has begun.
+ */
 static bool slot_touch_chunk(struct arena_space *space, unsigned long *slot, struct folio *chunk)
 {
 	unsigned long word = READ_ONCE(*slot);
@@ -78,7 +83,10 @@ static bool slot_touch_chunk(struct arena_space *space, unsigned long *slot, str
 	return true;
 }
 
-/* The chunk in @slot, referenced, locked and live; or NULL. Pairs with detach_locked() through the chunk's lock. */
+/*
+ * The chunk in @slot, referenced, locked and live; or NULL. Pairs with detach_locked() through the
+ * chunk's lock.
+ */
 static struct folio *slot_lock_chunk(struct arena_space *space, unsigned long *slot)
 {
 	struct folio *chunk = slot ? slot_get_chunk(slot) : NULL;
@@ -102,7 +110,10 @@ static struct folio *space_touch(struct arena_space *space, unsigned long i)
 		return chunk;
 	if (space_reserve(space, i, i + 1, false, GFP_NOWAIT | __GFP_NORETRY, &reserved))
 		return NULL;
-	/* A zap may have been faster: the touch is tried again, by way of user space so that signals get through. */
+	/*
+	 * A zap may have been faster: the touch is tried again, by way of user space so that
+	 * signals get through.
+	 */
 	return slot_lock_chunk(space, space_slot(space, i)) ?: ERR_PTR(-EAGAIN);
 }
 
@@ -130,15 +141,19 @@ static vm_fault_t fault_handle(struct vm_fault *vmf)
 	return VM_FAULT_LOCKED;
 }
 
-/* Nothing to map around a fault. That it exists lets newer kernels answer the fault under the VMA's own lock. */
+/*
+ * Nothing to map around a fault. That it exists lets newer kernels answer the fault under the VMA's
+ * own lock.
+ */
 static vm_fault_t fault_map_pages(struct vm_fault *vmf, pgoff_t first, pgoff_t last)
 {
 	return 0;
 }
 
 /*
- * A copy of a VMA. In the same mm it is a split or a move. In another one it is a fork in spite of VM_DONTCOPY
- * (MADV_DOFORK): the mapping stays, but its memory belongs to the parent alone, so every touch is SIGBUS.
+ * A copy of a VMA. In the same mm it is a split or a move. In another one it is a fork in spite of
+ * VM_DONTCOPY (MADV_DOFORK): the mapping stays, but its memory belongs to the parent alone, so
+ * every touch is SIGBUS.
  */
 static void fault_open(struct vm_area_struct *vma)
 {
@@ -152,8 +167,8 @@ static const struct vm_operations_struct fault_vm_ops = {
 	.open = fault_open,
 };
 
-unsigned long fault_get_unmapped_area(struct file *file, unsigned long addr, unsigned long len, unsigned long pgoff,
-				      unsigned long flags)
+unsigned long fault_get_unmapped_area(struct file *file, unsigned long addr, unsigned long len,
+				      unsigned long pgoff, unsigned long flags)
 {
 	if (flags & MAP_FIXED)
 		return addr;
@@ -182,9 +197,9 @@ static int mmap_check(struct arena_space *space, struct vm_area_struct *vma)
 }
 
 /*
- * As hugetlb does: a mapping that was granted can be touched. One that cannot be touched anyway (PROT_NONE) reserves
- * nothing, and neither does a descriptor that may not write. PROT_NONE matters where vm.overcommit_memory is 2: there the core
- * drops MAP_NORESERVE.
+ * As hugetlb does: a mapping that was granted can be touched. One that cannot be touched anyway
+ * (PROT_NONE) reserves nothing, and neither does a descriptor that may not write. PROT_NONE matters
+ * where vm.overcommit_memory is 2: there the core drops MAP_NORESERVE.
  */
 static int mmap_reserve(struct file *file, struct arena_space *space, struct vm_area_struct *vma)
 {
@@ -195,7 +210,8 @@ static int mmap_reserve(struct file *file, struct arena_space *space, struct vm_
 		return 0;
 	if (!(file->f_mode & FMODE_WRITE) || space->flags & ARENA_CREATE_ON_TOUCH)
 		return 0;
-	return space_reserve(space, first, first + nr, false, GFP_KERNEL | __GFP_RETRY_MAYFAIL, &reserved);
+	return space_reserve(space, first, first + nr, false, GFP_KERNEL | __GFP_RETRY_MAYFAIL,
+			     &reserved);
 }
 
 int fault_mmap(struct file *file, struct vm_area_struct *vma)
@@ -209,7 +225,10 @@ int fault_mmap(struct file *file, struct vm_area_struct *vma)
 		return err;
 	if (!(space->flags & ARENA_CREATE_EXEC))
 		vm_flags_clear(vma, VM_MAYEXEC);
-	/* The core merges equal neighbors without asking us; with VM_NORESERVE only those merge that reserve nothing. */
+	/*
+	 * The core merges equal neighbors without asking us; with VM_NORESERVE only those merge
+	 * that reserve nothing.
+	 */
 	vm_flags_set(vma, VM_DONTCOPY | VM_NORESERVE);
 	vma->vm_private_data = vma->vm_mm;
 	vma->vm_ops = &fault_vm_ops;

@@ -11,11 +11,14 @@ struct vm_area_struct;
 
 /** The space behind a file of ours. */
 struct arena_space *file_space(struct file *file);
-/** ->mmap: EINVAL for MAP_PRIVATE and what is not aligned to chunks, EACCES for PROT_EXEC, ENOMEM when it cannot reserve. */
+/**
+ * ->mmap: EINVAL for MAP_PRIVATE and what is not aligned to chunks, EACCES for PROT_EXEC, ENOMEM
+ * when it cannot reserve.
+ */
 int fault_mmap(struct file *file, struct vm_area_struct *vma);
 /** ->get_unmapped_area: addresses aligned to chunks. */
-unsigned long fault_get_unmapped_area(struct file *file, unsigned long addr, unsigned long len, unsigned long pgoff,
-				      unsigned long flags);
+unsigned long fault_get_unmapped_area(struct file *file, unsigned long addr, unsigned long len,
+				      unsigned long pgoff, unsigned long flags);
 /** Faults answered with a chunk, since load. */
 u64 fault_count(void);
 

@@ -98,8 +98,11 @@ bool fs_is_space_file(struct file *file)
 	return file->f_op == &space_file_ops;
 }
 
-/* The size is fixed, and with it what may be mapped; owner and mode decide who may open it again. */
-static int space_inode_setattr(struct compat_idmap *idmap, struct dentry *dentry, struct iattr *attr)
+/*
+ * The size is fixed, and with it what may be mapped; owner and mode decide who may open it again.
+ */
+static int space_inode_setattr(struct compat_idmap *idmap, struct dentry *dentry,
+			       struct iattr *attr)
 {
 	return -EPERM;
 }
@@ -135,7 +138,10 @@ static struct inode *space_inode_create(u32 flags, u64 nr_slots, u64 max_chunks)
 	return inode;
 }
 
-/* With the mount pinned by the caller. The file's own f_op reference to the module is taken here, fput drops it. */
+/*
+ * With the mount pinned by the caller. The file's own f_op reference to the module is taken here,
+ * fput drops it.
+ */
 static struct file *space_file_create(struct inode *inode)
 {
 	struct file *file;

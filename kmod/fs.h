@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The files of spaces. Each space has an inode of its own, a regular file on a pseudo file system
- * of the module: regular, because fallocate() and MADV_REMOVE want that; of its own, so that one space can be
- * unmapped alone; with a size, because newer kernels map no PMD beyond it.
+ * of the module: regular, because fallocate() and MADV_REMOVE want that; of its own, so that one
+ * space can be unmapped alone; with a size, because newer kernels map no PMD beyond it.
  */
 #ifndef ARENA_FS_H
 #define ARENA_FS_H

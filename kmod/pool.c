@@ -55,22 +55,32 @@ static atomic_long_t cleared_at_touch;
 
 static unsigned long pool_max_chunks;
 module_param(pool_max_chunks, ulong, 0644);
-MODULE_PARM_DESC(pool_max_chunks, "Most idle chunks kept, all nodes together (default: 1/16 of memory)");
+MODULE_PARM_DESC(pool_max_chunks,
+		 "Most idle chunks kept, all nodes together (default: 1/16 of memory)");
 
-/* Slow enough to leave memory bandwidth to others on small machines, fast enough for 1 GiB a second. */
+/*
+ * Slow enough to leave memory bandwidth to others on small machines, fast enough for 1 GiB a
+ * second.
+ */
 static unsigned int clear_max_chunks_per_s = 1024;
 module_param(clear_max_chunks_per_s, uint, 0644);
-MODULE_PARM_DESC(clear_max_chunks_per_s, "Most chunks one clearing thread zeroes in a second; 0 = no limit");
+MODULE_PARM_DESC(clear_max_chunks_per_s,
+		 "Most chunks one clearing thread zeroes in a second; 0 = no limit");
 
 #ifdef CONFIG_X86_64
-/* Past the cache: the chunk will be used later, by somebody else, and must not evict what is hot now. */
+/*
+ * Past the cache: the chunk will be used later, by somebody else, and must not evict what is hot
+ * now.
+ */
 static void page_clear_uncached(void *page)
 {
 	unsigned long *word = page, *end = page + PAGE_SIZE;
 
 	for (; word < end; word += 8)
-		asm volatile("movnti %1, (%0)\n\tmovnti %1, 8(%0)\n\tmovnti %1, 16(%0)\n\tmovnti %1, 24(%0)\n\t"
-			     "movnti %1, 32(%0)\n\tmovnti %1, 40(%0)\n\tmovnti %1, 48(%0)\n\tmovnti %1, 56(%0)"
+		asm volatile("movnti %1, (%0)\n\tmovnti %1, 8(%0)\n\t"
+			     "movnti %1, 16(%0)\n\tmovnti %1, 24(%0)\n\t"
+			     "movnti %1, 32(%0)\n\tmovnti %1, 40(%0)\n\t"
+			     "movnti %1, 48(%0)\n\tmovnti %1, 56(%0)"
 			     : : "r" (word), "r" (0UL) : "memory");
 }
 
@@ -111,7 +121,10 @@ void chunk_clear_now(struct folio *chunk)
 	atomic_long_inc(&cleared_at_touch);
 }
 
-/* A chunk with a memory error goes out of the books, but never back into use: its last reference is not dropped. */
+/*
+ * A chunk with a memory error goes out of the books, but never back into use: its last reference is
+ * not dropped.
+ */
 static void chunk_to_system(struct folio *chunk)
 {
 	atomic_long_inc(&pools[folio_nid(chunk)]->returned);
@@ -133,7 +146,10 @@ unsigned long pool_return(struct list_head *chunks)
 	return nr;
 }
 
-/* A new chunk. The page allocator has zeroed it already where init_on_alloc is on (Debian's default). */
+/*
+ * A new chunk. The page allocator has zeroed it already where init_on_alloc is on (Debian's
+ * default).
+ */
 static struct folio *chunk_from_system(int nid, gfp_t gfp)
 {
 	struct folio *chunk = __folio_alloc_node(gfp | __GFP_COMP | __GFP_NOWARN, CHUNK_ORDER, nid);
@@ -156,7 +172,10 @@ static void pool_push_locked(struct pool *pool, struct folio *chunk)
 	}
 }
 
-/* The next sound chunk of @list; those that memory errors hit while they were idle are retired on the way. */
+/*
+ * The next sound chunk of @list; those that memory errors hit while they were idle are retired on
+ * the way.
+ */
 static struct folio *pool_pop_locked(struct list_head *list, unsigned long *nr)
 {
 	struct folio *chunk;
@@ -245,7 +264,10 @@ unsigned long pool_idle_chunks(int nid)
 	return nr;
 }
 
-/* The leading chunks of @chunks that belong to one node, under one lock acquisition. Returns how many. */
+/*
+ * The leading chunks of @chunks that belong to one node, under one lock acquisition. Returns how
+ * many.
+ */
 static unsigned long pool_give_node(struct list_head *chunks)
 {
 	struct folio *chunk = list_first_entry(chunks, struct folio, lru);
@@ -261,7 +283,10 @@ static unsigned long pool_give_node(struct list_head *chunks)
 		chunk = list_first_entry_or_null(chunks, struct folio, lru);
 	} while (chunk && folio_nid(chunk) == nid);
 	spin_unlock(&pool->lock);
-	/* The thread zeroes what is dirty, and returns the surplus: freeing costs far more than this. */
+	/*
+	 * The thread zeroes what is dirty, and returns the surplus: freeing costs far more than
+	 * this.
+	 */
 	wake_up(&pool->wait);
 	return nr;
 }
@@ -275,7 +300,10 @@ void pool_give(struct list_head *chunks)
 	trace_arena_chunk_give(numa_mem_id(), nr);
 }
 
-/* One batch of idle chunks, freed outside the lock: freeing takes the zone lock, which is not ours to wait for. */
+/*
+ * One batch of idle chunks, freed outside the lock: freeing takes the zone lock, which is not ours
+ * to wait for.
+ */
 static unsigned long pool_trim_batch(struct pool *pool, unsigned long max, bool try)
 {
 	struct folio *chunk;
@@ -365,7 +393,8 @@ static unsigned long pool_surplus(struct pool *pool)
 {
 	unsigned long idle = pool_idle_chunks(NUMA_NO_NODE), most = READ_ONCE(pool_max_chunks);
 
-	return idle > most ? min(idle - most, READ_ONCE(pool->nr_clean) + READ_ONCE(pool->nr_dirty)) : 0;
+	return idle > most ? min(idle - most, READ_ONCE(pool->nr_clean) + READ_ONCE(pool->nr_dirty))
+			   : 0;
 }
 
 static bool clearer_has_work(struct pool *pool)
@@ -381,7 +410,10 @@ static void clearer_pause(void)
 		schedule_timeout_idle(max(1UL, (unsigned long)HZ / rate));
 }
 
-/* Zero one chunk, if one is left. A tick is the shortest pause: so many chunks at a time as the rate allows per tick. */
+/*
+ * Zero one chunk, if one is left. A tick is the shortest pause: so many chunks at a time as the
+ * rate allows per tick.
+ */
 static void clearer_step(struct pool *pool, unsigned int *burst)
 {
 	struct folio *chunk = pool_clear_begin(pool);
@@ -414,7 +446,8 @@ static int clearer_main(void *data)
 static int clearer_start(struct pool *pool, int nid, int home)
 {
 	static const struct sched_attr idle = { .size = sizeof(idle), .sched_policy = SCHED_IDLE };
-	struct task_struct *task = kthread_create_on_node(clearer_main, pool, home, "arena_clear/%d", nid);
+	struct task_struct *task =
+		kthread_create_on_node(clearer_main, pool, home, "arena_clear/%d", nid);
 
 	if (IS_ERR(task))
 		return PTR_ERR(task);

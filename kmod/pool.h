@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Idle chunks, per node: clean ones are zeroed, dirty ones are not. Knows no files, users or spaces.
+ * Idle chunks, per node: clean ones are zeroed, dirty ones are not. Knows no files, users or
+ * spaces.
  *
  * A chunk outside the pool carries one mark: chunk_is_uncleared(). It lives in folio->private
  * while the chunk is on a list, and in the slot word while it is in a slot.
@@ -43,11 +44,15 @@ int pool_init(void);
 void pool_exit(void);
 
 /**
- * Take @nr chunks onto @chunks (linked by folio->lru), from the nearest node: clean, else dirty, else new from the system.
- * All or nothing: 0, -ENOMEM, or -EINTR on a fatal signal. May sleep when @gfp allows it.
+ * Take @nr chunks onto @chunks (linked by folio->lru), from the nearest node: clean, else dirty,
+ * else new from the system. All or nothing: 0, -ENOMEM, or -EINTR on a fatal signal. May sleep when
+ * @gfp allows it.
  */
 int pool_take(struct list_head *chunks, unsigned long nr, gfp_t gfp);
-/** Give all of @chunks back; the list is empty afterwards. What is more than pool_max_chunks goes to the system soon. */
+/**
+ * Give all of @chunks back; the list is empty afterwards. What is more than pool_max_chunks goes
+ * to the system soon.
+ */
 void pool_give(struct list_head *chunks);
 /** Give all of @chunks to the system, past the pool. Returns how many. */
 unsigned long pool_return(struct list_head *chunks);
@@ -57,7 +62,10 @@ void chunk_clear_now(struct folio *chunk);
 
 /** Idle chunks on @nid, or everywhere for NUMA_NO_NODE. Racy. */
 unsigned long pool_idle_chunks(int nid);
-/** Give up to @max idle chunks back to the system, dirty first; never waits for a lock with @try. Returns how many. */
+/**
+ * Give up to @max idle chunks back to the system, dirty first; never waits for a lock with @try.
+ * Returns how many.
+ */
 unsigned long pool_trim(int nid, unsigned long max, bool try);
 void pool_stats(struct pool_stats *stats);
 

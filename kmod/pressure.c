@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The shrinker. It counts in pages, as the core expects, and frees whole idle chunks: dirty ones first, the
- * work of zeroing them is not done yet. It runs inside somebody's allocation, so it only ever tries locks. Kept
- * chunks have to be unmapped first, which may sleep: that is left to a worker. Before the OOM killer takes somebody's
- * life the notifier waits for that worker, but never for long: the allocation may hold what the worker needs.
+ * The shrinker. It counts in pages, as the core expects, and frees whole idle chunks: dirty ones
+ * first, the work of zeroing them is not done yet. It runs inside somebody's allocation, so it only
+ * ever tries locks. Kept chunks have to be unmapped first, which may sleep: that is left to a
+ * worker. Before the OOM killer takes somebody's life the notifier waits for that worker, but never
+ * for long: the allocation may hold what the worker needs.
  */
 #include <linux/atomic.h>
 #include <linux/moduleparam.h>
@@ -21,12 +22,15 @@
 
 static bool shrinker_enabled = true;
 module_param_named(shrinker, shrinker_enabled, bool, 0444);
-MODULE_PARM_DESC(shrinker, "Give idle and kept chunks back when the system is short of memory (default: yes)");
+MODULE_PARM_DESC(
+	shrinker,
+	"Give idle and kept chunks back when the system is short of memory (default: yes)");
 
 static struct compat_shrinker shrinker;
 static atomic_long_t wanted;	/* kept chunks the worker shall discard */
 
-static struct workqueue_struct *discard_queue; /* its rescuer works when no memory is left; fixed after init */
+static struct workqueue_struct
+	*discard_queue; /* its rescuer works when no memory is left; fixed after init */
 static DECLARE_WAIT_QUEUE_HEAD(discard_done);
 
 static void discard_worker(struct work_struct *work)
@@ -62,7 +66,10 @@ static unsigned long scan_pages(struct shrinker *s, struct shrink_control *sc)
 
 /* What is freed before a kill is reconsidered: enough to go on, and soon. */
 #define OOM_CHUNKS 32UL
-/* Longer than discarding takes, short enough when the worker waits for a lock of the very task that is out of memory. */
+/*
+ * Longer than discarding takes, short enough when the worker waits for a lock of the very task that
+ * is out of memory.
+ */
 #define OOM_WAIT_JIFFIES (HZ / 5)
 
 static unsigned long discard_and_wait(unsigned long nr)

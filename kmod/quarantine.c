@@ -17,7 +17,8 @@
 #define POLL_JIFFIES max(1UL, (unsigned long)HZ / 20)
 
 static DEFINE_SPINLOCK(quarantine_lock);
-static LIST_HEAD(quarantined);	/* folio->private = its space, with a reference; guard quarantine_lock */
+static LIST_HEAD(
+	quarantined); /* folio->private = its space, with a reference; guard quarantine_lock */
 static atomic_long_t nr_quarantined;
 
 static void quarantine_poll(struct work_struct *work);
@@ -27,7 +28,10 @@ static bool chunk_is_ours_alone(struct folio *chunk)
 {
 	if (folio_ref_count(chunk) != 1 || folio_test_has_hwpoisoned(chunk))
 		return false;
-	/* Whoever dropped the last foreign reference (an atomic with full order) is done with the bytes. */
+	/*
+	 * Whoever dropped the last foreign reference (an atomic with full order) is done with the
+	 * bytes.
+	 */
 	smp_mb();
 	return true;
 }

@@ -84,7 +84,8 @@ static void range_link(struct range_map *map, struct slot_range *range)
 
 	while (*link) {
 		parent = *link;
-		link = range->first < range_of(parent)->first ? &parent->rb_left : &parent->rb_right;
+		link = range->first < range_of(parent)->first ? &parent->rb_left
+							      : &parent->rb_right;
 	}
 	rb_link_node(&range->node, parent, link);
 	rb_insert_color(&range->node, &map->tree);
@@ -100,7 +101,8 @@ static void range_account(struct range_map *map, enum range_kind kind, long nr)
 	}
 }
 
-static void range_insert(struct range_map *map, struct slot_range *range, struct list_head *kept_before)
+static void range_insert(struct range_map *map, struct slot_range *range,
+			 struct list_head *kept_before)
 {
 	range_link(map, range);
 	range_account(map, range->kind, range->end - range->first);
@@ -117,7 +119,9 @@ static void range_remove(struct range_map *map, struct slot_range *range)
 	kmem_cache_free(range_cache, range);
 }
 
-/* Cut the range that contains @slot in two at @slot, if there is one. The halves have the same age. */
+/*
+ * Cut the range that contains @slot in two at @slot, if there is one. The halves have the same age.
+ */
 static void range_split(struct range_map *map, unsigned long slot, struct range_spares *spares)
 {
 	struct slot_range *left = range_after(map, slot), *right;
@@ -136,7 +140,8 @@ static void range_split(struct range_map *map, unsigned long slot, struct range_
 
 static bool range_can_merge(struct slot_range *left, struct slot_range *right)
 {
-	return left && right && left->kind == RANGE_HELD && right->kind == RANGE_HELD && left->end == right->first;
+	return left && right && left->kind == RANGE_HELD && right->kind == RANGE_HELD &&
+	       left->end == right->first;
 }
 
 static void range_merge(struct range_map *map, struct slot_range *left, struct slot_range *right)
@@ -177,7 +182,8 @@ struct range_count range_count(struct range_map *map, unsigned long first, unsig
 	struct range_count count = { .none = end - first };
 	struct slot_range *range;
 
-	for (range = range_after(map, first); range && range->first < end; range = range_of(rb_next(&range->node))) {
+	for (range = range_after(map, first); range && range->first < end;
+	     range = range_of(rb_next(&range->node))) {
 		unsigned long nr = min(range->end, end) - max(range->first, first);
 
 		count.none -= nr;

@@ -79,7 +79,10 @@ void range_set(struct range_map *map, unsigned long first, unsigned long end, en
 struct slot_range *range_after(struct range_map *map, unsigned long slot);
 struct range_count range_count(struct range_map *map, unsigned long first, unsigned long end);
 
-/** Next stretch of [*@first, @end) without a reservation: its start in *@first, its end returned; @end == *@first when none. */
+/**
+ * Next stretch of [*@first, @end) without a reservation: its start in *@first, its end returned;
+ * @end == *@first when none.
+ */
 unsigned long range_next_gap(struct range_map *map, unsigned long *first, unsigned long end);
 
 /** The same for the next stretch that is reserved (within one range). */

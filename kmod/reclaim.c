@@ -10,8 +10,9 @@
  *	unmap the range, flush			core installs the PMD
  *	look at the references			unlock chunk
  *
- * A fault whose transition came first still holds the chunk's lock, so the zap waits until its PMD is there and
- * unmaps it. A fault whose transition comes later fails. Only after the flush does the chunk change hands.
+ * A fault whose transition came first still holds the chunk's lock, so the zap waits until its PMD
+ * is there and unmaps it. A fault whose transition comes later fails. Only after the flush does the
+ * chunk change hands.
  */
 #include <linux/mm.h>
 #include <linux/pagemap.h>
@@ -64,7 +65,10 @@ static void slot_end_detach(unsigned long *slot, struct detached *detached)
 	chunk = (struct folio *)slot_chunk(was);
 	chunk_set_uncleared(chunk, slot_is_uncleared(was));
 	if (folio_ref_count(chunk) == 1 && !folio_test_has_hwpoisoned(chunk)) {
-		/* Pairs with the full order of whoever dropped a reference before: his accesses are over. */
+		/*
+		 * Pairs with the full order of whoever dropped a reference before: his accesses are
+		 * over.
+		 */
 		smp_mb();
 		list_add_tail(&chunk->lru, &detached->chunks);
 		detached->nr_chunks++;
@@ -74,7 +78,8 @@ static void slot_end_detach(unsigned long *slot, struct detached *detached)
 	}
 }
 
-static void begin_detach(struct arena_space *space, unsigned long first, unsigned long end, struct detached *detached)
+static void begin_detach(struct arena_space *space, unsigned long first, unsigned long end,
+			 struct detached *detached)
 {
 	unsigned long i;
 
@@ -82,12 +87,15 @@ static void begin_detach(struct arena_space *space, unsigned long first, unsigne
 		detached->nr_live += slot_begin_detach(space_slot(space, i));
 		cond_resched();
 	}
-	/* The stretch that has to be unmapped, from the first to the last slot that held something. */
+	/*
+	 * The stretch that has to be unmapped, from the first to the last slot that held something.
+	 */
 	detached->first = min(detached->first, first);
 	detached->end = max(detached->end, end);
 }
 
-static void end_detach(struct arena_space *space, unsigned long first, unsigned long end, struct detached *detached)
+static void end_detach(struct arena_space *space, unsigned long first, unsigned long end,
+		       struct detached *detached)
 {
 	unsigned long i;
 
@@ -95,7 +103,10 @@ static void end_detach(struct arena_space *space, unsigned long first, unsigned 
 		slot_end_detach(space_slot(space, i), detached);
 }
 
-/* Unmap and empty [first, end) under the space's lock. The chunks are in @detached, not yet uncharged. */
+/*
+ * Unmap and empty [first, end) under the space's lock. The chunks are in @detached, not yet
+ * uncharged.
+ */
 static void detach_locked(struct arena_space *space, unsigned long first, unsigned long end,
 			  struct range_spares *spares, struct detached *detached)
 {
@@ -147,7 +158,8 @@ static void unlock_with_spares(struct arena_space *space, struct range_spares *s
 	range_spares_put(spares);
 }
 
-int space_zap(struct arena_space *space, unsigned long first, unsigned long end, struct reclaimed *reclaimed)
+int space_zap(struct arena_space *space, unsigned long first, unsigned long end,
+	      struct reclaimed *reclaimed)
 {
 	struct detached detached;
 	struct range_spares spares;
@@ -167,7 +179,8 @@ int space_zap(struct arena_space *space, unsigned long first, unsigned long end,
 	return 0;
 }
 
-int space_keep(struct arena_space *space, unsigned long first, unsigned long end, struct reclaimed *reclaimed)
+int space_keep(struct arena_space *space, unsigned long first, unsigned long end,
+	       struct reclaimed *reclaimed)
 {
 	struct range_spares spares;
 	int err = lock_with_spares(space, &spares);
@@ -191,11 +204,14 @@ static bool has_kept(struct arena_space *space)
 	return READ_ONCE(space->map.nr_kept);
 }
 
-/* The tail of the oldest kept range: what is left of it keeps its age. False when nothing was kept. */
-static bool discard_oldest_locked(struct arena_space *space, unsigned long max, struct range_spares *spares,
-				  struct detached *detached)
+/*
+ * The tail of the oldest kept range: what is left of it keeps its age. False when nothing was kept.
+ */
+static bool discard_oldest_locked(struct arena_space *space, unsigned long max,
+				  struct range_spares *spares, struct detached *detached)
 {
-	struct slot_range *oldest = list_first_entry_or_null(&space->map.kept, struct slot_range, kept);
+	struct slot_range *oldest =
+		list_first_entry_or_null(&space->map.kept, struct slot_range, kept);
 	unsigned long nr;
 
 	if (!oldest)

@@ -64,13 +64,20 @@ static void fill_slot(struct arena_space *space, unsigned long i, struct folio *
 
 	WARN_ON_ONCE(!slot_fill(&word, (unsigned long)chunk, chunk_is_uncleared(chunk)));
 	chunk_set_uncleared(chunk, false);
-	/* Newer kernels map no PMD for a folio beyond the end of its file; what an earlier user left here may be. */
+	/*
+	 * Newer kernels map no PMD for a folio beyond the end of its file; what an earlier user
+	 * left here may be.
+	 */
 	chunk->index = i << CHUNK_ORDER;
-	/* Pairs with the READ_ONCE() and folio_try_get() of a fault: the chunk's contents come before its address. */
+	/*
+	 * Pairs with the READ_ONCE() and folio_try_get() of a fault: the chunk's contents come
+	 * before its address.
+	 */
 	smp_store_release(space_slot(space, i), word);
 }
 
-static void fill_gaps(struct arena_space *space, unsigned long first, unsigned long end, struct list_head *chunks)
+static void fill_gaps(struct arena_space *space, unsigned long first, unsigned long end,
+		      struct list_head *chunks)
 {
 	unsigned long gap = first, gap_end;
 	struct folio *chunk;
@@ -84,8 +91,8 @@ static void fill_gaps(struct arena_space *space, unsigned long first, unsigned l
 	}
 }
 
-static int reserve_gaps_locked(struct arena_space *space, unsigned long first, unsigned long end, unsigned long nr,
-			       bool clear, gfp_t gfp)
+static int reserve_gaps_locked(struct arena_space *space, unsigned long first, unsigned long end,
+			       unsigned long nr, bool clear, gfp_t gfp)
 {
 	LIST_HEAD(chunks);
 	/* The caps first: what they refuse must not cost anything. */
@@ -103,8 +110,9 @@ static int reserve_gaps_locked(struct arena_space *space, unsigned long first, u
 	return err;
 }
 
-static int reserve_locked(struct arena_space *space, unsigned long first, unsigned long end, bool clear, gfp_t gfp,
-			  struct range_spares *spares, struct reserved *reserved)
+static int reserve_locked(struct arena_space *space, unsigned long first, unsigned long end,
+			  bool clear, gfp_t gfp, struct range_spares *spares,
+			  struct reserved *reserved)
 {
 	struct range_count count = range_count(&space->map, first, end);
 	int err = 0;
@@ -122,8 +130,8 @@ static int reserve_locked(struct arena_space *space, unsigned long first, unsign
 	return 0;
 }
 
-int space_reserve(struct arena_space *space, unsigned long first, unsigned long end, bool clear, gfp_t gfp,
-		  struct reserved *reserved)
+int space_reserve(struct arena_space *space, unsigned long first, unsigned long end, bool clear,
+		  gfp_t gfp, struct reserved *reserved)
 {
 	struct range_spares spares;
 	int err = range_spares_get(&spares);

@@ -15,11 +15,11 @@ struct reserved {
 };
 
 /**
- * Make every slot of [@first, @end) hold a chunk; with @clear, new ones are zeroed now. All or nothing.
- * Costs the number of new chunks; constant when there are none. May sleep.
- * 0, -ENOMEM (a cap, or no memory), -EINTR (fatal signal), -ENODEV (the space is gone).
+ * Make every slot of [@first, @end) hold a chunk; with @clear, new ones are zeroed now. All or
+ * nothing. Costs the number of new chunks; constant when there are none. May sleep. 0, -ENOMEM (a
+ * cap, or no memory), -EINTR (fatal signal), -ENODEV (the space is gone).
  */
-int space_reserve(struct arena_space *space, unsigned long first, unsigned long end, bool clear, gfp_t gfp,
-		  struct reserved *reserved);
+int space_reserve(struct arena_space *space, unsigned long first, unsigned long end, bool clear,
+		  gfp_t gfp, struct reserved *reserved);
 
 #endif /* ARENA_RESERVE_H */

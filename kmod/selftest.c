@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A mapping that silently falls back to 4 KiB pages would still pass every test of correctness, so the
- * module looks for the PMD itself, once, and says so in the log and in ARENA_IOC_INFO.
+ * A mapping that silently falls back to 4 KiB pages would still pass every test of correctness, so
+ * the module looks for the PMD itself, once, and says so in the log and in ARENA_IOC_INFO.
  */
 #include "arena.h"
 
@@ -91,7 +91,8 @@ void selftest_run(void)
 	if (result < 0)
 		pr_warn("could not check that chunks are mapped by PMDs: error %d\n", result);
 	else if (result)
-		pr_warn("chunks are mapped by single pages here, not by PMDs: touching them is slow\n");
+		pr_warn("chunks are mapped by single pages here, not by PMDs: touching them is "
+			"slow\n");
 	else
 		pr_info("version " ARENA_MODULE_VERSION ", chunks are mapped by PMDs\n");
 }

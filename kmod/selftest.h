@@ -5,7 +5,10 @@
 
 #include <linux/types.h>
 
-/** Try it in the loading process's own address space; says in the log what it found. Run last: cannot fail. */
+/**
+ * Try it in the loading process's own address space; says in the log what it found. Run last:
+ * cannot fail.
+ */
 void selftest_run(void);
 /** What it found. */
 bool selftest_saw_pmd(void);

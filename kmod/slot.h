@@ -13,8 +13,9 @@
  * keeping a range costs the same however many slots it has. QUARANTINED chunks have left their slot
  * (quarantine.h), so that the slot can be reserved again while they wait.
  *
- * Word: chunk address | UNCLEARED | state. The chunk address is that of its struct folio, aligned to more than
- * SLOT_FLAGS. UNCLEARED: the chunk holds bytes of an earlier use and must be zeroed before anybody sees it.
+ * Word: chunk address | UNCLEARED | state. The chunk address is that of its struct folio, aligned
+ * to more than SLOT_FLAGS. UNCLEARED: the chunk holds bytes of an earlier use and must be zeroed
+ * before anybody sees it.
  */
 #ifndef ARENA_SLOT_H
 #define ARENA_SLOT_H

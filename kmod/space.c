@@ -49,7 +49,8 @@ static bool space_alloc_table(struct arena_space *space)
 	if (charge_pages(space->user, space_base_pages(space)))
 		return false;
 	space->nr_pages = space_base_pages(space);
-	space->leaves = kvcalloc(space_nr_leaves(space), sizeof(*space->leaves), GFP_KERNEL_ACCOUNT);
+	space->leaves =
+		kvcalloc(space_nr_leaves(space), sizeof(*space->leaves), GFP_KERNEL_ACCOUNT);
 	if (!space->leaves)
 		uncharge_pages(space->user, space->nr_pages);
 	return space->leaves;
@@ -122,7 +123,10 @@ struct arena_space *space_get(struct arena_space *space)
 	return space;
 }
 
-/* The last put takes the space off the list under spaces_lock, so that space_next() never finds a dying one. */
+/*
+ * The last put takes the space off the list under spaces_lock, so that space_next() never finds a
+ * dying one.
+ */
 void space_put(struct arena_space *space)
 {
 	kref_put_mutex(&space->ref, space_free, &spaces_lock);

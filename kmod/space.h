@@ -27,7 +27,8 @@
  * @flags: ARENA_CREATE_*; fixed
  * @nr_slots: length; fixed
  * @max_chunks: most chunks at a time; fixed
- * @leaves: slot words by LEAF_SLOTS; a leaf is published with release under @lock (acquire in space_slot())
+ * @leaves: slot words by LEAF_SLOTS; a leaf is published with release under @lock (acquire in
+ * space_slot())
  * @nr_pages: of tables, charged to @user; guard @lock
  * @nr_live: touched slots; atomic
  * @nr_quarantined: chunks held back; atomic
@@ -58,7 +59,10 @@ struct arena_space {
 	struct list_head link;
 };
 
-/** A space for the current user. 0 slots or chunks mean the most allowed. ERR_PTR(-EINVAL, -ENOMEM). */
+/**
+ * A space for the current user. 0 slots or chunks mean the most allowed. ERR_PTR(-EINVAL,
+ * -ENOMEM).
+ */
 struct arena_space *space_create(u32 flags, u64 nr_slots, u64 max_chunks);
 struct arena_space *space_get(struct arena_space *space);
 void space_put(struct arena_space *space);
@@ -68,9 +72,12 @@ unsigned long *space_slot(struct arena_space *space, unsigned long i);
 /** Make the leaves of [@first, @end) exist. Caller holds @lock. 0 or -ENOMEM. */
 int space_make_leaves(struct arena_space *space, unsigned long first, unsigned long end);
 
-/** Apply a transition of slot.h atomically; false when it does not apply. The word before it is in *@was. */
-static __always_inline bool space_slot_apply(unsigned long *slot, bool (*transition)(unsigned long *word),
-					     unsigned long *was)
+/**
+ * Apply a transition of slot.h atomically; false when it does not apply. The word before it is in
+ * *@was.
+ */
+static __always_inline bool
+space_slot_apply(unsigned long *slot, bool (*transition)(unsigned long *word), unsigned long *was)
 {
 	unsigned long new;
 
@@ -91,7 +98,10 @@ struct space_totals {
 };
 
 void space_totals(struct space_totals *totals);
-/** The space with the smallest id above @id for which @want is true, with a reference; NULL at the end. */
+/**
+ * The space with the smallest id above @id for which @want is true, with a reference; NULL at the
+ * end.
+ */
 struct arena_space *space_next(u64 id, bool (*want)(struct arena_space *space));
 
 #endif /* ARENA_SPACE_H */

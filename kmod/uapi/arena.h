@@ -57,7 +57,7 @@ struct arena_info {
  * Only on a descriptor of /dev/arena that is open for writing. Errors: EMFILE, ENOMEM.
  */
 #define ARENA_CREATE_EXEC	(1U << 0)	/* PROT_EXEC mappings are allowed */
-#define ARENA_CREATE_ON_TOUCH	(1U << 1)	/* touching takes a chunk; may SIGBUS when out of memory */
+#define ARENA_CREATE_ON_TOUCH	(1U << 1)	/* touching takes a chunk, or is SIGBUS */
 #define ARENA_CREATE_FLAGS	(ARENA_CREATE_EXEC | ARENA_CREATE_ON_TOUCH)
 
 struct arena_create {
@@ -80,7 +80,7 @@ struct arena_reserve {
 	__u32 flags;		/* in: ARENA_RESERVE_* */
 	__u64 offset_bytes;	/* in */
 	__u64 length_bytes;	/* in: > 0 */
-	__u64 fresh_chunks;	/* out: new, read as zeros; not 0 after KEEP: that many were discarded */
+	__u64 fresh_chunks;	/* out: new, read as zeros; after KEEP: discarded ones */
 	__u64 kept_chunks;	/* out: kept before, contents unchanged */
 };
 
@@ -89,9 +89,10 @@ struct arena_reserve {
  *  KEEP  constant time. Every slot must be reserved (else ENXIO). Contents become discardable: until
  *        the range is reserved again an access may see the old bytes or be SIGBUS.
  *        The chunks stay charged, and are what the system takes back first under pressure.
- *  ZAP   unmaps everywhere, empties the slots and gives the chunks to the pool; every later access is
- *        SIGBUS. Linear in mapped chunks, not in objects. Empty slots in the range are skipped.
- *        fallocate(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE) is a ZAP, and so is the end of the last descriptor and mapping.
+ *  ZAP   unmaps everywhere, empties the slots and gives the chunks to the pool; every later access
+ *        is SIGBUS. Linear in mapped chunks, not in objects. Empty slots in the range are skipped.
+ *        fallocate(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE) is a ZAP, and so is the end of the
+ *        last descriptor and mapping.
  */
 #define ARENA_RECLAIM_KEEP	1U
 #define ARENA_RECLAIM_ZAP	2U
@@ -102,7 +103,7 @@ struct arena_reclaim {
 	__u64 offset_bytes;	/* in */
 	__u64 length_bytes;	/* in: > 0 */
 	__u64 nr_chunks;	/* out: chunks kept, or taken out of the space */
-	__u64 nr_quarantined;	/* out: of those, held back because somebody else still refers to them */
+	__u64 nr_quarantined;	/* out: of those, held back: others still refer to them */
 };
 
 /*
@@ -138,7 +139,7 @@ struct arena_space_stat {
 	__u64 after_id;		/* in */
 	__u64 id;		/* out: never used twice while the module is loaded */
 	__u32 uid;		/* out: user who created it, and is charged */
-	__u32 pid;		/* out: process who created it, as the caller's pid namespace sees it; else 0 */
+	__u32 pid;		/* out: process who created it, in the caller's namespace; or 0 */
 	__u64 nr_slots;
 	__u64 reserved_chunks;	/* all chunks in slots, kept ones included */
 	__u64 live_chunks;	/* of those: touched since they were reserved */

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * Corners where the core and the module meet: mappings that merge, tables of the module that nobody
- * sees, a touch that loses against a zap, memory that goes bad. Models what a hostile reviewer tried.
+ * sees, a touch that loses against a zap, memory that goes bad. Models what a hostile reviewer
+ * tried.
  */
 #include "common.h"
 
@@ -12,12 +13,16 @@
 /* Aligned addresses that nothing else uses. */
 static char *address_window(size_t nr_chunks)
 {
-	char *area = mmap(NULL, (nr_chunks + 1) * CHUNK_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	char *area = mmap(NULL, (nr_chunks + 1) * CHUNK_BYTES, PROT_NONE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	return area + (-(uintptr_t)area & (CHUNK_BYTES - 1));
 }
 
-/* The core merges a mapping into an equal neighbor without asking the module, which then reserves nothing. */
+/*
+ * The core merges a mapping into an equal neighbor without asking the module, which then reserves
+ * nothing.
+ */
 TEST_F(space, neighbors_that_merge_reserve_too)
 {
 	int fd = space_create_full(self->dev, 4, 4, ARENA_CREATE_EXEC);
@@ -26,12 +31,12 @@ TEST_F(space, neighbors_that_merge_reserve_too)
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(window, mmap(window, CHUNK_BYTES, RW, MAP_SHARED | MAP_FIXED, fd, 0));
 	ASSERT_EQ(0, madvise(window, CHUNK_BYTES, MADV_DOFORK));
-	ASSERT_EQ(window + CHUNK_BYTES,
-		  mmap(window + CHUNK_BYTES, CHUNK_BYTES, RW, MAP_SHARED | MAP_FIXED, fd, (off_t)CHUNK_BYTES));
+	ASSERT_EQ(window + CHUNK_BYTES, mmap(window + CHUNK_BYTES, CHUNK_BYTES, RW,
+					     MAP_SHARED | MAP_FIXED, fd, (off_t)CHUNK_BYTES));
 	EXPECT_EQ(2, module_stat(self->dev).handed_chunks);
 	window[CHUNK_BYTES] = 1;
-	EXPECT_EQ(MAP_FAILED, mmap(window + 2 * CHUNK_BYTES, 2 * PAGE_BYTES, RW, MAP_SHARED | MAP_FIXED, fd,
-				   2 * (off_t)CHUNK_BYTES));
+	EXPECT_EQ(MAP_FAILED, mmap(window + 2 * CHUNK_BYTES, 2 * PAGE_BYTES, RW,
+				   MAP_SHARED | MAP_FIXED, fd, 2 * (off_t)CHUNK_BYTES));
 	close(fd);
 	munmap(window, 4 * CHUNK_BYTES);
 }
@@ -62,7 +67,10 @@ TEST_F(space, refused_reservations_cost_nothing)
 	for (int i = 0; i < NR_SPACES; i++) {
 		fd[i] = space_create(self->dev, 0);
 		ASSERT_LE(0, fd[i]);
-		EXPECT_EQ(ENOMEM, range_reserve(fd[i], 0, module_info(self->dev).max_space_chunks * CHUNK_BYTES, NULL));
+		EXPECT_EQ(ENOMEM,
+			  range_reserve(fd[i], 0,
+					module_info(self->dev).max_space_chunks * CHUNK_BYTES,
+					NULL));
 	}
 	EXPECT_GT(NR_SPACES * 1024L, before_kb - meminfo_kb("MemAvailable"));
 	for (int i = 0; i < NR_SPACES; i++)
@@ -72,7 +80,8 @@ TEST_F(space, refused_reservations_cost_nothing)
 /* Tables of empty spaces are bounded as well: a slot here and there, given back at once. */
 TEST_F(space, tables_of_one_user_are_bounded)
 {
-	uint64_t slots = module_info(self->dev).max_space_chunks, limit_kb = (uint64_t)meminfo_kb("MemTotal") / 64;
+	uint64_t slots = module_info(self->dev).max_space_chunks,
+		 limit_kb = (uint64_t)meminfo_kb("MemTotal") / 64;
 	int fd[64], nr = 0, error = 0;
 	uint64_t used_kb = 0;
 
@@ -111,7 +120,9 @@ static void *touch_until_stopped(void *argument)
 	return NULL;
 }
 
-/* A space that takes chunks on touch refuses only for want of memory, not because a zap was faster. */
+/*
+ * A space that takes chunks on touch refuses only for want of memory, not because a zap was faster.
+ */
 TEST_F(space, touch_that_loses_against_a_zap_tries_again)
 {
 	int fd = space_create_full(self->dev, 4, 4, ARENA_CREATE_ON_TOUCH);
@@ -131,7 +142,10 @@ TEST_F(space, touch_that_loses_against_a_zap_tries_again)
 	close(fd);
 }
 
-/* A chunk with a memory error is SIGBUS for who touches the bad page, and is never anybody else's again. */
+/*
+ * A chunk with a memory error is SIGBUS for who touches the bad page, and is never anybody else's
+ * again.
+ */
 TEST_F(space, bad_memory_is_not_handed_on)
 {
 	char *map = space_map(self->fd, 0, 1), *other;
@@ -142,7 +156,10 @@ TEST_F(space, bad_memory_is_not_handed_on)
 	error = madvise(map, PAGE_BYTES, MADV_HWPOISON) ? errno : 0;
 	if (error == EINVAL || error == EPERM)
 		SKIP(goto out, "this kernel cannot inject memory errors");
-	/* The kernel flags the page, and says that it could not take it out of use: that is the module's part. */
+	/*
+	 * The kernel flags the page, and says that it could not take it out of use: that is the
+	 * module's part.
+	 */
 	ASSERT_TRUE(!error || error == EHWPOISON || error == EBUSY) TH_LOG("%s", strerror(error));
 	other = space_map(self->fd, 0, 1);
 	EXPECT_EQ(SIGBUS, fault_touch(other));

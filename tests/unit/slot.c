@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * The module's slot machine, which is plain functions on a plain word, against a naive reference: every
- * sequence of six events from every state that can be reached. Models no concurrency: that is tests/kmod/race.c.
+ * The module's slot machine, which is plain functions on a plain word, against a naive reference:
+ * every sequence of six events from every state that can be reached. Models no concurrency: that is
+ * tests/kmod/race.c.
  */
 #include "kmod/slot.h"
 #include "tests/harness.h"
@@ -44,7 +45,8 @@ static bool reference_step(struct reference *r, enum event event)
 		return held;
 	case DETACH:
 		if (held)
-			*r = (struct reference){ SLOT_DETACHING, r->chunk, r->uncleared || r->state == SLOT_LIVE };
+			*r = (struct reference){SLOT_DETACHING, r->chunk,
+						r->uncleared || r->state == SLOT_LIVE};
 		return held;
 	case EMPTY:
 		held = r->state == SLOT_DETACHING;
@@ -89,7 +91,8 @@ static unsigned long explore(unsigned long word, struct reference reference, int
 		unsigned long next_word = word;
 		struct reference next = reference;
 
-		CHECK_EQ(slot_step(&next_word, (enum event)event), reference_step(&next, (enum event)event));
+		CHECK_EQ(slot_step(&next_word, (enum event)event),
+			 reference_step(&next, (enum event)event));
 		compare(next_word, &next);
 		nr += 1 + explore(next_word, next, depth - 1);
 	}
