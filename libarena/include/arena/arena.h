@@ -143,8 +143,12 @@ static inline void *arena_alloc_aligned(struct arena *arena, size_t bytes, size_
 	struct arena_bump *bump = (struct arena_bump *)(void *)arena;
 	uintptr_t at = (bump->at + (align_bytes - 1)) & ~(uintptr_t)(align_bytes - 1);
 
-	/* at wraps to a small number only for absurd alignments; both terms are checked without overflow. */
-	if (ARENA_LIKELY(at >= bump->at && at <= bump->limit && bytes <= bump->limit - at)) {
+	/*
+	 * at wraps to a small number only for absurd alignments; both terms are checked without overflow. The last one
+	 * is known when compiling unless the alignment is a variable.
+	 */
+	if (ARENA_LIKELY(at >= bump->at && at <= bump->limit && bytes <= bump->limit - at &&
+			 !(align_bytes & (align_bytes - 1)))) {
 		bump->at = at + bytes;
 		ARENA_UNPOISON_(at, bytes);
 		return (void *)at;
