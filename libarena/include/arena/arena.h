@@ -211,10 +211,10 @@ ARENA_API void *arena_array_alloc(struct arena *arena, size_t count, size_t byte
 	(slice)->cap = arena_cap_; \
 	arena_grown_; \
 }))
-/** Append one value (amortized O(1)); false when out of memory. */
+/** Append one value (amortized O(1)), which may be computed from the slice's length before; false when out of memory. */
 #define arena_slice_push(arena, slice, ...) \
 	((ARENA_LIKELY((slice)->len < (slice)->cap) || arena_slice_reserve((arena), (slice), (slice)->len + 1)) && \
-	 ((slice)->data[(slice)->len++] = (__VA_ARGS__), true))
+	 ((slice)->data[(slice)->len] = (__VA_ARGS__), (slice)->len += 1, true))
 ARENA_API bool arena_slice_grow(struct arena *arena, void **data, size_t *cap, size_t len, size_t want,
 				size_t bytes, size_t align_bytes);
 

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+/* Corners of the interface: values that refer to what they change, and misuse that must be loud on every path. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/harness.h"
+
+/* The value is computed before the length changes. */
+TEST(push_length, "misuse/a slice's length pushed onto itself")
+{
+	struct arena *arena = arena_new(NULL);
+	ARENA_SLICE(size_t) numbers = {0};
+
+	for (size_t i = 0; i < 1000; i++)
+		CHECK(arena_slice_push(arena, &numbers, numbers.len));
+	for (size_t i = 0; i < 1000; i++)
+		CHECK_EQ(numbers.data[i], i);
+	arena_slice_push(arena, &numbers, numbers.data[numbers.len - 1]);
+	CHECK_EQ(numbers.data[1000], 999);
+}
+
+static void align_oddly(void *align_bytes)
+{
+	struct arena *arena = arena_new(NULL);
+
+	CHECK(arena_alloc(arena, 1));
+	(void)arena_alloc_aligned(arena, 1, *(const size_t *)align_bytes);
+}
+
+TEST(alignment, "misuse/an alignment that is no power of two")
+{
+	size_t values[] = { 0, 3, 24, 48 };
+
+	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+		struct death death;
+
+		harness_child(&death, align_oddly, &values[i]);
+		CHECK(harness_died(&death, 6));
+		CHECK_HAS(death.text, "not a power of two");
+	}
+}
