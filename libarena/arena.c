@@ -401,8 +401,13 @@ static struct arena *make_shade(struct arena *arena)
 
 bool arena_give_back(struct arena *arena, const char *where)
 {
-	struct arena *shade = make_shade(arena);
+	struct arena *shade;
 
+	if (!arena->runs) {
+		rewind_runs(arena);
+		return true;
+	}
+	shade = make_shade(arena);
 	if (!shade)
 		return false;
 	meta_kill(shade, where);

@@ -36,6 +36,7 @@ static void *resize(struct arena *arena, void *old, size_t old_bytes, size_t new
 
 	if (old && arena_resize_last(arena, (uintptr_t)old, old_bytes, new_bytes))
 		return old;
+	arena_require_live(arena, "arena_realloc()", NULL);
 	if (old && new_bytes <= old_bytes)
 		return old;
 	object = arena_alloc_aligned(arena, new_bytes, align_bytes);
@@ -79,7 +80,8 @@ void *arena_memdup(struct arena *arena, const void *data, size_t bytes)
 {
 	void *copy = arena_alloc(arena, bytes);
 
-	return copy ? memcpy(copy, data, bytes) : NULL;
+	/* No bytes may be nowhere, which memcpy() does not allow. */
+	return copy && bytes ? memcpy(copy, data, bytes) : copy;
 }
 
 static char *copy_string(struct arena *arena, const char *string, size_t bytes)
@@ -130,7 +132,7 @@ void *arena_clone(const void *object, size_t bytes)
 	void *copy = malloc(bytes ? bytes : 1);
 
 	errno = saved;
-	return copy ? memcpy(copy, object, bytes) : NULL;
+	return copy && bytes ? memcpy(copy, object, bytes) : copy;
 }
 
 char *arena_clone_string(const char *string)

@@ -39,3 +39,53 @@ TEST(alignment, "misuse/an alignment that is no power of two")
 		CHECK_HAS(death.text, "not a power of two");
 	}
 }
+
+static void shrink_freed(void *unused)
+{
+	struct arena *arena = arena_new(NULL);
+	char *object = arena_alloc(arena, 100);
+
+	(void)unused;
+	arena_free(arena);
+	(void)arena_realloc(arena, object, 100, 10);
+}
+
+TEST(shrink, "misuse/an object of a freed arena is not resized, not even to less")
+{
+	struct death death;
+
+	harness_child(&death, shrink_freed, NULL);
+	CHECK(harness_died(&death, 6));
+	CHECK_HAS(death.text, "was freed at");
+}
+
+/* The undefined behavior sanitizer sees a null pointer given to memcpy(). */
+TEST(nothing, "misuse/copies of nothing")
+{
+	struct arena *arena = arena_new(NULL);
+	void *volatile nowhere = NULL;
+	void *copy;
+
+	CHECK(arena_memdup(arena, nowhere, 0));
+	copy = arena_clone(nowhere, 0);
+	CHECK(copy);
+	free(copy);
+}
+
+TEST(empty, "misuse/an arena without memory has nothing to give back")
+{
+	struct arena *arena = arena_new(NULL);
+	struct arena_memory memory;
+	struct arena_stats stats;
+
+	for (size_t i = 0; i < 10; i++)
+		arena_reset_release(arena);
+	arena_memory(&memory);
+	CHECK_EQ(memory.revoked_arenas, 0);
+	arena_stats(arena, &stats);
+	CHECK_EQ(stats.nr_resets, 10);
+	CHECK(arena_alloc(arena, 1));
+	arena_reset_release(arena);
+	arena_memory(&memory);
+	CHECK_EQ(memory.revoked_arenas, 1);
+}
