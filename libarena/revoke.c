@@ -24,7 +24,7 @@
 /* The kernel's default of vm.max_map_count. */
 #define MAP_COUNT_DEFAULT 65530
 
-static revoke_hook *hook; /* fixed before the first window */
+static revoke_hook *hook; /* fixed before the first release */
 static uint32_t guard_state; /* atomic: 0 not asked yet, 1 no, 2 yes. Racing askers find the same answer */
 static long map_limit;	/* atomic: 0 not read yet */
 
@@ -112,9 +112,11 @@ static bool close_range(struct window *window, size_t unit, size_t nr)
 /* When no page under a page-table page is accessible any more, closing them all at once frees it. */
 static void consolidate(struct window *window, size_t unit, size_t nr)
 {
-	size_t block = unit / PAGES_PER_CHUNK, last = (unit + nr - 1) / PAGES_PER_CHUNK;
+	size_t block = unit / PAGES_PER_CHUNK, limit = (unit + nr - 1) / PAGES_PER_CHUNK + 1;
 
-	for (; block <= last && window->unit_shift == PAGE_SHIFT; block++)
+	/* The last block may not be the window's alone. */
+	limit = size_min(limit, window->nr_units / PAGES_PER_CHUNK);
+	for (; block < limit && window->unit_shift == PAGE_SHIFT; block++)
 		if (!window->accessible[block])
 			close_range(window, block * PAGES_PER_CHUNK, PAGES_PER_CHUNK);
 }

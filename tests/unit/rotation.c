@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 
 #include "chunk.h"
+#include "revoke.h"
 #include "small.h"
 #include "tests/harness.h"
 
@@ -150,4 +151,27 @@ TEST(two_rests, "rotation/the rest stated holds for every source", "ARENA_SOURCE
 		harness_skip("no second source here");
 	CHECK(arena_new(&options));
 	CHECK_EQ(memory_now().fifo_max_chunks, 16);
+}
+
+/* ---------------------------------------------------------------- the end of a window */
+
+TEST(end, "rotation/what lies behind a window is left alone")
+{
+	const struct window_options options = { .want_units = 700, .least_units = 700, .step_units = 1,
+						.unit_shift = PAGE_SHIFT };
+	struct window *window = window_create(&options);
+	char *behind;
+
+	CHECK(window);
+	behind = (char *)window_address(window, 700);
+	/* Where that fails, there is something already. */
+	mmap(behind, PAGE_BYTES, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	CHECK(!harness_faults(behind));
+	lock_acquire(&window->lock);
+	CHECK_EQ(window_take_locked(window, 700, 0), 0);
+	CHECK_EQ(window_open_locked(window, 0, 700), 0);
+	CHECK_EQ(revoke_units_locked(window, 0, 700), 700);
+	lock_release(&window->lock);
+	CHECK(!harness_faults(behind));
+	window_validate(window);
 }
