@@ -32,11 +32,6 @@ static inline size_t align_up(size_t x, size_t align)
 	return (x + align - 1) & ~(align - 1);
 }
 
-static inline size_t align_down(size_t x, size_t align)
-{
-	return x & ~(align - 1);
-}
-
 static inline bool is_power_of_two(size_t x)
 {
 	return x && !(x & (x - 1));

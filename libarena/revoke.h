@@ -25,7 +25,7 @@ void revoke_deferred_locked(struct window *window, size_t max_units);
 
 /**
  * Called, with the window locked, with how many units of an owner begin (+) or cease (-) to wait for their
- * revocation. Set once, before the first window.
+ * revocation. Set once, before anything is released.
  */
 typedef void revoke_hook(uint32_t owner, long nr_units);
 void revoke_set_hook(revoke_hook *hook);

@@ -4,8 +4,8 @@
  *
  * Per unit there is an owner, an age and two states, in tables that cost memory only for units that were used. The search is
  * next fit: constant on fresh addresses, and on a window that has gone round it skips what is live or rests too
- * recently. Mappings are counted as borders between neighboring units of different kinds, which is exact for all kinds that
- * merge and an upper bound for units with a mapping of their own.
+ * recently. Mappings are counted as borders between neighboring units of different kinds. That is an estimate: some units
+ * with a mapping of their own share one, and after a fork the kernel merges fewer open ones.
  *
  * Limits: a window never grows and is never given back. The first units of the address space are not special.
  */

@@ -19,8 +19,7 @@ static void *add(void *unused)
 	for (size_t i = 0; i < ROUNDS; i++) {
 		uint64_t old = atomic_load_relaxed(&swapped);
 
-		atomic_add_relaxed(&added, 3u);
-		atomic_sub_relaxed(&added, 1u);
+		atomic_add_relaxed(&added, 2u);
 		while (!atomic_cas_acquire(&swapped, &old, old + 1))
 			;
 		lock_acquire(&lock);

@@ -39,7 +39,7 @@ TEST_EACH_SOURCE(one_object, "fault/arena of one object")
 	arena_free_at(arena, "parse.c:40");
 	CHECK_FAULTS(object, " to freed memory: 0" REPORT_END);
 	CHECK_FAULTS(object + 23, " to freed memory: 23" REPORT_END);
-	CHECK_FAULTS((char *)align_down((uintptr_t)object, PAGE_BYTES) + PAGE_BYTES - 1, REPORT_END);
+	CHECK_FAULTS((char *)align_up((uintptr_t)object + 1, PAGE_BYTES) - 1, REPORT_END);
 }
 
 TEST_EACH_SOURCE(reserved, "fault/arena of one object in a chunk")
