@@ -121,6 +121,9 @@ ARENA_API struct arena *arena_new_at(const struct arena_options *options, const 
  * The addresses rest in a FIFO before they are used again; its length is in struct arena_memory. The memory of a few chunks
  * per source moves to fresh addresses for the next arenas (ARENA_CACHED_CHUNKS in the environment,
  * arena_trim()); all other goes back to the system.
+ *
+ * Input and output into an arena must be complete before it is freed (vmsplice(), io_uring with registered buffers, O_DIRECT,
+ * zero-copy send): what the kernel still refers to may be in another arena by then.
  */
 #define arena_free(arena) arena_free_at((arena), ARENA_HERE)
 ARENA_API void arena_free_at(struct arena *arena, const char *where);
