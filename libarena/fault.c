@@ -3,8 +3,9 @@
  * Reports of use after free.
  *
  * A handler of SIGSEGV and SIGBUS looks the address up in the windows' tables, which needs no lock and no memory, and prints one
- * line. Then it passes the signal on to the handler that was there before, or, when there was none,
- * restores the default and returns, so that the access faults again and the process ends as it would have without us.
+ * line. Then it passes the signal on to the handler that was there before, under the mask and the flags of that one; or, when
+ * there was none, restores the default and returns, so that the access faults again and the process ends as it would have
+ * without us.
  *
  * The report races with frees in other threads: it may call an arena living that dies this moment. It never reads
  * the memory of an arena.
@@ -31,7 +32,14 @@
 #define STACK_BYTES (64 * KiB)
 #define REPORT_BYTES 512
 
-static struct sigaction old_segv, old_bus; /* fixed before the handler can run */
+/* What was there before for one of the two signals. */
+struct before {
+	int signal_number;
+	struct sigaction action; /* fixed before the handler can run */
+	uint32_t is_spent;	/* atomic; 1 = was to be called once only, and has been */
+};
+
+static struct before befores[] = { { .signal_number = SIGSEGV }, { .signal_number = SIGBUS } };
 static uint32_t disabled; /* atomic; 1 = leave signals alone */
 
 void fault_enable(bool enable)
@@ -88,20 +96,40 @@ bool fault_describe(uintptr_t address, struct text *text)
 
 /* ---------------------------------------------------------------- the handler */
 
+/* As without us: an access faults again when we return, a signal that somebody sent must be sent again. */
+static void end_by_default(int signal_number, const siginfo_t *info)
+{
+	struct sigaction action;
+
+	memset(&action, 0, sizeof(action));
+	action.sa_handler = SIG_DFL;
+	sigemptyset(&action.sa_mask);
+	sigaction(signal_number, &action, NULL);
+	if (info->si_code <= 0)
+		raise(signal_number);
+}
+
+/* Whether an earlier handler is to be called, as far as SA_RESETHAND goes. */
+static bool is_due(struct before *before)
+{
+	return !(before->action.sa_flags & (int)SA_RESETHAND) || !atomic_swap_acquire(&before->is_spent, 1u);
+}
+
 static void pass_on(int signal_number, siginfo_t *info, void *context)
 {
-	const struct sigaction *old = signal_number == SIGBUS ? &old_bus : &old_segv;
+	struct before *before = &befores[signal_number == SIGBUS];
+	const struct sigaction *old = &before->action;
+	bool has_handler = old->sa_handler != SIG_DFL && old->sa_handler != SIG_IGN;
 
-	if (old->sa_flags & SA_SIGINFO) {
+	/* The kernel heeds SIG_IGN for signals that were sent, never for faults. */
+	if (old->sa_handler == SIG_IGN && info->si_code <= 0)
+		return;
+	if (!has_handler || !is_due(before))
+		end_by_default(signal_number, info);
+	else if (old->sa_flags & SA_SIGINFO)
 		old->sa_sigaction(signal_number, info, context);
-	} else if (old->sa_handler != SIG_DFL && old->sa_handler != SIG_IGN) {
+	else
 		old->sa_handler(signal_number);
-	} else {
-		sigaction(signal_number, old, NULL);
-		/* An access faults again when we return; a signal that somebody sent must be sent again. */
-		if (info->si_code <= 0)
-			raise(signal_number);
-	}
 }
 
 static void handle(int signal_number, siginfo_t *info, void *context)
@@ -118,35 +146,47 @@ static void handle(int signal_number, siginfo_t *info, void *context)
 	pass_on(signal_number, info, context);
 }
 
+/* Its lowest page is inaccessible: an earlier handler that needs more stack than there is must not write below. */
 static void give_stack(void)
 {
+	char *memory;
 	stack_t stack;
 
 	if (sigaltstack(NULL, &stack) || !(stack.ss_flags & SS_DISABLE))
 		return;
-	stack.ss_sp = os_table(STACK_BYTES);
+	memory = os_table(PAGE_BYTES + STACK_BYTES);
+	if (!memory)
+		return;
+	stack.ss_sp = memory + PAGE_BYTES;
 	stack.ss_size = STACK_BYTES;
 	stack.ss_flags = 0;
-	if (stack.ss_sp && sigaltstack(&stack, NULL))
-		os_unreserve(stack.ss_sp, STACK_BYTES);
+	if (os_close(memory, PAGE_BYTES) || sigaltstack(&stack, NULL))
+		os_unreserve(memory, PAGE_BYTES + STACK_BYTES);
+}
+
+/* Blocks what the earlier handler wanted blocked: while we run, it runs. */
+static void install(const struct before *before)
+{
+	struct sigaction action;
+
+	memset(&action, 0, sizeof(action));
+	action.sa_sigaction = handle;
+	action.sa_flags = SA_SIGINFO | SA_ONSTACK | (before->action.sa_flags & (SA_NODEFER | SA_RESTART));
+	action.sa_mask = before->action.sa_mask;
+	sigaction(before->signal_number, &action, NULL);
 }
 
 void fault_start(void)
 {
-	struct sigaction action;
 	int saved = errno;
 
 	if (atomic_load_relaxed(&disabled) || !opt_get(OPT_FAULT_HANDLER))
 		return;
 	give_stack();
-	memset(&action, 0, sizeof(action));
-	action.sa_sigaction = handle;
-	action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
-	sigemptyset(&action.sa_mask);
-	/* The old handlers are read first: a fault between the two calls must find them. */
-	sigaction(SIGSEGV, NULL, &old_segv);
-	sigaction(SIGBUS, NULL, &old_bus);
-	sigaction(SIGSEGV, &action, NULL);
-	sigaction(SIGBUS, &action, NULL);
+	/* The old handlers are all read first: a fault between two calls must find them. */
+	for (size_t i = 0; i < ARRAY_LEN(befores); i++)
+		sigaction(befores[i].signal_number, NULL, &befores[i].action);
+	for (size_t i = 0; i < ARRAY_LEN(befores); i++)
+		install(&befores[i]);
 	errno = saved;
 }

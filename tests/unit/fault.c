@@ -272,6 +272,127 @@ TEST(recovers, "fault/an earlier handler may jump out, again and again")
 	CHECK_EQ(nr, 3);
 }
 
+/* The third time the test has failed, and must end. */
+static void say_called(void)
+{
+	static volatile int nr_calls;
+
+	say("called\n");
+	if (++nr_calls == 3)
+		_exit(8);
+}
+
+/* Returns, so that the access faults again. */
+static void count_call(int signal_number)
+{
+	(void)signal_number;
+	say_called();
+}
+
+TEST(once, "fault/an earlier handler that is to be called once is called once")
+{
+	struct sigaction action = { .sa_handler = count_call, .sa_flags = (int)SA_RESETHAND };
+	struct death death;
+	const char *first;
+
+	install(&action);
+	harness_child(&death, free_and_read, NULL);
+	CHECK(harness_died(&death, SIGSEGV) || harness_died(&death, SIGBUS));
+	first = strstr(death.text, "called\n");
+	CHECK(first && !strstr(first + 1, "called\n"));
+}
+
+static void fault_again(int signal_number)
+{
+	(void)signal_number;
+	say_called();
+	write_byte((void *)16);
+}
+
+static void faults_in_handler(void *unused)
+{
+	struct sigaction action = { .sa_handler = fault_again };
+
+	(void)unused;
+	install(&action);
+	foreign_fault(NULL);
+}
+
+TEST(recursion, "fault/an earlier handler that faults ends the process")
+{
+	struct death death;
+
+	harness_child(&death, faults_in_handler, NULL);
+	CHECK(harness_died(&death, SIGSEGV));
+	CHECK_STR(death.text, "called\n");
+}
+
+static void check_mask(int signal_number)
+{
+	sigset_t blocked;
+
+	sigprocmask(SIG_BLOCK, NULL, &blocked);
+	say(sigismember(&blocked, SIGUSR1) && sigismember(&blocked, signal_number) ? "blocked\n" : "not blocked\n");
+	_exit(9);
+}
+
+TEST(mask, "fault/an earlier handler runs under its own mask")
+{
+	struct sigaction action = { .sa_handler = check_mask };
+	struct death death;
+
+	sigaddset(&action.sa_mask, SIGUSR1);
+	install(&action);
+	harness_child(&death, foreign_fault, NULL);
+	CHECK_EQ(death.status, 9);
+	CHECK_STR(death.text, "blocked\n");
+}
+
+static void ignored_signal(void *unused)
+{
+	struct sigaction action = { .sa_handler = SIG_IGN };
+	struct arena *arena;
+
+	(void)unused;
+	install(&action);
+	arena = arena_new(NULL);
+	CHECK(arena);
+	kill(getpid(), SIGSEGV);
+	kill(getpid(), SIGBUS);
+	arena_free(arena);
+	free_and_read(NULL);
+}
+
+TEST(ignored, "fault/a signal that was ignored still is, and later faults are reported")
+{
+	struct death death;
+
+	harness_child(&death, ignored_signal, NULL);
+	CHECK(harness_died(&death, SIGSEGV) || harness_died(&death, SIGBUS));
+	CHECK_HAS(death.text, "arena: access at 0x");
+}
+
+static void look_below_stack(void *unused)
+{
+	stack_t stack;
+
+	(void)unused;
+	CHECK(!sigaltstack(NULL, &stack) && (stack.ss_flags & SS_DISABLE));
+	CHECK(arena_new(NULL));
+	CHECK(!sigaltstack(NULL, &stack) && !(stack.ss_flags & SS_DISABLE));
+	CHECK(harness_faults((char *)stack.ss_sp - 1) && !harness_faults(stack.ss_sp));
+}
+
+TEST(stack_guard, "fault/a page below the alternate stack faults")
+{
+	struct death death;
+
+	if (harness_sanitized())
+		harness_skip("the sanitizer gives threads an alternate stack of its own");
+	harness_child(&death, look_below_stack, NULL);
+	CHECK(!death.signal && !death.status);
+}
+
 /* Deeper than any stack. */
 static size_t overflow(size_t depth)
 {
