@@ -30,7 +30,8 @@ $(B)/libarena.a: $(LIBARENA_O)
 	rm -f $@
 	$(AR) rcs $@ $^
 
+# nodelete: the handler of faults, the handlers of fork() and the daemon's thread outlive a dlclose().
 $(B)/libarena.so.0: $(LIBARENA_PIC_O) libarena/libarena.map
 	$(CC) -shared $(LDFLAGS) -Wl,-soname,libarena.so.0 -Wl,--version-script=libarena/libarena.map \
-		-Wl,-z,defs -Wl,-z,relro,-z,now -o $@ $(LIBARENA_PIC_O) -pthread
+		-Wl,-z,defs -Wl,-z,relro,-z,now -Wl,-z,nodelete -o $@ $(LIBARENA_PIC_O) -pthread
 	ln -sf libarena.so.0 $(B)/libarena.so

@@ -74,6 +74,8 @@ empty_ok "no file has another owner's permissions" "$(find "$dest" -type f -perm
 empty_ok "no placeholder is left" "$(grep -rlE '@[A-Z]+@' "$dest/$lib/pkgconfig" "$dest/usr/src")"
 run_ok "the library's soname is libarena.so.0" bash -c \
 	"readelf -d '$dest/$lib/libarena.so' | grep -q 'SONAME.*\[libarena.so.0\]'"
+run_ok "the library stays when a program closes it: its handlers do" bash -c \
+	"readelf -d '$dest/$lib/libarena.so' | grep -q 'FLAGS_1.*NODELETE'"
 empty_ok "the library exports arena_ names only" "$(nm -D --defined-only "$dest/$lib/libarena.so" |
 	awk '$2 != "A" { print $3 }' | sed 's/@.*//' | grep -v '^arena_')"
 run_ok "pkg-config knows version $version" test "$(package --modversion)" = "$version"
