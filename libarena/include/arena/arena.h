@@ -14,6 +14,11 @@
  * different arenas may be used by different threads at once. Functions that take no arena may be
  * called from any thread. None may be called from a signal handler.
  *
+ * fork(): the child has copies of arenas on ordinary, transparent huge and hugetlb pages, and may go on with all arenas. Chunks
+ * of `dev` stay the parent's: a touch in the child faults, what an arena takes from then on is the child's own. It is not
+ * joined to the daemon. A child of _Fork(), vfork() or a bare clone() must call nothing here before it execs, because
+ * handlers of fork() did not run.
+ *
  * Errors: out of memory is NULL (or -ENOMEM where an int is returned), never a crash. Misuse, such as a second free
  * or a damaged arena, prints what is wrong and aborts. errno is left alone.
  *
