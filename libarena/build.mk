@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-# libarena.a and libarena.so.0. SAN=address,undefined or SAN=thread builds everything with a sanitizer
-# (use another B for it); DEBUG=1 checks the order of locks.
+# libarena.a and libarena.so.0. The archive holds one object whose hidden symbols are local, so that a program that is linked
+# statically meets no names but arena_*; tests of the inside are linked with libarena-internal.a.
+# SAN=address,undefined or SAN=thread builds everything with a sanitizer (use another B for it); DEBUG=1 checks the order of locks.
 
 ifdef SAN
 CFLAGS += -fsanitize=$(SAN) -fno-sanitize-recover=all
@@ -26,7 +27,23 @@ $(B)/pic/libarena/%.o: libarena/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(LIBARENA_FLAGS) -fPIC $(DEPFLAGS) -c -o $@ $<
 
-$(B)/libarena.a: $(LIBARENA_O)
+$(B)/libarena-internal.a: $(LIBARENA_O)
+	rm -f $@
+	$(AR) rcs $@ $^
+
+OBJCOPY ?= objcopy
+# Sanitizers tie their tables to sections in ways that do not survive the joining of objects.
+ifdef SAN
+LIBARENA_A_O := $(LIBARENA_O)
+else
+LIBARENA_A_O := $(B)/libarena.o
+endif
+
+$(B)/libarena.o: $(LIBARENA_O)
+	$(CC) -r -nostdlib -o $@ $^
+	$(OBJCOPY) --localize-hidden $@
+
+$(B)/libarena.a: $(LIBARENA_A_O)
 	rm -f $@
 	$(AR) rcs $@ $^
 

@@ -9,7 +9,7 @@ ifndef SAN
 TEST_LDFLAGS := -static
 endif
 
-$(TEST_BIN): %: %.o $(B)/tests/harness.o $(B)/libarena.a
+$(TEST_BIN): %: %.o $(B)/tests/harness.o $(B)/libarena-internal.a
 	$(CC) $(CFLAGS) $(TEST_LDFLAGS) $(LDFLAGS) -o $@ $^ -pthread
 
 $(TEST_BIN:%=%.o) $(B)/tests/harness.o: CPPFLAGS += -Ilibarena

@@ -78,6 +78,8 @@ run_ok "the library stays when a program closes it: its handlers do" bash -c \
 	"readelf -d '$dest/$lib/libarena.so' | grep -q 'FLAGS_1.*NODELETE'"
 empty_ok "the library exports arena_ names only" "$(nm -D --defined-only "$dest/$lib/libarena.so" |
 	awk '$2 != "A" { print $3 }' | sed 's/@.*//' | grep -v '^arena_')"
+empty_ok "the static library defines arena_ names only" "$(nm -g --defined-only "$dest/$lib/libarena.a" |
+	awk 'NF == 3 { print $3 }' | grep -v '^arena_')"
 run_ok "pkg-config knows version $version" test "$(package --modversion)" = "$version"
 run_ok "a C program builds" build user gcc user.c
 run_ok "it runs" env LD_LIBRARY_PATH="$dest/$lib" "$root/user"
