@@ -32,6 +32,8 @@
 #define READ_BATCH 16
 /* A process answers a handful of questions in a tick; a hundred are an attack on the daemon's CPU time. */
 #define MAX_MESSAGES_PER_TICK 100
+/* What a process is believed whose resident set cannot be read (hidepid, another pid namespace). */
+#define UNKNOWN_RESIDENT_BYTES ((uint64_t)64 << 20)
 /* 2^-6: by then a process that never helps is asked last. */
 #define MAX_UNHEEDED 6
 
@@ -48,6 +50,7 @@ struct client {
 	struct ctl_stats stats;
 	uint64_t believed_bytes;	/* cached, as far as believed */
 	uint64_t tested_bytes;		/* what it said it cached when it was last asked to trim; 0 = not asked */
+	uint64_t tested_ask_bytes;	/* how much it was asked for then */
 	uint32_t tested_serial;		/* of that question; only later statistics tell whether it helped */
 	unsigned int nr_unheeded;
 	uint64_t asked_bytes;
@@ -174,7 +177,10 @@ static void on_join(struct client *client, const struct ctl_join *join, uint64_t
 	ask_stats(client, now_ns);
 }
 
-/* Resident set in bytes, ~0 when it cannot be known. A recycled pid would only bound a hint wrongly. */
+/*
+ * Resident set in bytes, or a small bound when it cannot be known: a connection may outlive the process that made it. A
+ * recycled pid would only bound a hint wrongly.
+ */
 static uint64_t resident_bytes(pid_t pid)
 {
 	unsigned long long total_pages, resident_pages;
@@ -185,12 +191,12 @@ static uint64_t resident_bytes(pid_t pid)
 	snprintf(path, sizeof(path), "/proc/%d/statm", pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return UINT64_MAX;
+		return UNKNOWN_RESIDENT_BYTES;
 	got = read(fd, text, sizeof(text) - 1);
 	close(fd);
 	text[got > 0 ? got : 0] = '\0';
 	if (sscanf(text, "%llu %llu", &total_pages, &resident_pages) != 2)
-		return UINT64_MAX;
+		return UNKNOWN_RESIDENT_BYTES;
 	return resident_pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
@@ -199,7 +205,9 @@ static void judge_trim(struct client *client, const struct ctl_stats *stats)
 {
 	if (!client->tested_bytes || (int32_t)(stats->header.serial - client->tested_serial) <= 0)
 		return;
-	if (stats->cached_bytes < client->tested_bytes)
+	/* Half will do: a busy process caches again meanwhile. Less would let a single byte pass for help. */
+	if (stats->cached_bytes < client->tested_bytes &&
+	    client->tested_bytes - stats->cached_bytes >= client->tested_ask_bytes / 2)
 		client->nr_unheeded = 0;
 	else if (client->nr_unheeded < MAX_UNHEEDED)
 		client->nr_unheeded++;
@@ -419,6 +427,7 @@ static bool ask_trim(struct client *client, uint64_t bytes, uint64_t now_ns)
 	if (!client->pending_ns)
 		client->pending_ns = now_ns;
 	client->tested_bytes = client->stats.cached_bytes;
+	client->tested_ask_bytes = bytes;
 	client->tested_serial = client->serial;
 	client->asked_bytes += bytes;
 	client->believed_bytes -= bytes;
@@ -457,6 +466,18 @@ static bool is_peer_alive(int fd)
 	return kill(who.pid, 0) == 0 || errno != ESRCH;
 }
 
+/* connect() refuses at files that are no sockets too, and those are somebody's. */
+static int unlink_socket(const char *path)
+{
+	struct stat stat;
+
+	if (lstat(path, &stat) < 0)
+		return -errno;
+	if (!S_ISSOCK(stat.st_mode))
+		return -ENOTSOCK;
+	return unlink(path) < 0 ? -errno : 0;
+}
+
 /*
  * A socket file that nobody listens at is left by a daemon that died. The kernel may hold the socket of a dead one a little
  * longer, for as long as its io_uring is taken down, so being connected alone proves nothing.
@@ -473,26 +494,28 @@ static int replace_stale(const struct sockaddr_un *address)
 	else
 		error = errno == EAGAIN ? -EADDRINUSE : -errno;
 	close(fd);
-	if (error == -ECONNREFUSED && unlink(address->sun_path) == 0)
-		return 0;
-	return error == -EADDRINUSE ? error : 0;
+	if (error == -ECONNREFUSED)
+		error = unlink_socket(address->sun_path);
+	return error == -EADDRINUSE || error == -ENOTSOCK ? error : 0;
 }
 
 static int bind_and_listen(int fd, const struct sockaddr_un *address, uid_t uid, gid_t gid)
 {
-	/* Closed to everybody until its mode is right; who connects before listen() is refused. */
-	mode_t before = umask(0777);
-	int got = bind(fd, (const struct sockaddr *)address, sizeof(*address));
-	int error = errno;
+	mode_t before;
+	int got, error;
 
+	/* The file is born with the descriptor's mode; a chmod() after bind() would follow a link that took its place. */
+	if (fchmod(fd, gid != (gid_t)-1 ? 0660 : 0666) < 0)
+		return -errno;
+	before = umask(0);
+	got = bind(fd, (const struct sockaddr *)address, sizeof(*address));
+	error = errno;
 	umask(before);
 	if (got < 0)
 		return -error;
-	/* The mode first: who gives a file away may not change it any more. */
-	if (chmod(address->sun_path, gid != (gid_t)-1 ? 0660 : 0666) < 0)
+	if ((uid != (uid_t)-1 || gid != (gid_t)-1) && lchown(address->sun_path, uid, gid) < 0)
 		return -errno;
-	if ((uid != (uid_t)-1 || gid != (gid_t)-1) && chown(address->sun_path, uid, gid) < 0)
-		return -errno;
+	/* Who connects before is refused. */
 	if (listen(fd, 128) < 0)
 		return -errno;
 	return 0;
