@@ -25,6 +25,8 @@
 #define EXIT_USAGE 2
 /* Beside the clients: the listening socket, the PSI file, signals. */
 #define OTHER_WATCHES 8
+/* Those, the standard ones, and what is open for a moment: memory and cgroup files, the module, a peer's statm. */
+#define OTHER_FILES 64
 
 static void print_help(void)
 {
@@ -179,6 +181,16 @@ static int run(struct loop *loop, struct steer *steer, const bool *is_over)
 	return 0;
 }
 
+/* Each client is a descriptor; the usual limit of 1,024 is less than the most that may be configured. */
+static void make_room(const struct config *config)
+{
+	unsigned int nr = config->max_clients + CLIENT_NR_GUESTS + OTHER_FILES;
+	int error = privilege_allow_files(nr);
+
+	if (error)
+		log_line("no right to %u open files: %s; the last clients may have to wait", nr, strerror(-error));
+}
+
 static int serve(const struct config *config)
 {
 	struct loop *loop = loop_create(config->max_clients + CLIENT_NR_GUESTS + OTHER_WATCHES, config->io_uring != 0);
@@ -190,6 +202,7 @@ static int serve(const struct config *config)
 		log_line("no event loop: %s", strerror(errno));
 		return 1;
 	}
+	make_room(config);
 	signal_fd = open_signals();
 	if (signal_fd >= 0 && loop_watch(loop, signal_fd, POLLIN, on_signal, &is_over) >= 0)
 		steer = steer_create(config, loop);

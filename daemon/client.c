@@ -66,7 +66,7 @@ struct clients {
 	struct client_limits limits;
 	struct client_handler handler;
 	int listen_fd;
-	int listen_ticket;
+	int listen_ticket;		/* -1 = not watched: there is no room for a descriptor */
 	char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
 	uint64_t nr_refused;
 	size_t nr_places;
@@ -364,8 +364,10 @@ int clients_adopt(struct clients *clients, int fd, uint64_t now_ns)
 	struct client *client;
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &length_bytes) < 0) {
+		int error = -errno;
+
 		close(fd);
-		return -errno;
+		return error;
 	}
 	client = find_place(clients);
 	*client = (struct client){ .fd = fd, .pid = who.pid, .uid = who.uid, .since_ns = now_ns, .owner = clients };
@@ -376,6 +378,11 @@ int clients_adopt(struct clients *clients, int fd, uint64_t now_ns)
 	return client->ticket;
 }
 
+static bool is_exhausted(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
+}
+
 static void on_connection(void *context, uint32_t events)
 {
 	struct clients *clients = (struct clients *)context;
@@ -384,6 +391,11 @@ static void on_connection(void *context, uint32_t events)
 	for (int i = 0; i < ACCEPT_BATCH; i++) {
 		int fd = accept4(clients->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
+		if (fd < 0 && is_exhausted(errno)) {
+			/* Who waits stays in the queue, and the loop would call again at once: the next tick tries again. */
+			loop_unwatch(clients->loop, clients->listen_ticket);
+			clients->listen_ticket = -1;
+		}
 		if (fd < 0)
 			return;
 		clients_adopt(clients, fd, now_monotonic_ns());
@@ -405,6 +417,8 @@ void clients_tick(struct clients *clients, uint64_t now_ns, bool is_asking)
 		else if (client->is_joined && is_asking)
 			ask_stats(client, now_ns);
 	}
+	if (clients->listen_fd >= 0 && clients->listen_ticket < 0)
+		clients->listen_ticket = loop_watch(clients->loop, clients->listen_fd, POLLIN, on_connection, clients);
 }
 
 uint64_t clients_cached_bytes(const struct clients *clients)
@@ -595,7 +609,7 @@ struct clients *clients_create(struct loop *loop, const struct client_limits *li
 	clients->loop = loop;
 	clients->limits = *limits;
 	clients->handler = *handler;
-	clients->listen_fd = -1;
+	clients->listen_fd = clients->listen_ticket = -1;
 	clients->nr_places = limits->max_joined + CLIENT_NR_GUESTS;
 	clients->max_decisions = max_decisions;
 	if (!take_memory(clients)) {

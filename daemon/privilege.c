@@ -130,6 +130,20 @@ void privilege_die_last(void)
 	close(fd);
 }
 
+int privilege_allow_files(unsigned int nr)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return -errno;
+	if (limit.rlim_cur >= nr)
+		return 0;
+	limit.rlim_cur = nr;
+	if (limit.rlim_max < nr)
+		limit.rlim_max = nr;
+	return setrlimit(RLIMIT_NOFILE, &limit) < 0 ? -errno : 0;
+}
+
 int privilege_lock_memory(void)
 {
 	struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };

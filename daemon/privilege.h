@@ -19,6 +19,8 @@ int privilege_drop(const char *user, gid_t gid);
 bool privilege_has_resource(void);
 /** Be the last that the kernel kills for memory, as far as it is allowed. Before privileges are dropped. */
 void privilege_die_last(void);
+/** Room for @nr descriptors, as far as the hard limit and privileges go. 0 or -errno. */
+int privilege_allow_files(unsigned int nr);
 /** Keep all memory resident, now and later, with the stack in place. 0 or -errno: then it runs, but may wait for memory. */
 int privilege_lock_memory(void);
 /** sd_notify(3) without the library: @state such as "READY=1"; nothing happens outside a service manager. */
