@@ -160,9 +160,11 @@ int config_read(struct config *config, FILE *file, const char *path, char *why, 
 	char line[1024];
 
 	for (unsigned int nr = 1; fgets(line, sizeof(line), file); nr++) {
-		const char *reason = "";
+		const char *reason = "line too long";
+		/* Its rest would be taken for the next line, even that of a comment. */
+		bool is_cut = !strchr(line, '\n') && strlen(line) == sizeof(line) - 1;
 
-		if (read_line(config, line, &reason)) {
+		if (is_cut || read_line(config, line, &reason)) {
 			snprintf(why, why_bytes, "%s:%u: %s", path, nr, reason);
 			return -EINVAL;
 		}

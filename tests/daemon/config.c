@@ -83,6 +83,21 @@ static void names_the_bad_line(void)
 	CHECK(read_text(&config, "tick_ms = soon\n", why, sizeof(why)) == -EINVAL && strstr(why, "not a number"), "%s", why);
 }
 
+/* The rest of a long comment is no setting. */
+static void refuses_a_line_that_is_too_long(void)
+{
+	struct config config;
+	char why[256] = "", text[2048];
+
+	config_defaults(&config);
+	memset(text, ' ', sizeof(text));
+	text[0] = '#';
+	strcpy(text + 1023, "tick_ms = 500\n");
+	CHECK(read_text(&config, text, why, sizeof(why)) == -EINVAL && strstr(why, ":1: line too long"), "%s", why);
+	CHECK(config.tick_ms == 250, "%u", config.tick_ms);
+	CHECK(read_text(&config, "tick_ms = 300", why, sizeof(why)) == 0 && config.tick_ms == 300, "a last line without its end");
+}
+
 static void checks_what_belongs_together(void)
 {
 	struct config config;
@@ -106,6 +121,7 @@ int main(void)
 	RUN(refuses_bad_values);
 	RUN(reads_a_file);
 	RUN(names_the_bad_line);
+	RUN(refuses_a_line_that_is_too_long);
 	RUN(checks_what_belongs_together);
 	return tap_end();
 }
