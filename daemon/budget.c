@@ -10,6 +10,8 @@
 /* Found by simulation (tests/daemon/budget.c): settles within ten steps for prices from 1 us to 10 ms, no overshoot > 2x. */
 #define GAIN_P 0.2
 #define GAIN_I 0.35
+/* Longer pauses do not save up: a step stays short. Enough for a chunk at the lowest rate. */
+#define MAX_GATHERED_NS 10000000000ull
 
 static double clamp(double value, double low, double high)
 {
@@ -23,12 +25,19 @@ void budget_init(struct budget *budget)
 	*budget = (struct budget){ .rate_chunks_per_s = BUDGET_START_RATE };
 }
 
-uint64_t budget_chunks(const struct budget *budget, uint64_t elapsed_ns)
+uint64_t budget_chunks(struct budget *budget, uint64_t elapsed_ns)
 {
-	/* Longer pauses do not save up: a step stays short. */
-	double elapsed_s = clamp((double)elapsed_ns / 1e9, 0, 10);
+	uint64_t chunks;
 
-	return (uint64_t)(budget->rate_chunks_per_s * elapsed_s + 0.5);
+	budget->gathered_ns += elapsed_ns < MAX_GATHERED_NS ? elapsed_ns : MAX_GATHERED_NS;
+	if (budget->gathered_ns > MAX_GATHERED_NS)
+		budget->gathered_ns = MAX_GATHERED_NS;
+	chunks = (uint64_t)(budget->rate_chunks_per_s * ((double)budget->gathered_ns / 1e9));
+	if (!chunks)
+		return 0;
+	budget->allowed_ns = budget->gathered_ns;
+	budget->gathered_ns = 0;
+	return chunks;
 }
 
 void budget_note(struct budget *budget, uint64_t cpu_ns, uint64_t elapsed_ns, unsigned int goal_percent)

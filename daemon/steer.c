@@ -138,9 +138,9 @@ static void note_budget(struct steer *steer, const struct log_decision *decision
 {
 	uint64_t gave_bytes = decision->gave_pool_bytes + decision->gave_kept_bytes;
 
-	if (gave_bytes && gave_bytes >= decision->in.budget_bytes)
-		budget_note(&steer->budget, clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu_ns,
-			    decision->at_ns - steer->step_ns, goal_percent(steer));
+	if (decision->in.budget_bytes && gave_bytes >= decision->in.budget_bytes)
+		budget_note(&steer->budget, clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu_ns, steer->budget.allowed_ns,
+			    goal_percent(steer));
 }
 
 static void step(struct steer *steer, bool is_trigger)

@@ -67,10 +67,24 @@ static void a_long_pause_saves_nothing_up(void)
 	CHECK(budget_chunks(&budget, 0) == 0, "no time, no chunks");
 }
 
+/* Steps that are too short for a chunk at the present rate must not add up to nothing, or nothing could raise it. */
+static void short_steps_add_up(void)
+{
+	struct budget budget;
+	uint64_t chunks = 0;
+
+	budget_init(&budget);
+	budget.rate_chunks_per_s = 1;
+	for (int i = 0; i < 200; i++)
+		chunks += budget_chunks(&budget, SECOND_NS / 20);
+	CHECK(chunks >= 9 && chunks <= 10, "%llu chunks in ten seconds", (unsigned long long)chunks);
+}
+
 int main(void)
 {
 	RUN(settles_at_the_goal);
 	RUN(never_stops_and_never_runs_away);
 	RUN(a_long_pause_saves_nothing_up);
+	RUN(short_steps_add_up);
 	return tap_end();
 }
