@@ -68,6 +68,14 @@ static uint64_t chunks_down(uint64_t bytes)
 	return bytes / POLICY_CHUNK_BYTES * POLICY_CHUNK_BYTES;
 }
 
+/* What is missing to the high watermark, in whole chunks, because less cannot be given. */
+static uint64_t deficit_bytes(const struct policy_config *config, const struct policy_input *in, uint64_t given_bytes)
+{
+	uint64_t missing_bytes = sub_u64(percent_of(in->total_bytes, config->high_percent), in->available_bytes + given_bytes);
+
+	return chunks_down(missing_bytes + POLICY_CHUNK_BYTES - 1);
+}
+
 static void enter(struct policy_state *state, enum policy_level level, uint64_t now_ns)
 {
 	if (state->level == level)
@@ -151,11 +159,10 @@ static void decide_alarm(const struct policy_config *config, const struct policy
 			 const struct policy_input *in, struct policy_output *out)
 {
 	uint64_t spared_bytes = chunks_down(percent_of(in->pool_bytes, config->pool_keep_percent));
-	uint64_t high_bytes = percent_of(in->total_bytes, config->high_percent);
 	uint64_t want_bytes, more_bytes;
 
 	out->pool_bytes = in->pool_bytes - spared_bytes;
-	want_bytes = sub_u64(high_bytes, in->available_bytes + out->pool_bytes);
+	want_bytes = deficit_bytes(config, in, out->pool_bytes);
 	more_bytes = escalated_bytes(state->nr_alarms, in->kept_bytes + in->cached_bytes);
 	give_beyond_pool(out, in, want_bytes > more_bytes ? want_bytes : more_bytes);
 	if (!in->is_trigger)
@@ -168,19 +175,17 @@ static void decide_alarm(const struct policy_config *config, const struct policy
 static void decide_hold(const struct policy_config *config, const struct policy_state *state,
 			const struct policy_input *in, struct policy_output *out)
 {
-	uint64_t high_bytes = percent_of(in->total_bytes, config->high_percent);
-
 	out->rule = POLICY_RULE_HOLD;
 	out->pool_bytes = min_u64(in->pool_bytes, chunks_down(in->budget_bytes));
 	if (!is_short(config, state, in))
 		return;
 	out->pool_bytes = in->pool_bytes;
-	give_beyond_pool(out, in, sub_u64(high_bytes, in->available_bytes + out->pool_bytes));
+	give_beyond_pool(out, in, deficit_bytes(config, in, out->pool_bytes));
 }
 
 static void decide_low(const struct policy_config *config, const struct policy_input *in, struct policy_output *out)
 {
-	uint64_t want_bytes = sub_u64(percent_of(in->total_bytes, config->high_percent), in->available_bytes);
+	uint64_t want_bytes = deficit_bytes(config, in, 0);
 
 	out->rule = POLICY_RULE_LOW;
 	out->pool_bytes = min_u64(in->pool_bytes, min_u64(want_bytes, in->budget_bytes));

@@ -271,6 +271,22 @@ static void share_is_exact_for_all_small_cases(void)
 	}
 }
 
+/* Whoever gives, gives whole chunks: a deficit of less is one, not a decision to do nothing at each step. */
+static void low_by_less_than_a_chunk_gives_one(void)
+{
+	struct policy_input in = { .now_ns = S, .total_bytes = 100 * C, .available_bytes = 15 * C - 1, .pool_bytes = 9 * C,
+				   .kept_bytes = 9 * C, .budget_bytes = 9 * C };
+	struct policy_state state = { .level = POLICY_LOW };
+	struct policy_output out;
+
+	policy_decide(&config, &state, &in, &out);
+	CHECK(out.pool_bytes == C && !out.kept_bytes, "pool %" PRIu64 ", kept %" PRIu64, out.pool_bytes, out.kept_bytes);
+	in.pool_bytes = 0;
+	state = (struct policy_state){ .level = POLICY_LOW };
+	policy_decide(&config, &state, &in, &out);
+	CHECK(out.kept_bytes == C, "kept %" PRIu64, out.kept_bytes);
+}
+
 int main(void)
 {
 	RUN(table);
@@ -280,6 +296,7 @@ int main(void)
 	RUN(alarms_count_anew_in_each_emergency);
 	RUN(idle_pool_halves_per_window);
 	RUN(decay_spares_what_was_used);
+	RUN(low_by_less_than_a_chunk_gives_one);
 	RUN(decay_keeps_within_the_budget);
 	RUN(share_takes_from_the_richest);
 	RUN(share_is_exact_for_all_small_cases);
