@@ -15,7 +15,7 @@ $(B)/arenad: $(ARENAD_SRC:%.c=$(B)/%.o)
 $(B)/arenactl: $(ARENACTL_SRC:%.c=$(B)/%.o)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
 
-# tests/daemon/X.c is a unit test and is linked with all of the daemon but main().
+# tests/daemon/X.c is a unit test and is linked with all of the daemon but main(), and with what arenactl prints.
 DAEMON_TESTS := $(patsubst tests/daemon/%.c,$(B)/tests/daemon/%,$(wildcard tests/daemon/*.c))
 # Programs that the shell tests start; those that are processes of the library are linked with it.
 DAEMON_HELPERS := $(patsubst tests/daemon/helper/%.c,$(B)/tests/daemon/helper/%,$(wildcard tests/daemon/helper/*.c))
@@ -23,7 +23,8 @@ DAEMON_HELPERS := $(patsubst tests/daemon/helper/%.c,$(B)/tests/daemon/helper/%,
 .PHONY: tests
 tests: $(DAEMON_TESTS) $(DAEMON_HELPERS)
 
-$(DAEMON_TESTS): $(B)/tests/daemon/%: $(B)/tests/daemon/%.o $(filter-out $(B)/daemon/arenad.o,$(ARENAD_SRC:%.c=$(B)/%.o))
+$(DAEMON_TESTS): $(B)/tests/daemon/%: $(B)/tests/daemon/%.o $(filter-out $(B)/daemon/arenad.o,$(ARENAD_SRC:%.c=$(B)/%.o)) \
+		$(B)/daemon/show_text.o
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -luring
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* `arenactl status` for people: one section for each part, with a clear word where a part is missing. */
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdbool.h>
@@ -47,6 +48,16 @@ static void show_stat(const struct arena_stat *stat, FILE *out)
 		(uint64_t)stat->taken_chunks, (uint64_t)stat->returned_chunks, (uint64_t)stat->discarded_chunks);
 }
 
+/* A process may call itself anything, and terminals obey what they print. */
+static void copy_printable(char *to, const char *from, size_t max_bytes)
+{
+	size_t i;
+
+	for (i = 0; i < max_bytes && from[i]; i++)
+		to[i] = isprint((unsigned char)from[i]) ? from[i] : '?';
+	to[i] = '\0';
+}
+
 static void show_spaces(const struct view *view, FILE *out)
 {
 	fprintf(out, "spaces     %" PRIu64 ", of which seen here: %zu\n", (uint64_t)view->stat.nr_spaces, view->nr_spaces);
@@ -55,9 +66,11 @@ static void show_spaces(const struct view *view, FILE *out)
 			"LIVE", "KEPT", "QUARANTINED");
 	for (size_t i = 0; i < view->nr_spaces; i++) {
 		const struct arena_space_stat *space = &view->spaces[i];
+		char command[sizeof(space->comm) + 1];
 
-		fprintf(out, "  %8llu %8u %8u %-16.16s %9llu %9llu %7llu %7llu %11llu\n", space->id, space->pid, space->uid,
-			space->comm, space->nr_slots, space->reserved_chunks, space->live_chunks, space->kept_chunks,
+		copy_printable(command, space->comm, sizeof(space->comm));
+		fprintf(out, "  %8llu %8u %8u %-16s %9llu %9llu %7llu %7llu %11llu\n", space->id, space->pid, space->uid,
+			command, space->nr_slots, space->reserved_chunks, space->live_chunks, space->kept_chunks,
 			space->quarantined_chunks);
 	}
 }
