@@ -15,6 +15,7 @@
 #include "meta.h"
 #include "opt.h"
 #include "small.h"
+#include "source.h"
 
 static uint32_t started; /* atomic; 0 or 1, written under lock_setup */
 
@@ -77,35 +78,9 @@ const char *arena_version(void)
 
 /* ---------------------------------------------------------------- sources */
 
-static const char *const source_names[ARENA_NR_SOURCES] = {
-	[ARENA_SOURCE_AUTO] = "auto",
-	[ARENA_SOURCE_DEV] = "dev",
-	[ARENA_SOURCE_HUGETLB] = "hugetlb",
-	[ARENA_SOURCE_THP] = "thp",
-	[ARENA_SOURCE_PAGES] = "pages",
-};
-
-static bool is_source(enum arena_source source)
-{
-	return (unsigned int)source < ARENA_NR_SOURCES;
-}
-
-const char *arena_source_name(enum arena_source source)
-{
-	return is_source(source) ? source_names[source] : "?";
-}
-
-int arena_source_parse(const char *name)
-{
-	for (int i = 0; i < ARENA_NR_SOURCES; i++)
-		if (!strcmp(name, source_names[i]))
-			return i;
-	return -EINVAL;
-}
-
 int arena_source_check(enum arena_source source)
 {
-	if (!is_source(source))
+	if (!source_is_known(source))
 		return -EINVAL;
 	return source == ARENA_SOURCE_AUTO ? 0 : chunk_source_start(source);
 }
@@ -118,7 +93,7 @@ struct arena *arena_new_at(const struct arena_options *options, const char *wher
 
 	if (!options)
 		options = &defaults;
-	if (!is_source(options->source))
+	if (!source_is_known(options->source))
 		return NULL;
 	start();
 	return arena_create(options, where);

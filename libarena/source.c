@@ -19,6 +19,31 @@
 #include "opt.h"
 #include "revoke.h"
 
+/* ---------------------------------------------------------------- names */
+
+static const char *const source_names[ARENA_NR_SOURCES] = {
+	[ARENA_SOURCE_AUTO] = "auto",
+	[ARENA_SOURCE_DEV] = "dev",
+	[ARENA_SOURCE_HUGETLB] = "hugetlb",
+	[ARENA_SOURCE_THP] = "thp",
+	[ARENA_SOURCE_PAGES] = "pages",
+};
+
+const char *arena_source_name(enum arena_source source)
+{
+	return source_is_known(source) ? source_names[source] : "?";
+}
+
+int arena_source_parse(const char *name)
+{
+	for (int i = 0; i < ARENA_NR_SOURCES; i++)
+		if (!strcmp(name, source_names[i]))
+			return i;
+	return -EINVAL;
+}
+
+/* ---------------------------------------------------------------- windows */
+
 /* 16 MiB of addresses is the least that is worth having. */
 #define LEAST_CHUNKS 8
 /* 128 MiB: one call per 64 chunks, and little accessible that nobody holds. */

@@ -26,6 +26,11 @@ struct source_ops {
 	bool can_populate;
 };
 
+static inline bool source_is_known(enum arena_source source)
+{
+	return (unsigned int)source < ARENA_NR_SOURCES;
+}
+
 /** The operations of a source that is not AUTO. */
 const struct source_ops *source_ops(enum arena_source source);
 
