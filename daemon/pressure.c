@@ -123,6 +123,25 @@ static int open_in(const char *folder, const char *name, int flags)
 	return fd < 0 ? -errno : fd;
 }
 
+static void close_cgroup(struct pressure *pressure)
+{
+	if (pressure->current_fd >= 0)
+		close(pressure->current_fd);
+	if (pressure->max_fd >= 0)
+		close(pressure->max_fd);
+	pressure->current_fd = pressure->max_fd = -1;
+}
+
+void pressure_find_cgroup(struct pressure *pressure, const char *cgroup)
+{
+	if (!cgroup)
+		return;
+	close_cgroup(pressure);
+	/* The memory controller may be absent there; then only its memory.pressure is of use. */
+	pressure->current_fd = open_in(cgroup, "memory.current", O_RDONLY);
+	pressure->max_fd = open_in(cgroup, "memory.max", O_RDONLY);
+}
+
 int pressure_open(struct pressure *pressure, const char *cgroup)
 {
 	*pressure = (struct pressure){
@@ -134,11 +153,7 @@ int pressure_open(struct pressure *pressure, const char *cgroup)
 	};
 	if (pressure->meminfo_fd < 0)
 		return pressure->meminfo_fd;
-	if (cgroup) {
-		/* The memory controller may be absent there; then only its memory.pressure is of use. */
-		pressure->current_fd = open_in(cgroup, "memory.current", O_RDONLY);
-		pressure->max_fd = open_in(cgroup, "memory.max", O_RDONLY);
-	}
+	pressure_find_cgroup(pressure, cgroup);
 	return 0;
 }
 
@@ -230,8 +245,5 @@ void pressure_close(struct pressure *pressure)
 	pressure_disarm(pressure);
 	if (pressure->meminfo_fd >= 0)
 		close(pressure->meminfo_fd);
-	if (pressure->current_fd >= 0)
-		close(pressure->current_fd);
-	if (pressure->max_fd >= 0)
-		close(pressure->max_fd);
+	close_cgroup(pressure);
 }

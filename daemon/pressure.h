@@ -50,6 +50,8 @@ int pressure_read_psi(const char *path, struct pressure_psi *psi);
 
 /** Open what there is. @cgroup may be NULL. 0, or -errno when not even /proc/meminfo can be read. */
 int pressure_open(struct pressure *pressure, const char *cgroup);
+/** Open the cgroup's files anew: it may have been made, or made again, since. Nothing without a @cgroup. */
+void pressure_find_cgroup(struct pressure *pressure, const char *cgroup);
 /**
  * Arm the trigger, on the cgroup's memory.pressure or the system's. Then poll psi_fd for POLLPRI. Without the right to the
  * window asked for, a longer one with the same share of stalls is armed. 0 or -errno:

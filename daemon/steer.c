@@ -188,6 +188,9 @@ static void arm_psi(struct steer *steer)
 
 	if (!error) {
 		steer->psi_ticket = loop_watch(steer->loop, steer->pressure.psi_fd, POLLPRI, on_psi, steer);
+		error = steer->pressure.psi_error = steer->psi_ticket < 0 ? steer->psi_ticket : 0;
+	}
+	if (!error) {
 		if (steer->pressure.window_us != config->psi_window_ms * 1000)
 			log_line("no right to a window of %u ms; the pressure trigger has %u ms", config->psi_window_ms,
 				 steer->pressure.window_us / 1000);
@@ -204,8 +207,10 @@ static void look_again(struct steer *steer, uint64_t now_ns)
 	steer->retry_ns = now_ns + RETRY_NS;
 	if (steer->module_fd < 0)
 		set_module(steer, module_open(steer->config->device));
-	if (steer->psi_ticket < 0)
+	if (steer->psi_ticket < 0) {
+		pressure_find_cgroup(&steer->pressure, cgroup_of(steer->config));
 		arm_psi(steer);
+	}
 }
 
 uint64_t steer_tick(struct steer *steer)
