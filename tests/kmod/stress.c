@@ -17,7 +17,7 @@
 #define RUN_MS		15000
 #define WARM_UP_MS	4000
 #define LIFE_MS		1500	/* of one worker, when it is not killed before */
-#define SLACK_KB	16384	/* page tables, slabs and per-CPU lists that come and go */
+#define SLACK_KB	4096	/* page tables and slabs that come and go */
 
 enum content { NOTHING, HELD, KEPT };
 
@@ -238,7 +238,7 @@ static long settled_free_kb(int dev)
 {
 	module_trim(dev, ~0ULL, ARENA_TRIM_KEPT, NULL);
 	file_write_text("/proc/sys/vm/drop_caches", "3");
-	return meminfo_kb("MemFree");
+	return free_kb();
 }
 
 static bool nothing_left(int dev)
