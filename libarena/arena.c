@@ -228,14 +228,14 @@ static struct run *next_run(struct arena *arena, size_t bytes, size_t align_byte
 	return NULL;
 }
 
-/* The end of the current run, when the object fits there. The inline function without its slow path. */
+/* The end of the current run, when the object fits there; without a current run nothing does. */
 static void *bump(struct arena *arena, size_t bytes, size_t align_bytes)
 {
 	uintptr_t at = align_up(arena->bump.at, align_bytes);
 
 	if (at < arena->bump.at || at > arena->bump.limit || bytes > arena->bump.limit - at)
 		return NULL;
-	arena->bump.at = at + bytes;
+	arena->bump.at = align_up(at + bytes, ARENA_WORD_BYTES);
 	annotate_object(at, at + bytes);
 	return (void *)at;
 }
@@ -243,6 +243,7 @@ static void *bump(struct arena *arena, size_t bytes, size_t align_bytes)
 void *arena_alloc_slow(struct arena *arena, size_t bytes, size_t align_bytes)
 {
 	struct run *run;
+	void *object;
 
 	arena_require_live(arena, "arena_alloc()", NULL);
 	if (!is_power_of_two(align_bytes) || align_bytes > CHUNK_BYTES)
@@ -250,17 +251,18 @@ void *arena_alloc_slow(struct arena *arena, size_t bytes, size_t align_bytes)
 		      align_bytes, arena->name, arena->made_at);
 	if (bytes > REQUEST_MAX_BYTES)
 		return NULL;
+	/* Objects of no bytes come here though there is room. */
+	object = bump(arena, bytes, align_bytes);
+	if (object)
+		return object;
 	run = next_run(arena, bytes, align_bytes);
 	if (!run) {
 		if (!grow(arena, bytes, align_bytes))
 			return NULL;
 		/* The current run may have grown in place: then its rest is used. */
-		if (arena->current) {
-			void *object = bump(arena, bytes, align_bytes);
-
-			if (object)
-				return object;
-		}
+		object = bump(arena, bytes, align_bytes);
+		if (object)
+			return object;
 		run = next_run(arena, bytes, align_bytes);
 	}
 	check(run);
@@ -288,15 +290,17 @@ static bool extend_for(struct arena *arena, size_t more_bytes)
 
 bool arena_resize_last(struct arena *arena, uintptr_t object, size_t old_bytes, size_t new_bytes)
 {
-	if (object + old_bytes != arena->bump.at || !arena->current || object < arena->current->base)
+	uintptr_t end = align_up(object + old_bytes, ARENA_WORD_BYTES);
+
+	if (end != arena->bump.at || !arena->current || object < arena->current->base)
 		return false;
-	if (new_bytes > old_bytes && !extend_for(arena, new_bytes - old_bytes))
+	if (new_bytes > end - object && !extend_for(arena, new_bytes - (end - object)))
 		return false;
-	arena->bump.at = object + new_bytes;
+	arena->bump.at = align_up(object + new_bytes, ARENA_WORD_BYTES);
 	if (new_bytes > old_bytes)
-		annotate_object(object + old_bytes, object + new_bytes);
+		annotate_object(object, object + new_bytes);
 	else
-		annotate_idle(object + new_bytes, object + old_bytes);
+		annotate_idle(object + new_bytes, end);
 	return true;
 }
 
@@ -359,7 +363,7 @@ static void rewind_runs(struct arena *arena)
 {
 	arena->current = NULL;
 	arena->used_bytes = 0;
-	arena->bump = (struct arena_bump){ .at = 1, .limit = 0 };
+	arena->bump = (struct arena_bump){ 0 };
 	arena->nr_resets++;
 }
 
@@ -442,4 +446,5 @@ void arena_validate(const struct arena *arena)
 		return;
 	check(arena->bump.limit == arena->current->limit);
 	check(arena->current->base <= arena->bump.at && arena->bump.at <= arena->bump.limit);
+	check(arena->bump.at % ARENA_WORD_BYTES == 0 && arena->bump.limit % ARENA_WORD_BYTES == 0);
 }

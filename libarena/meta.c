@@ -82,7 +82,7 @@ bool meta_kill(struct arena *arena, const char *where)
 	if (!atomic_cas_relaxed(&arena->state, &expected, (uint32_t)META_DEAD))
 		return false;
 	arena->freed_at = where;
-	arena->bump = (struct arena_bump){ .at = 1, .limit = 0 };
+	arena->bump = (struct arena_bump){ 0 };
 	lock_acquire(&lock);
 	arena->nr_pending = 1;
 	lock_release(&lock);
@@ -234,7 +234,6 @@ struct arena *meta_create(void)
 	id = arena->id;
 	memset(arena, 0, sizeof(*arena));
 	arena->id = id;
-	arena->bump.at = 1;
 	atomic_store_relaxed(&arena->state, (uint32_t)META_LIVE);
 	return arena;
 }

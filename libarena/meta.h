@@ -33,7 +33,7 @@ struct run {
  * thread that owns the arena.
  */
 struct arena {
-	struct arena_bump bump;	/* at = 1, limit = 0 while there is no current run */
+	struct arena_bump bump;	/* both 0 while there is no current run */
 	uint32_t state;		/* atomic: enum meta_state */
 	uint32_t id;		/* fixed */
 	struct run *runs;	/* in order of use */

@@ -76,6 +76,21 @@ TEST(zero_bytes, "arena/0 bytes give a valid address")
 	CHECK(arena_realloc(arena, NULL, 0, 0));
 }
 
+TEST(words, "arena/sizes are rounded to words, and a run is used to its end")
+{
+	struct arena *arena = make(ARENA_SOURCE_AUTO, 0, CHUNK_BYTES);
+	char *first = arena_alloc_aligned(arena, 3, 1), *last;
+
+	CHECK(arena_alloc_aligned(arena, CHUNK_BYTES - 3 * ARENA_WORD_BYTES - 5, 1) == first + ARENA_WORD_BYTES);
+	CHECK_EQ(stats_of(arena).used_bytes, CHUNK_BYTES - ARENA_WORD_BYTES * 2);
+	last = arena_alloc_aligned(arena, 1, 1);
+	CHECK(last == first + CHUNK_BYTES - 2 * ARENA_WORD_BYTES);
+	CHECK(arena_realloc(arena, last, 1, ARENA_WORD_BYTES * 2) == last);
+	CHECK_EQ(stats_of(arena).used_bytes, CHUNK_BYTES);
+	CHECK_EQ(stats_of(arena).held_bytes, CHUNK_BYTES);
+	arena_free(arena);
+}
+
 TEST(nonsense, "arena/absurd sizes are NULL and change nothing")
 {
 	struct arena *arena = arena_new(NULL);

@@ -64,6 +64,8 @@ extern "C" {
 #define ARENA_UNPOISON_(at, bytes) ((void)0)
 #endif
 
+/* What sizes are rounded up to, so that the next object needs no alignment step: it would be the longest part of the path. */
+#define ARENA_WORD_BYTES ((size_t)8)
 /* Alignment of objects whose caller asks for none: that of max_align_t. */
 #define ARENA_ALIGN_BYTES ((size_t)16)
 
@@ -95,9 +97,9 @@ ARENA_API int arena_source_check(enum arena_source source);
 /* ------------------------------------------------------------------ arenas */
 
 /*
- * The first two words of every arena, so that allocation is inline. Invariant: at <= limit, and [at, limit) is free
- * memory of the arena; or at = 1 and limit = 0, which no request fits, while the arena has no memory or is
- * freed. Written by the owning thread alone. Not for callers.
+ * The first two words of every arena, so that allocation is inline. Invariant: at <= limit, both are multiples of
+ * ARENA_WORD_BYTES, and [at, limit) is free memory of the arena; both are 0, which leaves no room, while the arena has
+ * no memory or is freed. Written by the owning thread alone. Not for callers.
  */
 struct arena_bump {
 	uintptr_t at;
@@ -143,21 +145,23 @@ ARENA_API void arena_reset_release_at(struct arena *arena, const char *where);
 ARENA_API void *arena_alloc_slow(struct arena *arena, size_t bytes, size_t align_bytes);
 
 /**
- * @bytes of memory, not initialized, aligned to @align_bytes (a power of two, up to 2 MiB). Valid until the arena is
- * freed or reset. 0 bytes give a valid address. NULL when out of memory or over the arena's limit. O(1).
+ * @bytes of memory, not initialized, aligned to @align_bytes (a power of two, up to 2 MiB) and to ARENA_WORD_BYTES. Valid
+ * until the arena is freed or reset. 0 bytes give a valid address. NULL when out of memory or over the arena's limit. O(1).
  */
 static inline void *arena_alloc_aligned(struct arena *arena, size_t bytes, size_t align_bytes)
 {
 	struct arena_bump *bump = (struct arena_bump *)(void *)arena;
-	uintptr_t at = (bump->at + (align_bytes - 1)) & ~(uintptr_t)(align_bytes - 1);
+	uintptr_t at = bump->at;
+	/* Alignments are known when compiling, as a rule; these tests go away then. */
+	bool fits = !(align_bytes & (align_bytes - 1));
 
-	/*
-	 * at wraps to a small number only for absurd alignments; both terms are checked without overflow. The last one
-	 * is known when compiling unless the alignment is a variable.
-	 */
-	if (ARENA_LIKELY(at >= bump->at && at <= bump->limit && bytes <= bump->limit - at &&
-			 !(align_bytes & (align_bytes - 1)))) {
-		bump->at = at + bytes;
+	if (align_bytes - 1 >= ARENA_WORD_BYTES) {
+		at = (at + (align_bytes - 1)) & ~(uintptr_t)(align_bytes - 1);
+		fits = fits && at >= bump->at && at <= bump->limit;
+	}
+	/* bytes - 1: with room for a whole word more the sum below cannot overflow; 0 bytes take the slow path. */
+	if (ARENA_LIKELY(fits && bytes - 1 < bump->limit - at)) {
+		bump->at = at + ((bytes + (ARENA_WORD_BYTES - 1)) & ~(size_t)(ARENA_WORD_BYTES - 1));
 		ARENA_UNPOISON_(at, bytes);
 		return (void *)at;
 	}
@@ -245,7 +249,7 @@ struct arena_stats {
 	char name[32];
 	const char *made_at;	/* where arena_new() was called */
 	enum arena_source source; /* where its chunks come from; never AUTO */
-	uint64_t used_bytes;	/* handed to the caller since the last reset, alignment included */
+	uint64_t used_bytes;	/* handed to the caller since the last reset, rounded up and aligned */
 	uint64_t held_bytes;	/* memory the arena holds */
 	uint64_t peak_bytes;	/* most it ever held */
 	uint64_t page_bytes;	/* of held_bytes: on ordinary pages (small arenas start there) */
