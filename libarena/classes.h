@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Size classes of objects: steps of 16 bytes to 128, then eight to each doubling, to 32 KiB, so that rounding up wastes at
+ * most 12.5 % beyond 128 bytes. A span of a class is the fewest pages whose unused end is at most an eighth of it: short spans leave
+ * less behind when most objects are gone.
+ *
+ * The table is data; tests/unit/classes.c makes it anew from these rules and compares. Class 0 is none.
+ */
+#ifndef LIBARENA_CLASSES_H
+#define LIBARENA_CLASSES_H
+
+#include "geometry.h"
+
+#define CLASS_NONE 0u
+#define NR_CLASSES 73u
+#define CLASS_MAX_BYTES ((size_t)32 * KiB)
+/* Up to here a class is 16 bytes wide. */
+#define CLASS_LINEAR_BYTES 128u
+/* The longest span of a class, in pages. */
+#define CLASS_MAX_PAGES 8u
+
+struct size_class {
+	uint16_t bytes;		/* of an object */
+	uint8_t pages;		/* of a span */
+	uint8_t unused;
+	uint32_t reciprocal;	/* ceil(2^32 / bytes) */
+};
+
+#define CLASS(bytes, pages) { bytes, pages, 0, (uint32_t)((((uint64_t)1 << 32) + (bytes) - 1) / (bytes)) }
+
+static const struct size_class size_classes[NR_CLASSES] = {
+	{ 0, 0, 0, 0 },
+	CLASS(16, 1), CLASS(32, 1), CLASS(48, 1), CLASS(64, 1), CLASS(80, 1), CLASS(96, 1), CLASS(112, 1),
+	CLASS(128, 1), CLASS(144, 1), CLASS(160, 1), CLASS(176, 1), CLASS(192, 1), CLASS(208, 1),
+	CLASS(224, 1), CLASS(240, 1), CLASS(256, 1), CLASS(288, 1), CLASS(320, 1), CLASS(352, 1),
+	CLASS(384, 1), CLASS(416, 1), CLASS(448, 1), CLASS(480, 1), CLASS(512, 1), CLASS(576, 1),
+	CLASS(640, 1), CLASS(704, 2), CLASS(768, 1), CLASS(832, 2), CLASS(896, 1), CLASS(960, 1),
+	CLASS(1024, 1), CLASS(1152, 2), CLASS(1280, 1), CLASS(1408, 3), CLASS(1536, 2), CLASS(1664, 3),
+	CLASS(1792, 1), CLASS(1920, 1), CLASS(2048, 1), CLASS(2304, 3), CLASS(2560, 2), CLASS(2816, 3),
+	CLASS(3072, 3), CLASS(3328, 5), CLASS(3584, 1), CLASS(3840, 1), CLASS(4096, 1), CLASS(4608, 5),
+	CLASS(5120, 4), CLASS(5632, 3), CLASS(6144, 3), CLASS(6656, 5), CLASS(7168, 2), CLASS(7680, 2),
+	CLASS(8192, 2), CLASS(9216, 5), CLASS(10240, 5), CLASS(11264, 3), CLASS(12288, 3), CLASS(13312, 7),
+	CLASS(14336, 4), CLASS(15360, 4), CLASS(16384, 4), CLASS(18432, 5), CLASS(20480, 5), CLASS(22528, 6),
+	CLASS(24576, 6), CLASS(26624, 7), CLASS(28672, 7), CLASS(30720, 8), CLASS(32768, 8),
+};
+
+/** The smallest class that holds @bytes, which is 1 to CLASS_MAX_BYTES. Not for 0. */
+static inline unsigned int class_of(size_t bytes)
+{
+	unsigned int shift;
+
+	if (likely(bytes <= CLASS_LINEAR_BYTES))
+		return (unsigned int)((bytes + 15) / 16);
+	/* The last three bits below the highest one choose among the eight of a doubling. */
+	shift = 63u - (unsigned int)__builtin_clzll(bytes - 1);
+	return (shift - 6) * 8 + (unsigned int)((bytes - 1) >> (shift - 3)) - 7;
+}
+
+/** The number of the object that byte @offset of a span lies in: a multiplication, exact for all offsets of a span. */
+static inline unsigned int class_slot(unsigned int class, size_t offset)
+{
+	return (unsigned int)(((uint64_t)offset * size_classes[class].reciprocal) >> 32);
+}
+
+/** Objects in a span. */
+static inline unsigned int class_slots(unsigned int class)
+{
+	return class_slot(class, size_classes[class].pages * PAGE_BYTES);
+}
+
+#endif /* LIBARENA_CLASSES_H */
