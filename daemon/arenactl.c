@@ -3,6 +3,7 @@
  * arenactl: shows what the module, the daemon and registered processes hold, and asks for memory back. Works as far as
  * it can without the daemon and without the module, and says what is missing.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <stdbool.h>
@@ -170,9 +171,12 @@ static bool parse_bytes(const char *text, uint64_t *bytes)
 	unsigned int shift = 0;
 	char *end;
 
+	/* strtoull() would skip spaces and take a sign. */
+	if (!isdigit((unsigned char)*text))
+		return false;
 	errno = 0;
 	number = strtoull(text, &end, 10);
-	if (end == text || *text == '-' || errno)
+	if (errno)
 		return false;
 	if (*end == 'K' || *end == 'M' || *end == 'G')
 		shift = *end == 'K' ? 10 : *end == 'M' ? 20 : 30, end++;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "daemon/view.h"
+#include "daemon/why.h"
 
 #define MIB(bytes) ((bytes) / 1048576)
 #define S(ns) ((double)(ns) / 1e9)
@@ -75,6 +76,29 @@ static void show_spaces(const struct view *view, FILE *out)
 	}
 }
 
+/* What the module offers; what does not hold on this machine is said as well. */
+static void show_features(uint64_t features, FILE *out)
+{
+	static const struct {
+		uint64_t bit;
+		const char *name;
+	} names[] = {
+		{ ARENA_FEATURE_KEEP, "keep" }, { ARENA_FEATURE_PMD, "pmd" },
+		{ ARENA_FEATURE_QUARANTINE, "quarantine" }, { ARENA_FEATURE_FORK_COW, "fork-cow" },
+		{ ARENA_FEATURE_MEMCG, "memcg" }, { ARENA_FEATURE_FORK_SHARE, "fork-share" },
+		{ ARENA_FEATURE_POPULATE, "populate" }, { ARENA_FEATURE_URING, "uring" },
+		{ ARENA_FEATURE_NOTICE, "notice" }, { ARENA_FEATURE_CONTIG, "contig" }, { ARENA_FEATURE_NUMA, "numa" },
+	};
+
+	for (unsigned int present = 2; present--;) {
+		fputs(present ? "features  " : "; not here:", out);
+		for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+			if (!(features & names[i].bit) == !present)
+				fprintf(out, " %s", names[i].name);
+	}
+	fputc('\n', out);
+}
+
 static void show_module(const struct view *view, FILE *out)
 {
 	bool is_borrowed = view->module_error && view->status && view->status->has_module;
@@ -82,9 +106,10 @@ static void show_module(const struct view *view, FILE *out)
 	if (!view->module_error) {
 		fprintf(out, "module     %s, API version %u, chunks of %llu MiB, at most %llu in all\n", view->device,
 			view->info.api_version, (1ull << view->info.chunk_shift) >> 20, view->info.max_total_chunks);
+		show_features(view->info.features, out);
 	} else {
 		fprintf(out, "module     %s: %s%s\n", view->device,
-			view->module_error == -ENOENT ? "not loaded" : why(view->module_error),
+			view->module_error == -ENOENT ? why_not_loaded("") : why(view->module_error),
 			is_borrowed ? "; these are the daemon's figures" : "");
 		if (!is_borrowed)
 			return;

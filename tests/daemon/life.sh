@@ -63,6 +63,7 @@ run_ok "JSON without either has nulls and reasons" sh -c \
 run_fails "trim without either says so" "neither the daemon" "$B/arenactl" trim --socket="$socket" --device="$folder/none"
 run_fails "an unknown command is refused" "no such command" "$B/arenactl" dance
 run_fails "bad bytes are refused" "no number of bytes" "$B/arenactl" trim --bytes=1X
+run_fails "bytes with a sign behind a space are refused" "no number of bytes" "$B/arenactl" trim "--bytes= -5"
 
 # A service manager's socket hears READY=1. Perl is in every Debian; without it this is not checked.
 if command -v perl >/dev/null; then
