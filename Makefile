@@ -73,6 +73,16 @@ check: deps
 check-fast:
 	@tests/run --fast $(T)
 
+## check-debug: the kernel tests on a kernel that checks itself, and what else needs its sources (T=substring)
+.PHONY: check-debug
+check-debug: deps
+	@tests/run --debug $(T)
+
+## check-long: the same on the other series and on a kernel that finds data races; long random runs
+.PHONY: check-long
+check-long: deps
+	@tests/run --long $(T)
+
 ## clean: remove what was built here (not the cache of kernels)
 .PHONY: clean
 clean:

@@ -14,13 +14,13 @@ struct charge_user {
 	struct list_head link;	/* in users; guard charge_lock */
 	kuid_t uid;		/* fixed after creation */
 	unsigned long refs;	/* guard charge_lock */
-	unsigned long chunks;	/* guard charge_lock */
-	unsigned long pages;	/* of tables; guard charge_lock */
+	atomic_long_t chunks;
+	atomic_long_t pages;	/* of tables */
 };
 
 static DEFINE_SPINLOCK(charge_lock);
 static LIST_HEAD(users);	/* guard charge_lock */
-static unsigned long total;	/* chunks of all users; guard charge_lock */
+static atomic_long_t total;	/* chunks of all users */
 
 /* A space of 1 TiB: more than most machines have, and its table of tables is two pages. */
 #define DEFAULT_SPACE_CHUNKS (1UL << (40 - CHUNK_SHIFT))
@@ -113,37 +113,42 @@ void charge_user_put(struct charge_user *user)
 		list_del(&user->link);
 	spin_unlock(&charge_lock);
 	if (last) {
-		WARN_ON_ONCE(user->chunks || user->pages);
+		WARN_ON_ONCE(atomic_long_read(&user->chunks) || atomic_long_read(&user->pages));
 		kfree(user);
 	}
 }
 
-static bool fits(unsigned long held, unsigned long nr, unsigned long cap)
+/*
+ * Add @nr to @held unless that exceeds @cap. Relaxed: the count guards nothing but itself, and what
+ * was counted is handed over under locks.
+ */
+static int charge(atomic_long_t *held, unsigned long nr, unsigned long cap)
 {
-	return held <= cap && nr <= cap - held;
+	long was = atomic_long_read(held);
+
+	do {
+		if ((unsigned long)was > cap || nr > cap - was)
+			return -ENOMEM;
+	} while (!atomic_long_try_cmpxchg_relaxed(held, &was, was + nr));
+	return 0;
 }
 
 int charge_chunks(struct charge_user *user, unsigned long nr)
 {
-	int err = -ENOMEM;
+	int err = charge(&user->chunks, nr, READ_ONCE(max_user_chunks));
 
-	spin_lock(&charge_lock);
-	if (fits(user->chunks, nr, READ_ONCE(max_user_chunks)) &&
-	    fits(total, nr, READ_ONCE(max_total_chunks))) {
-		user->chunks += nr;
-		total += nr;
-		err = 0;
-	}
-	spin_unlock(&charge_lock);
+	if (err)
+		return err;
+	err = charge(&total, nr, READ_ONCE(max_total_chunks));
+	if (err)
+		atomic_long_sub(nr, &user->chunks);
 	return err;
 }
 
 void uncharge_chunks(struct charge_user *user, unsigned long nr)
 {
-	spin_lock(&charge_lock);
-	user->chunks -= nr;
-	total -= nr;
-	spin_unlock(&charge_lock);
+	atomic_long_sub(nr, &total);
+	atomic_long_sub(nr, &user->chunks);
 }
 
 /*
@@ -157,20 +162,10 @@ static unsigned long max_user_pages(void)
 
 int charge_pages(struct charge_user *user, unsigned long nr)
 {
-	int err = -ENOMEM;
-
-	spin_lock(&charge_lock);
-	if (fits(user->pages, nr, max_user_pages())) {
-		user->pages += nr;
-		err = 0;
-	}
-	spin_unlock(&charge_lock);
-	return err;
+	return charge(&user->pages, nr, max_user_pages());
 }
 
 void uncharge_pages(struct charge_user *user, unsigned long nr)
 {
-	spin_lock(&charge_lock);
-	user->pages -= nr;
-	spin_unlock(&charge_lock);
+	atomic_long_sub(nr, &user->pages);
 }

@@ -16,18 +16,26 @@
 #include <linux/uaccess.h>
 
 #include "charge.h"
+#include "debug.h"
 #include "dev.h"
+#include "discard.h"
 #include "fault.h"
 #include "fs.h"
+#include "group.h"
+#include "placer.h"
 #include "pool.h"
+#include "populate.h"
 #include "pressure.h"
 #include "quarantine.h"
 #include "range.h"
 #include "reclaim.h"
 #include "reserve.h"
+#include "run.h"
 #include "selftest.h"
 #include "space.h"
 #include "stats.h"
+#include "uring.h"
+#include "test/suites.h"
 
 #include "uapi/arena.h"
 
@@ -46,6 +54,8 @@ union call {
 	struct arena_stat stat;
 	struct arena_space_stat space;
 	struct arena_trim trim;
+	struct arena_populate populate;
+	struct arena_notice notice;
 };
 
 /* Slots of a range in bytes: EINVAL unless it is aligned, not empty, and inside the space. */
@@ -69,9 +79,17 @@ static long call_info(struct file *file, union call *call)
 
 	call->info.api_version = ARENA_API_VERSION;
 	call->info.chunk_shift = CHUNK_SHIFT;
-	call->info.features = ARENA_FEATURE_KEEP | ARENA_FEATURE_QUARANTINE;
+	call->info.features = ARENA_FEATURE_KEEP | ARENA_FEATURE_QUARANTINE |
+			      ARENA_FEATURE_FORK_SHARE | ARENA_FEATURE_FORK_COW |
+			      ARENA_FEATURE_POPULATE | ARENA_FEATURE_NUMA | ARENA_FEATURE_CONTIG;
+	if (IS_ENABLED(CONFIG_IO_URING))
+		call->info.features |= ARENA_FEATURE_URING;
 	if (selftest_saw_pmd())
 		call->info.features |= ARENA_FEATURE_PMD;
+	if (pressure_is_on())
+		call->info.features |= ARENA_FEATURE_NOTICE;
+	if (group_is_charging())
+		call->info.features |= ARENA_FEATURE_MEMCG;
 	call->info.max_space_chunks = caps.max_space_chunks;
 	call->info.max_user_chunks = caps.max_user_chunks;
 	call->info.max_total_chunks = caps.max_total_chunks;
@@ -89,7 +107,8 @@ static long call_create(struct file *file, union call *call)
 	if (fd < 0)
 		return fd;
 	space_file =
-		fs_create_file(call->create.flags, call->create.nr_slots, call->create.max_chunks);
+		fs_create_file(call->create.flags, call->create.nr_slots, call->create.max_chunks,
+			       call->create.node_mask);
 	if (IS_ERR(space_file)) {
 		put_unused_fd(fd);
 		return PTR_ERR(space_file);
@@ -98,18 +117,42 @@ static long call_create(struct file *file, union call *call)
 	return fd;
 }
 
+static long reserve_ahead(struct arena_space *space, unsigned long first, unsigned long end,
+			  u32 flags)
+{
+	struct placer placer;
+	int err = flags == ARENA_RESERVE_AHEAD ? 0 : -EINVAL;
+
+	if (!err)
+		err = placer_lock(&placer, space->node_mask, space_policies(space));
+	if (err)
+		return err;
+	err = space_reserve_ahead(space, first, end, &placer);
+	placer_unlock(&placer);
+	return err;
+}
+
 static long call_reserve(struct file *file, union call *call)
 {
 	struct arena_space *space = file_space(file);
 	struct reserved reserved;
+	struct placer placer;
 	unsigned long first, end;
 	int err = range_check(space, call->reserve.offset_bytes, call->reserve.length_bytes, &first,
 			      &end);
 
+	if (!err && call->reserve.flags & ARENA_RESERVE_AHEAD)
+		return reserve_ahead(space, first, end, call->reserve.flags);
+	if (!err && call->reserve.flags & ARENA_RESERVE_CONTIG && end - first > RUN_MAX_CHUNKS)
+		err = -EINVAL;
 	if (!err)
-		err = space_reserve(space, first, end,
-				    !(call->reserve.flags & ARENA_RESERVE_NO_CLEAR),
-				    GFP_KERNEL | __GFP_RETRY_MAYFAIL, &reserved);
+		err = placer_lock(&placer, space->node_mask, space_policies(space));
+	if (err)
+		return err;
+	placer.is_run = call->reserve.flags & ARENA_RESERVE_CONTIG;
+	err = space_reserve(space, first, end, !(call->reserve.flags & ARENA_RESERVE_NO_CLEAR),
+			    GFP_KERNEL | __GFP_RETRY_MAYFAIL, &placer, &reserved);
+	placer_unlock(&placer);
 	if (err)
 		return err;
 	call->reserve.fresh_chunks = reserved.fresh_chunks;
@@ -172,10 +215,52 @@ static long call_trim(struct file *file, union call *call)
 
 	if (!capable(CAP_SYS_RESOURCE))
 		return -EPERM;
-	call->trim.pool_chunks = pool_trim(NUMA_NO_NODE, max, false);
+	call->trim.pool_chunks = pool_trim(NULL, NUMA_NO_NODE, max);
 	if (call->trim.flags & ARENA_TRIM_KEPT && call->trim.pool_chunks < max)
-		call->trim.discarded_chunks = discard_kept(max - call->trim.pool_chunks);
+		call->trim.discarded_chunks = discard_kept(NULL, max - call->trim.pool_chunks);
 	return 0;
+}
+
+static long call_populate(struct file *file, union call *call)
+{
+	u64 address = call->populate.address, length_bytes = call->populate.length_bytes;
+	int err;
+
+	if (!IS_ALIGNED(address | length_bytes, CHUNK_BYTES) || !length_bytes)
+		return -EINVAL;
+	err = populate_range(file->f_mapping, address, length_bytes);
+	if (!err)
+		call->populate.nr_chunks = length_bytes >> CHUNK_SHIFT;
+	return err;
+}
+
+/* Whoever may only read can ask, but not take the place of the one who is told. */
+static int notice_set(struct file *file, const struct arena_notice *notice)
+{
+	if (!(notice->flags & ARENA_NOTICE_EVENTFD))
+		return notice->eventfd ? -EINVAL : 0;
+	if (!(file->f_mode & FMODE_WRITE))
+		return -EBADF;
+	return notice_ear_set(&file_space(file)->ear, notice->eventfd);
+}
+
+static long call_notice(struct file *file, union call *call)
+{
+	struct notice_state state;
+	int err = notice_set(file, &call->notice);
+
+	if (err)
+		return err;
+	state = notice_state(&file_space(file)->group->notice);
+	call->notice.level = state.level;
+	call->notice.wanted_bytes = state.wanted_chunks << CHUNK_SHIFT;
+	call->notice.grace_ns = state.grace_ns;
+	return 0;
+}
+
+__poll_t dev_poll(struct file *file, poll_table *table)
+{
+	return discard_poll(file_space(file), file, table);
 }
 
 /**
@@ -205,19 +290,21 @@ struct call_desc {
 
 static const struct call_desc calls[] = {
 	CALL(ARENA_IOC_INFO, info, arena_info, flags, 0, false),
-	CALL(ARENA_IOC_CREATE, create, arena_create, max_chunks, ARENA_CREATE_FLAGS, true),
+	CALL(ARENA_IOC_CREATE, create, arena_create, node_mask, ARENA_CREATE_FLAGS, true),
 	CALL(ARENA_IOC_RESERVE, reserve, arena_reserve, length_bytes, ARENA_RESERVE_FLAGS, true),
 	/* The second word is `how`, not flags: call_reclaim() refuses what it does not know. */
 	CALL(ARENA_IOC_RECLAIM, reclaim, arena_reclaim, length_bytes, ~0U, true),
 	CALL(ARENA_IOC_STAT, stat, arena_stat, flags, 0, false),
 	CALL(ARENA_IOC_SPACE, space, arena_space_stat, after_id, 0, false),
 	CALL(ARENA_IOC_TRIM, trim, arena_trim, max_chunks, ARENA_TRIM_FLAGS, false),
+	CALL(ARENA_IOC_POPULATE, populate, arena_populate, length_bytes, 0, false),
+	CALL(ARENA_IOC_NOTICE, notice, arena_notice, eventfd, ARENA_NOTICE_FLAGS, false),
 };
 
 static const struct call_desc *call_find(unsigned int cmd)
 {
 	if (_IOC_TYPE(cmd) != ARENA_IOC_MAGIC || _IOC_DIR(cmd) != (_IOC_READ | _IOC_WRITE) ||
-	    _IOC_NR(cmd) >= ARRAY_SIZE(calls))
+	    _IOC_NR(cmd) >= ARRAY_SIZE(calls) || !calls[_IOC_NR(cmd)].run)
 		return NULL;
 	return &calls[_IOC_NR(cmd)];
 }
@@ -274,8 +361,10 @@ static const struct file_operations dev_file_ops = {
 	.release = fs_detach_space,
 	.mmap = fault_mmap,
 	.get_unmapped_area = fault_get_unmapped_area,
+	.poll = dev_poll,
 	.unlocked_ioctl = dev_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
+	.uring_cmd = uring_command,
 	.show_fdinfo = stats_show_fdinfo,
 	.fsync = noop_fsync,
 	.llseek = noop_llseek,
@@ -294,39 +383,60 @@ static int __init arena_init(void)
 	int err;
 
 	charge_init();
-	err = range_cache_init();
+	err = stats_init();
 	if (err)
 		return err;
+	err = range_cache_init();
+	if (err)
+		goto exit_stats;
 	err = pool_init();
 	if (err)
 		goto exit_range;
 	err = pressure_init();
 	if (err)
 		goto exit_pool;
+	err = group_init();
+	if (err)
+		goto stop_pressure;
 	err = misc_register(&dev_misc);
 	if (err)
-		goto exit_pressure;
+		goto exit_group;
+	debug_init();
 	/* Its file is closed later than this returns, so nothing may fail after it. */
 	selftest_run();
+	suites_run();
 	return 0;
 
+exit_group:
+	pressure_stop();
+	group_exit();
+	goto exit_pressure;
+stop_pressure:
+	pressure_stop();
 exit_pressure:
 	pressure_exit();
 exit_pool:
 	pool_exit();
 exit_range:
 	range_cache_exit();
+exit_stats:
+	stats_exit();
 	return err;
 }
 
 /* No space is left: each holds the module by way of its file system. */
 static void __exit arena_exit(void)
 {
+	suites_exit();
 	misc_deregister(&dev_misc);
-	pressure_exit();
+	debug_exit();
 	quarantine_exit();
+	pressure_stop();
+	group_exit();
+	pressure_exit();
 	pool_exit();
 	range_cache_exit();
+	stats_exit();
 }
 
 module_init(arena_init);

@@ -19,6 +19,7 @@
 #include "reclaim.h"
 #include "space.h"
 #include "stats.h"
+#include "uring.h"
 
 #define FS_MAGIC 0x6172656e /* "aren" */
 
@@ -31,7 +32,7 @@ static void fs_evict_inode(struct inode *inode)
 
 	clear_inode(inode);
 	if (space) {
-		space_kill(space);
+		view_kill(space->base);
 		space_put(space);
 	}
 }
@@ -85,8 +86,10 @@ static const struct file_operations space_file_ops = {
 	.open = space_file_open,
 	.mmap = fault_mmap,
 	.get_unmapped_area = fault_get_unmapped_area,
+	.poll = dev_poll,
 	.unlocked_ioctl = dev_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
+	.uring_cmd = uring_command,
 	.fallocate = space_file_fallocate,
 	.show_fdinfo = stats_show_fdinfo,
 	.fsync = noop_fsync,
@@ -111,9 +114,9 @@ static const struct inode_operations space_inode_ops = {
 	.setattr = space_inode_setattr,
 };
 
-static struct inode *space_inode_create(u32 flags, u64 nr_slots, u64 max_chunks)
+static struct inode *space_inode_create(u32 flags, u64 nr_slots, u64 max_chunks, u64 node_mask)
 {
-	struct arena_space *space = space_create(flags, nr_slots, max_chunks);
+	struct arena_space *space = space_create(flags, nr_slots, max_chunks, node_mask);
 	struct inode *inode;
 
 	if (IS_ERR(space))
@@ -155,7 +158,7 @@ static struct file *space_file_create(struct inode *inode)
 	return file;
 }
 
-struct file *fs_create_file(u32 flags, u64 nr_slots, u64 max_chunks)
+struct file *fs_create_file(u32 flags, u64 nr_slots, u64 max_chunks, u64 node_mask)
 {
 	struct inode *inode;
 	struct file *file;
@@ -163,7 +166,7 @@ struct file *fs_create_file(u32 flags, u64 nr_slots, u64 max_chunks)
 
 	if (err)
 		return ERR_PTR(err);
-	inode = space_inode_create(flags, nr_slots, max_chunks);
+	inode = space_inode_create(flags, nr_slots, max_chunks, node_mask);
 	file = IS_ERR(inode) ? ERR_CAST(inode) : space_file_create(inode);
 	/* A file has its own reference to the mount. */
 	simple_release_fs(&fs_mount, &fs_mount_count);
@@ -177,7 +180,7 @@ int fs_attach_space(struct inode *unused, struct file *file)
 
 	if (err)
 		return err;
-	inode = space_inode_create(0, 0, 0);
+	inode = space_inode_create(0, 0, 0, 0);
 	if (IS_ERR(inode)) {
 		simple_release_fs(&fs_mount, &fs_mount_count);
 		return PTR_ERR(inode);

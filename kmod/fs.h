@@ -14,7 +14,7 @@ struct file;
 struct inode;
 
 /** A new file on a new space; ERR_PTR. */
-struct file *fs_create_file(u32 flags, u64 nr_slots, u64 max_chunks);
+struct file *fs_create_file(u32 flags, u64 nr_slots, u64 max_chunks, u64 node_mask);
 /** ->open of the device: a space of its own for @file. */
 int fs_attach_space(struct inode *inode, struct file *file);
 int fs_detach_space(struct inode *inode, struct file *file);

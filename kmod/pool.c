@@ -1,124 +1,83 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The pool of idle chunks.
+ * The pools of idle chunks.
  *
- * Why a pool: assembling and zeroing 2 MiB costs a hundred times the fault that maps it. So chunks
- * that come back are kept, zeroed by one thread per node when nobody else wants the CPU, and handed
- * out ready. The pool is a loan from the system: it is bounded (pool_max_chunks), and the shrinker
- * (pressure.c) and ARENA_IOC_TRIM take it back.
+ * Why pools: assembling and zeroing 2 MiB costs a hundred times the fault that maps it. So chunks
+ * that come back are kept, zeroed by a thread when nobody else wants the CPU (clear.c), and handed
+ * out ready. A pool is a loan from the system: all together are bounded (pool_max_chunks), time
+ * drains them (group.c), and the shrinker (pressure.c) and ARENA_IOC_TRIM take them back.
  *
- * Limits: one lock per node; chunks are not charged to memory cgroups.
+ * Single chunks go through a slot of the CPU (cpu_slot.c) and touch no shared lock. A dirty chunk
+ * there gives way to a clean one of the pool: one lock costs far less than zeroing.
  */
 #include <linux/gfp.h>
-#include <linux/kthread.h>
+#include <linux/jiffies.h>
+#include <linux/memcontrol.h>
 #include <linux/moduleparam.h>
-#include <linux/sched.h>
+#include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/wait.h>
-#include <uapi/linux/sched/types.h>
 
+#include "clear.h"
+#include "cpu_slot.h"
+#include "group.h"
+#include "placer.h"
+#include "poison.h"
 #include "pool.h"
+#include "pressure.h"
 #include "trace.h"
-
-/**
- * struct pool - idle chunks of one node
- * @lock: guards the lists and their counts
- * @clean: zeroed chunks
- * @dirty: chunks that wait for the clearing thread
- * @nr_clean: length of @clean
- * @nr_dirty: length of @dirty, plus the one that is being cleared
- * @wait: the clearing thread waits here for something to do
- * @clearer: the clearing thread, which also returns the surplus; fixed after init
- * @taken: from the system, ever
- * @returned: to the system, ever
- * @cleared: by the clearing thread, ever
- */
-struct pool {
-	spinlock_t lock;
-	struct list_head clean;
-	struct list_head dirty;
-	unsigned long nr_clean;
-	unsigned long nr_dirty;
-	wait_queue_head_t wait;
-	struct task_struct *clearer;
-	atomic_long_t taken;
-	atomic_long_t returned;
-	atomic_long_t cleared;
-};
 
 /* Chunks freed at a time: 32 MiB, a few hundred microseconds between two looks at the lock. */
 #define TRIM_BATCH 16UL
+/* Chunks given under one lock acquisition: some ten microseconds. */
+#define GIVE_BATCH 128
+/*
+ * Chunks looked at to find the highest: giving back from the top leaves runs of free memory below,
+ * and looking at all of them under the lock would take too long.
+ */
+#define HIGHEST_OF 16
 
-static struct pool *pools[MAX_NUMNODES]; /* fixed after init */
-static atomic_long_t cleared_at_touch;
+/** struct pool_counters - of one node, ever; atomic */
+struct pool_counters {
+	atomic_long_t taken;
+	atomic_long_t returned;
+};
+
+static struct pool_counters *counters;	/* by node; fixed after init */
+static struct kmem_cache *pool_cache;
+static atomic_long_t nr_idle;		/* in the lists of all pools */
+static DECLARE_WAIT_QUEUE_HEAD(clearing_done);	/* a thread has put a chunk back */
+
+#ifdef ARENA_KUNIT
+atomic_long_t pool_locks;
+#endif
 
 static unsigned long pool_max_chunks;
-module_param(pool_max_chunks, ulong, 0644);
+
+static int pool_max_set(const char *text, const struct kernel_param *param)
+{
+	unsigned long value;
+	int err = kstrtoul(text, 0, &value);
+
+	if (err)
+		return err;
+	if (value > totalram_pages() / CHUNK_PAGES)
+		return -EINVAL;
+	WRITE_ONCE(pool_max_chunks, value);
+	return 0;
+}
+
+static const struct kernel_param_ops pool_max_ops = { .set = pool_max_set, .get = param_get_ulong };
+
+module_param_cb(pool_max_chunks, &pool_max_ops, &pool_max_chunks, 0644);
 MODULE_PARM_DESC(pool_max_chunks,
 		 "Most idle chunks kept, all nodes together (default: 1/16 of memory)");
 
-/*
- * Slow enough to leave memory bandwidth to others on small machines, fast enough for 1 GiB a
- * second.
- */
-static unsigned int clear_max_chunks_per_s = 1024;
-module_param(clear_max_chunks_per_s, uint, 0644);
-MODULE_PARM_DESC(clear_max_chunks_per_s,
-		 "Most chunks one clearing thread zeroes in a second; 0 = no limit");
-
-#ifdef CONFIG_X86_64
-/*
- * Past the cache: the chunk will be used later, by somebody else, and must not evict what is hot
- * now.
- */
-static void page_clear_uncached(void *page)
+static void pool_lock(struct pool *pool) __acquires(&pool->lock)
 {
-	unsigned long *word = page, *end = page + PAGE_SIZE;
-
-	for (; word < end; word += 8)
-		asm volatile("movnti %1, (%0)\n\tmovnti %1, 8(%0)\n\t"
-			     "movnti %1, 16(%0)\n\tmovnti %1, 24(%0)\n\t"
-			     "movnti %1, 32(%0)\n\tmovnti %1, 40(%0)\n\t"
-			     "movnti %1, 48(%0)\n\tmovnti %1, 56(%0)"
-			     : : "r" (word), "r" (0UL) : "memory");
-}
-
-static void clear_uncached_finish(void)
-{
-	asm volatile("sfence" : : : "memory");
-}
-#else
-static void page_clear_uncached(void *page)
-{
-	clear_page(page);
-}
-
-static void clear_uncached_finish(void)
-{
-}
-#endif
-
-static void chunk_clear_uncached(struct folio *chunk)
-{
-	unsigned long i;
-
-	for (i = 0; i < CHUNK_PAGES; i++) {
-		page_clear_uncached(folio_address(chunk) + i * PAGE_SIZE);
-		cond_resched();
-	}
-	clear_uncached_finish();
-	chunk_set_uncleared(chunk, false);
-}
-
-void chunk_clear_now(struct folio *chunk)
-{
-	unsigned long i;
-
-	for (i = 0; i < CHUNK_PAGES; i++)
-		clear_page(folio_address(chunk) + i * PAGE_SIZE);
-	chunk_set_uncleared(chunk, false);
-	atomic_long_inc(&cleared_at_touch);
+	pool_lock_note();
+	spin_lock(&pool->lock);
 }
 
 /*
@@ -127,9 +86,11 @@ void chunk_clear_now(struct folio *chunk)
  */
 static void chunk_to_system(struct folio *chunk)
 {
-	atomic_long_inc(&pools[folio_nid(chunk)]->returned);
+	atomic_long_inc(&counters[folio_nid(chunk)].returned);
 	chunk_set_uncleared(chunk, false);
-	if (!folio_test_has_hwpoisoned(chunk))
+	if (chunk_is_poisoned(chunk))
+		chunk_retire(chunk);
+	else
 		folio_put(chunk);
 }
 
@@ -146,23 +107,90 @@ unsigned long pool_return(struct list_head *chunks)
 	return nr;
 }
 
-/*
- * A new chunk. The page allocator has zeroed it already where init_on_alloc is on (Debian's
- * default).
- */
-static struct folio *chunk_from_system(int nid, gfp_t gfp)
+/* The shrinker finds it by the cgroup it is charged to, which is why that is the group's. */
+static struct pool *pool_create(struct pool_group *group, int nid, gfp_t gfp)
 {
-	struct folio *chunk = __folio_alloc_node(gfp | __GFP_COMP | __GFP_NOWARN, CHUNK_ORDER, nid);
+	struct mem_cgroup *old = set_active_memcg(group->memcg);
+	struct pool *pool = kmem_cache_alloc_node(pool_cache, gfp | __GFP_ZERO, nid);
 
+	set_active_memcg(old);
+	if (!pool)
+		return NULL;
+	pool->group = group;
+	pool->nid = nid;
+	spin_lock_init(&pool->lock);
+	INIT_LIST_HEAD(&pool->clean);
+	INIT_LIST_HEAD(&pool->dirty);
+	INIT_LIST_HEAD(&pool->queue);
+	INIT_LIST_HEAD(&pool->shrink);
+	pool->used_jiffies = jiffies;
+	pressure_add_pool(pool);
+	return pool;
+}
+
+void pool_destroy(struct pool *pool)
+{
+	/* No shrinker looks at it after this. */
+	pressure_remove_pool(pool);
+	pool_trim_one(pool, ULONG_MAX, false);
+	kmem_cache_free(pool_cache, pool);
+}
+
+/* The group's pool of @nid, made if need be; NULL when out of memory. */
+static struct pool *pool_make(struct pool_group *group, int nid, gfp_t gfp)
+{
+	struct pool *pool = READ_ONCE(group->pools[nid]), *fresh;
+
+	if (pool)
+		return pool;
+	fresh = pool_create(group, nid, gfp & ~__GFP_THISNODE);
+	if (!fresh)
+		return NULL;
+	/* Full order: who finds it finds it filled in. */
+	pool = cmpxchg(&group->pools[nid], NULL, fresh);
+	if (pool)
+		pool_destroy(fresh);
+	return pool ?: fresh;
+}
+
+/*
+ * A new chunk of one of @nodes, near to @near, charged to @group. The page allocator has zeroed it
+ * already where init_on_alloc is on (Debian's default). A charge of this order never calls the OOM
+ * killer: it fails.
+ */
+static struct folio *chunk_from_system(struct pool_group *group, int near, nodemask_t *nodes,
+				       gfp_t gfp)
+{
+	struct mem_cgroup *old = set_active_memcg(group->memcg);
+	struct folio *chunk = __folio_alloc(gfp | __GFP_ACCOUNT | __GFP_COMP | __GFP_NOWARN,
+					    CHUNK_ORDER, near, nodes);
+
+	set_active_memcg(old);
 	if (!chunk)
 		return NULL;
-	atomic_long_inc(&pools[folio_nid(chunk)]->taken);
+	/* A chunk has a pool to go back to, or it is not taken. */
+	if (!pool_make(group, folio_nid(chunk), gfp)) {
+		folio_put(chunk);
+		return NULL;
+	}
+	atomic_long_inc(&counters[folio_nid(chunk)].taken);
 	chunk_set_uncleared(chunk, !want_init_on_alloc(gfp));
 	return chunk;
 }
 
+/* @chunk is off its list; false, and retired, when a memory error hit it. */
+static bool chunk_is_sound(struct folio *chunk)
+{
+	if (likely(!chunk_is_poisoned(chunk)))
+		return true;
+	chunk_to_system(chunk);
+	return false;
+}
+
 static void pool_push_locked(struct pool *pool, struct folio *chunk)
 {
+	if (!chunk_is_sound(chunk))
+		return;
 	if (chunk_is_uncleared(chunk)) {
 		list_add(&chunk->lru, &pool->dirty);
 		WRITE_ONCE(pool->nr_dirty, pool->nr_dirty + 1);
@@ -170,22 +198,25 @@ static void pool_push_locked(struct pool *pool, struct folio *chunk)
 		list_add(&chunk->lru, &pool->clean);
 		WRITE_ONCE(pool->nr_clean, pool->nr_clean + 1);
 	}
+	atomic_long_inc(&nr_idle);
 }
 
-/*
- * The next sound chunk of @list; those that memory errors hit while they were idle are retired on
- * the way.
- */
+static void pool_unlink_locked(struct folio *chunk, unsigned long *nr)
+{
+	list_del(&chunk->lru);
+	WRITE_ONCE(*nr, *nr - 1);
+	atomic_long_dec(&nr_idle);
+}
+
+/* The next sound chunk of @list: the one that came last, its cache lines may still be warm. */
 static struct folio *pool_pop_locked(struct list_head *list, unsigned long *nr)
 {
 	struct folio *chunk;
 
 	while ((chunk = list_first_entry_or_null(list, struct folio, lru))) {
-		list_del(&chunk->lru);
-		WRITE_ONCE(*nr, *nr - 1);
-		if (!folio_test_has_hwpoisoned(chunk))
+		pool_unlink_locked(chunk, nr);
+		if (chunk_is_sound(chunk))
 			break;
-		chunk_to_system(chunk);
 	}
 	return chunk;
 }
@@ -197,21 +228,64 @@ static struct folio *pool_pop_ready_locked(struct pool *pool)
 	return chunk ?: pool_pop_locked(&pool->dirty, &pool->nr_dirty);
 }
 
-static struct folio *pool_pop_idle_locked(struct pool *pool)
+/* The highest of those that have been idle for longest. */
+static struct folio *pool_pop_highest_locked(struct list_head *list, unsigned long *nr)
 {
-	struct folio *chunk = pool_pop_locked(&pool->dirty, &pool->nr_dirty);
+	struct folio *chunk, *highest = NULL;
+	int seen = 0;
 
-	return chunk ?: pool_pop_locked(&pool->clean, &pool->nr_clean);
+	list_for_each_entry_reverse(chunk, list, lru) {
+		if (!highest || folio_pfn(chunk) > folio_pfn(highest))
+			highest = chunk;
+		if (++seen == HIGHEST_OF)
+			break;
+	}
+	if (highest)
+		pool_unlink_locked(highest, nr);
+	return highest;
 }
 
-/* Up to @nr idle chunks of one node, under one lock acquisition. */
-static unsigned long pool_take_idle(int nid, struct list_head *chunks, unsigned long nr)
+static unsigned long pool_isolate_locked(struct pool *pool, unsigned long max,
+					 struct list_head *chunks)
 {
-	struct pool *pool = pools[nid];
+	unsigned long nr;
+
+	for (nr = 0; nr < max; nr++) {
+		struct folio *chunk = pool_pop_highest_locked(&pool->dirty, &pool->nr_dirty);
+
+		if (!chunk)
+			chunk = pool_pop_highest_locked(&pool->clean, &pool->nr_clean);
+		if (!chunk)
+			break;
+		list_add(&chunk->lru, chunks);
+	}
+	/* Whoever takes chunks away does not want to see them made again. */
+	if (nr)
+		WRITE_ONCE(pool->nr_ahead, 0);
+	return nr;
+}
+
+unsigned long pool_try_isolate(struct pool *pool, unsigned long max, struct list_head *chunks)
+{
+	unsigned long nr;
+
+	if (!spin_trylock(&pool->lock))
+		return 0;
+	nr = pool_isolate_locked(pool, max, chunks);
+	spin_unlock(&pool->lock);
+	return nr;
+}
+
+/* Up to @nr idle chunks of one pool, under one lock acquisition. */
+static unsigned long pool_take_idle(struct pool *pool, struct list_head *chunks, unsigned long nr)
+{
 	struct folio *chunk;
 	unsigned long got = 0;
 
-	spin_lock(&pool->lock);
+	if (!pool || !pool_nr_idle(pool))
+		return 0;
+	pool_lock(pool);
+	WRITE_ONCE(pool->used_jiffies, jiffies);
 	while (got < nr && (chunk = pool_pop_ready_locked(pool))) {
 		list_add_tail(&chunk->lru, chunks);
 		got++;
@@ -220,13 +294,43 @@ static unsigned long pool_take_idle(int nid, struct list_head *chunks, unsigned 
 	return got;
 }
 
-static unsigned long pool_take_new(struct list_head *chunks, unsigned long nr, gfp_t gfp)
+/* A clean chunk of the pool for @chunk, which is dirty; @chunk itself if there is none. */
+static struct folio *pool_exchange(struct pool *pool, struct folio *chunk)
+{
+	struct folio *clean;
+
+	pool_lock(pool);
+	clean = pool_pop_locked(&pool->clean, &pool->nr_clean);
+	if (clean)
+		pool_push_locked(pool, chunk);
+	spin_unlock(&pool->lock);
+	if (!clean)
+		return chunk;
+	clear_queue(pool);
+	return clean;
+}
+
+/* One chunk by way of the CPU's slot; returns whether there was one. */
+static bool pool_take_slot(struct pool *pool, struct list_head *chunks)
+{
+	struct folio *chunk = pool ? cpu_slot_take(pool) : NULL;
+
+	if (!chunk || !chunk_is_sound(chunk))
+		return false;
+	if (chunk_is_uncleared(chunk) && READ_ONCE(pool->nr_clean))
+		chunk = pool_exchange(pool, chunk);
+	list_add_tail(&chunk->lru, chunks);
+	return true;
+}
+
+static unsigned long pool_take_new(struct pool_group *group, struct list_head *chunks,
+				   unsigned long nr, int near, nodemask_t *nodes, gfp_t gfp)
 {
 	struct folio *chunk;
 	unsigned long got = 0;
 
 	while (got < nr && !fatal_signal_pending(current)) {
-		chunk = chunk_from_system(numa_mem_id(), gfp);
+		chunk = chunk_from_system(group, near, nodes, gfp);
 		if (!chunk)
 			break;
 		list_add_tail(&chunk->lru, chunks);
@@ -235,94 +339,249 @@ static unsigned long pool_take_new(struct list_head *chunks, unsigned long nr, g
 	return got;
 }
 
-int pool_take(struct list_head *chunks, unsigned long nr, gfp_t gfp)
+/* What node @nid has ready, then what it can make without much effort. */
+static unsigned long pool_take_node(struct pool_group *group, int nid, struct list_head *chunks,
+				    unsigned long nr, gfp_t gfp)
 {
-	unsigned long got = pool_take_idle(numa_mem_id(), chunks, nr);
-	int nid;
+	unsigned long got = pool_take_idle(READ_ONCE(group->pools[nid]), chunks, nr);
+	gfp_t light = (gfp & ~__GFP_RETRY_MAYFAIL) | __GFP_NORETRY | __GFP_THISNODE;
 
-	if (got < nr)
-		got += pool_take_new(chunks, nr - got, gfp);
-	for_each_node(nid)
-		if (got < nr)
-			got += pool_take_idle(nid, chunks, nr - got);
-	if (got == nr) {
-		trace_arena_chunk_take(numa_mem_id(), nr);
-		return 0;
-	}
-	pool_give(chunks);
-	return fatal_signal_pending(current) ? -EINTR : -ENOMEM;
+	return got < nr ? got + pool_take_new(group, chunks, nr - got, nid, NULL, light) : got;
 }
 
-unsigned long pool_idle_chunks(int nid)
+/* Whether a chunk that is charged to nobody could be had: then the limit is the group's own. */
+static bool system_has_chunk(int near, nodemask_t *nodes)
 {
-	unsigned long nr = 0;
-	int n;
+	struct folio *chunk = __folio_alloc(GFP_NOWAIT | __GFP_NORETRY | __GFP_NOWARN | __GFP_COMP,
+					    CHUNK_ORDER, near, nodes);
 
-	for_each_node(n)
-		if (nid == NUMA_NO_NODE || nid == n)
-			nr += READ_ONCE(pools[n]->nr_clean) + READ_ONCE(pools[n]->nr_dirty);
+	if (chunk)
+		folio_put(chunk);
+	return chunk;
+}
+
+/* Up to @max idle chunks of all groups but @group on @nodes go to the system. */
+static unsigned long pool_trim_others(struct pool_group *group, nodemask_t *nodes,
+				      unsigned long max)
+{
+	struct pool_group *other = NULL;
+	unsigned long nr = 0;
+	int nid;
+
+	while ((other = group_next(other)))
+		for_each_node_mask(nid, *nodes)
+			if (other != group && nr < max)
+				nr += pool_trim(other, nid, max - nr);
 	return nr;
 }
 
 /*
- * The leading chunks of @chunks that belong to one node, under one lock acquisition. Returns how
- * many.
+ * Longer than zeroing a chunk takes, short enough when the thread that does it gets no CPU because
+ * others have more important work.
  */
-static unsigned long pool_give_node(struct list_head *chunks)
+#define CLEARING_WAIT_JIFFIES HZ
+
+/*
+ * What the clearing thread has in hand is on no list, but charged: without it a group at its limit
+ * would not get back what it has given. The lists have been looked at before.
+ */
+static unsigned long pool_take_clearing(struct pool *pool, struct list_head *chunks,
+					unsigned long nr)
+{
+	if (!pool)
+		return 0;
+	wait_event_killable_timeout(clearing_done, !READ_ONCE(pool->is_clearing),
+				    CLEARING_WAIT_JIFFIES);
+	return pool_take_idle(pool, chunks, nr);
+}
+
+/* The last places to look in before -ENOMEM. */
+static unsigned long pool_take_hard(struct pool_group *group, struct list_head *chunks,
+				    unsigned long nr, int near, nodemask_t *nodes, gfp_t gfp)
+{
+	unsigned long got = 0;
+	int nid;
+
+	cpu_slot_flush(group);
+	for_each_node_mask(nid, *nodes)
+		if (got < nr)
+			got += pool_take_idle(READ_ONCE(group->pools[nid]), chunks, nr - got);
+	for_each_node_mask(nid, *nodes)
+		if (got < nr && gfpflags_allow_blocking(gfp))
+			got += pool_take_clearing(READ_ONCE(group->pools[nid]), chunks, nr - got);
+	if (got < nr && !fatal_signal_pending(current) && !system_has_chunk(near, nodes) &&
+	    pool_trim_others(group, nodes, nr - got))
+		got += pool_take_new(group, chunks, nr - got, near, nodes, gfp);
+	return got;
+}
+
+int pool_take(struct pool_group *group, const struct placement *place, struct list_head *chunks,
+	      unsigned long nr, gfp_t gfp)
+{
+	int nid = place_next(place, 0, placer_distance);
+	nodemask_t nodes = NODE_MASK_NONE;
+	unsigned long got = 0;
+	u64 tried = 0;
+
+	if (nr == 1 && nid >= 0)
+		got = pool_take_slot(READ_ONCE(group->pools[nid]), chunks);
+	while (got < nr && (nid = place_next(place, tried, placer_distance)) >= 0) {
+		got += pool_take_node(group, nid, chunks, nr - got, gfp);
+		tried |= 1ULL << nid;
+	}
+	nodes_addr(nodes)[0] = place->first | place->rest;
+	if (got < nr && !nodes_empty(nodes))
+		got += pool_take_new(group, chunks, nr - got, place->near, &nodes, gfp);
+	if (got < nr && !nodes_empty(nodes))
+		got += pool_take_hard(group, chunks, nr - got, place->near, &nodes, gfp);
+	if (got == nr) {
+		trace_chunk_take(place->near, nr);
+		return 0;
+	}
+	pool_give(group, chunks);
+	return fatal_signal_pending(current) ? -EINTR : -ENOMEM;
+}
+
+/* How many chunks this pool holds beyond the bound, which is for all pools together. */
+static unsigned long pool_surplus(struct pool *pool)
+{
+	unsigned long idle = atomic_long_read(&nr_idle), most = READ_ONCE(pool_max_chunks);
+
+	return idle > most ? min(idle - most, pool_nr_idle(pool)) : 0;
+}
+
+bool pool_has_work(struct pool *pool)
+{
+	return !list_empty(&pool->dirty) || READ_ONCE(pool->nr_ahead) || pool_surplus(pool);
+}
+
+/*
+ * The thread zeroes what is dirty, and returns the surplus: freeing costs far more than this. Time
+ * drains what stays.
+ */
+static void pool_pushed(struct pool *pool)
+{
+	WRITE_ONCE(pool->used_jiffies, jiffies);
+	if (pool_has_work(pool))
+		clear_queue(pool);
+	group_watch_idle();
+}
+
+void pool_push(struct pool *pool, struct folio *chunk)
+{
+	pool_lock(pool);
+	pool_push_locked(pool, chunk);
+	spin_unlock(&pool->lock);
+	pool_pushed(pool);
+}
+
+/*
+ * The leading chunks of @chunks that belong to one node, not too many, under one lock acquisition.
+ * Returns how many.
+ */
+static unsigned long pool_give_node(struct pool_group *group, struct list_head *chunks)
 {
 	struct folio *chunk = list_first_entry(chunks, struct folio, lru);
 	int nid = folio_nid(chunk);
-	struct pool *pool = pools[nid];
+	struct pool *pool = group->pools[nid];
 	unsigned long nr = 0;
 
-	spin_lock(&pool->lock);
+	pool_lock(pool);
 	do {
 		list_del(&chunk->lru);
 		pool_push_locked(pool, chunk);
 		nr++;
 		chunk = list_first_entry_or_null(chunks, struct folio, lru);
-	} while (chunk && folio_nid(chunk) == nid);
+	} while (chunk && nr < GIVE_BATCH && folio_nid(chunk) == nid);
 	spin_unlock(&pool->lock);
-	/*
-	 * The thread zeroes what is dirty, and returns the surplus: freeing costs far more than
-	 * this.
-	 */
-	wake_up(&pool->wait);
+	pool_pushed(pool);
 	return nr;
 }
 
-void pool_give(struct list_head *chunks)
+/* A single chunk of this node into the CPU's slot; false when there is no place. */
+static bool pool_give_slot(struct pool_group *group, struct list_head *chunks)
+{
+	struct folio *chunk = list_first_entry(chunks, struct folio, lru);
+	int nid = folio_nid(chunk);
+
+	if (!list_is_singular(chunks) || nid != numa_mem_id() || !READ_ONCE(pool_max_chunks))
+		return false;
+	/* Off the list first: in the slot it is anybody's. */
+	list_del_init(&chunk->lru);
+	if (cpu_slot_give(group->pools[nid], chunk)) {
+		group_watch_idle();
+		return true;
+	}
+	list_add(&chunk->lru, chunks);
+	return false;
+}
+
+void pool_give(struct pool_group *group, struct list_head *chunks)
 {
 	unsigned long nr = 0;
 
+	if (!list_empty(chunks) && pool_give_slot(group, chunks))
+		nr = 1;
 	while (!list_empty(chunks))
-		nr += pool_give_node(chunks);
-	trace_arena_chunk_give(numa_mem_id(), nr);
+		nr += pool_give_node(group, chunks);
+	trace_chunk_give(numa_mem_id(), nr);
+}
+
+void pool_ahead(struct pool_group *group, int nid, unsigned long nr)
+{
+	struct pool *pool = pool_make(group, nid, GFP_KERNEL);
+
+	if (!pool)
+		return;
+	pool_lock(pool);
+	nr = min(nr, READ_ONCE(pool_max_chunks));
+	WRITE_ONCE(pool->nr_ahead, max(pool->nr_ahead, nr));
+	spin_unlock(&pool->lock);
+	pool_pushed(pool);
 }
 
 /*
- * One batch of idle chunks, freed outside the lock: freeing takes the zone lock, which is not ours
- * to wait for.
+ * The thread waits for nobody: a group at its limit, or a node without memory, gets no more. What
+ * there is beyond the bound of all pools would only go back, and so would what the parent of a
+ * removed cgroup were to pay for.
  */
+bool pool_get_ahead(struct pool *pool)
+{
+	struct folio *chunk = NULL;
+
+	if (!READ_ONCE(pool->nr_ahead))
+		return false;
+	if (READ_ONCE(pool->nr_ahead) > pool_nr_idle(pool) &&
+	    atomic_long_read(&nr_idle) < READ_ONCE(pool_max_chunks) &&
+	    mem_cgroup_online(pool->group->memcg))
+		chunk = chunk_from_system(pool->group, pool->nid, NULL,
+					  GFP_NOWAIT | __GFP_NORETRY | __GFP_THISNODE);
+	pool_lock(pool);
+	if (chunk)
+		pool_push_locked(pool, chunk);
+	/* Said at once: whoever takes them now does not ask for as many again. */
+	if (!chunk || pool_nr_idle(pool) >= pool->nr_ahead)
+		WRITE_ONCE(pool->nr_ahead, 0);
+	spin_unlock(&pool->lock);
+	return chunk;
+}
+
+/* Freed outside the lock: freeing takes the zone lock, which is not ours to wait for. */
 static unsigned long pool_trim_batch(struct pool *pool, unsigned long max, bool try)
 {
-	struct folio *chunk;
 	LIST_HEAD(chunks);
-	unsigned long nr = 0;
 
-	if (!try)
-		spin_lock(&pool->lock);
-	else if (!spin_trylock(&pool->lock))
-		return 0;
-	while (nr < max && (chunk = pool_pop_idle_locked(pool))) {
-		list_add(&chunk->lru, &chunks);
-		nr++;
+	if (try) {
+		pool_try_isolate(pool, max, &chunks);
+	} else {
+		pool_lock(pool);
+		pool_isolate_locked(pool, max, &chunks);
+		spin_unlock(&pool->lock);
 	}
-	spin_unlock(&pool->lock);
 	return pool_return(&chunks);
 }
 
-static unsigned long pool_trim_node(struct pool *pool, unsigned long max, bool try)
+unsigned long pool_trim_one(struct pool *pool, unsigned long max, bool try)
 {
 	unsigned long nr = 0, got = 1;
 
@@ -333,189 +592,128 @@ static unsigned long pool_trim_node(struct pool *pool, unsigned long max, bool t
 	return nr;
 }
 
-unsigned long pool_trim(int nid, unsigned long max, bool try)
+static unsigned long pool_trim_group(struct pool_group *group, int nid, unsigned long max)
 {
 	unsigned long nr = 0;
 	int n;
 
-	for_each_node(n)
-		if (nid == NUMA_NO_NODE || nid == n)
-			nr += pool_trim_node(pools[n], max - nr, try);
-	if (nr)
-		trace_arena_trim(nid, nr);
+	for_each_node(n) {
+		struct pool *pool = READ_ONCE(group->pools[n]);
+
+		if (pool && (nid == NUMA_NO_NODE || nid == n))
+			nr += pool_trim_one(pool, max - nr, false);
+	}
 	return nr;
 }
 
-void pool_stats(struct pool_stats *stats)
+unsigned long pool_trim(struct pool_group *group, int nid, unsigned long max)
 {
-	int nid;
+	struct pool_group *each = NULL;
+	unsigned long nr = 0;
+	LIST_HEAD(chunks);
 
-	memset(stats, 0, sizeof(*stats));
-	for_each_node(nid) {
-		struct pool *pool = pools[nid];
-
-		stats->taken_chunks += atomic_long_read(&pool->taken);
-		stats->returned_chunks += atomic_long_read(&pool->returned);
-		stats->clean_chunks += READ_ONCE(pool->nr_clean);
-		stats->dirty_chunks += READ_ONCE(pool->nr_dirty);
-		stats->cleared_chunks += atomic_long_read(&pool->cleared);
-		/* Clearing is all this thread does, so its run time is the cost of clearing. */
-		stats->clearing_ns += READ_ONCE(pool->clearer->se.sum_exec_runtime);
-	}
-	stats->cleared_at_touch_chunks = atomic_long_read(&cleared_at_touch);
+	cpu_slot_drain(group, nid, max, &chunks, false);
+	nr = pool_return(&chunks);
+	if (group)
+		nr += pool_trim_group(group, nid, max - nr);
+	else
+		while ((each = group_next(each)))
+			nr += pool_trim_group(each, nid, max - nr);
+	if (nr)
+		trace_trim(nid, nr);
+	return nr;
 }
 
-/* The dirty chunk stays in nr_dirty while it is cleared, so that no chunk is ever uncounted. */
-static struct folio *pool_clear_begin(struct pool *pool)
+void pool_return_surplus(struct pool *pool)
+{
+	pool_trim_batch(pool, min(pool_surplus(pool), TRIM_BATCH), false);
+}
+
+struct folio *pool_clear_begin(struct pool *pool)
 {
 	struct folio *chunk;
 
-	spin_lock(&pool->lock);
-	chunk = list_first_entry_or_null(&pool->dirty, struct folio, lru);
+	pool_lock(pool);
+	chunk = pool_pop_locked(&pool->dirty, &pool->nr_dirty);
 	if (chunk)
-		list_del(&chunk->lru);
+		WRITE_ONCE(pool->nr_dirty, pool->nr_dirty + 1);
+	WRITE_ONCE(pool->is_clearing, chunk);
 	spin_unlock(&pool->lock);
 	return chunk;
 }
 
-static void pool_clear_end(struct pool *pool, struct folio *chunk)
+void pool_clear_end(struct pool *pool, struct folio *chunk)
 {
-	atomic_long_inc(&pool->cleared);
-	trace_arena_clear(folio_nid(chunk), 1);
-	spin_lock(&pool->lock);
+	pool_lock(pool);
 	WRITE_ONCE(pool->nr_dirty, pool->nr_dirty - 1);
 	pool_push_locked(pool, chunk);
+	WRITE_ONCE(pool->is_clearing, false);
 	spin_unlock(&pool->lock);
+	if (wq_has_sleeper(&clearing_done))
+		wake_up_all(&clearing_done);
 }
 
-/* How many chunks this node holds beyond its bound; the bound is for all nodes together. */
-static unsigned long pool_surplus(struct pool *pool)
+static void pool_stats_group(struct pool_group *group, int nid, struct pool_stats *stats)
 {
-	unsigned long idle = pool_idle_chunks(NUMA_NO_NODE), most = READ_ONCE(pool_max_chunks);
-
-	return idle > most ? min(idle - most, READ_ONCE(pool->nr_clean) + READ_ONCE(pool->nr_dirty))
-			   : 0;
-}
-
-static bool clearer_has_work(struct pool *pool)
-{
-	return !list_empty(&pool->dirty) || pool_surplus(pool) || kthread_should_stop();
-}
-
-static void clearer_pause(void)
-{
-	unsigned int rate = READ_ONCE(clear_max_chunks_per_s);
-
-	if (rate)
-		schedule_timeout_idle(max(1UL, (unsigned long)HZ / rate));
-}
-
-/*
- * Zero one chunk, if one is left. A tick is the shortest pause: so many chunks at a time as the
- * rate allows per tick.
- */
-static void clearer_step(struct pool *pool, unsigned int *burst)
-{
-	struct folio *chunk = pool_clear_begin(pool);
-
-	if (!chunk)
-		return;
-	chunk_clear_uncached(chunk);
-	pool_clear_end(pool, chunk);
-	if (++*burst * HZ >= READ_ONCE(clear_max_chunks_per_s)) {
-		clearer_pause();
-		*burst = 0;
-	}
-}
-
-static int clearer_main(void *data)
-{
-	struct pool *pool = data;
-	unsigned int burst = 0;
-
-	while (!kthread_should_stop()) {
-		wait_event_idle(pool->wait, clearer_has_work(pool));
-		/* What is too much goes first: it need not be zeroed. */
-		pool_trim_batch(pool, min(pool_surplus(pool), TRIM_BATCH), false);
-		clearer_step(pool, &burst);
-		cond_resched();
-	}
-	return 0;
-}
-
-static int clearer_start(struct pool *pool, int nid, int home)
-{
-	static const struct sched_attr idle = { .size = sizeof(idle), .sched_policy = SCHED_IDLE };
-	struct task_struct *task =
-		kthread_create_on_node(clearer_main, pool, home, "arena_clear/%d", nid);
-
-	if (IS_ERR(task))
-		return PTR_ERR(task);
-	if (home == nid && !cpumask_empty(cpumask_of_node(nid)))
-		set_cpus_allowed_ptr(task, cpumask_of_node(nid));
-	sched_setattr_nocheck(task, &idle);
-	pool->clearer = task;
-	get_task_struct(task);
-	wake_up_process(task);
-	return 0;
-}
-
-/* Every possible node has a pool; one without memory yet keeps it elsewhere. */
-static int node_home(int nid)
-{
-	return node_online(nid) ? nid : NUMA_NO_NODE;
-}
-
-static int pool_init_node(int nid)
-{
-	struct pool *pool = kzalloc_node(sizeof(*pool), GFP_KERNEL, node_home(nid));
+	struct pool *pool = READ_ONCE(group->pools[nid]);
 
 	if (!pool)
-		return -ENOMEM;
-	spin_lock_init(&pool->lock);
-	INIT_LIST_HEAD(&pool->clean);
-	INIT_LIST_HEAD(&pool->dirty);
-	init_waitqueue_head(&pool->wait);
-	pools[nid] = pool;
-	return 0;
+		return;
+	stats->clean_chunks += READ_ONCE(pool->nr_clean);
+	stats->dirty_chunks += READ_ONCE(pool->nr_dirty);
 }
 
-/* The threads look at the pools of all nodes, so they start when the last pool is there. */
+static void pool_stats_node(int nid, struct pool_stats *stats)
+{
+	struct pool_group *group = NULL;
+
+	stats->taken_chunks += atomic_long_read(&counters[nid].taken);
+	stats->returned_chunks += atomic_long_read(&counters[nid].returned);
+	while ((group = group_next(group)))
+		pool_stats_group(group, nid, stats);
+}
+
+void pool_stats(int nid, struct pool_stats *stats)
+{
+	struct cpu_slot_count in_slots = cpu_slot_count(NULL, nid);
+	int n;
+
+	*stats = (struct pool_stats) {
+		.clean_chunks = in_slots.clean,
+		.dirty_chunks = in_slots.dirty,
+	};
+	for_each_node(n)
+		if (nid == NUMA_NO_NODE || nid == n)
+			pool_stats_node(n, stats);
+}
+
 int pool_init(void)
 {
-	int nid, err = 0;
+	int err = -ENOMEM;
 
 	if (!pool_max_chunks)
 		pool_max_chunks = totalram_pages() / CHUNK_PAGES / 16;
-	for_each_node(nid)
-		err = err ?: pool_init_node(nid);
-	for_each_node(nid)
-		err = err ?: clearer_start(pools[nid], nid, node_home(nid));
+	counters = kcalloc(nr_node_ids, sizeof(*counters), GFP_KERNEL);
+	if (!counters)
+		return -ENOMEM;
+	pool_cache = KMEM_CACHE(pool, SLAB_ACCOUNT);
+	if (!pool_cache)
+		goto free_counters;
+	err = cpu_slots_init();
 	if (err)
-		pool_exit();
+		goto destroy_cache;
+	return 0;
+
+destroy_cache:
+	kmem_cache_destroy(pool_cache);
+free_counters:
+	kfree(counters);
 	return err;
 }
 
-static void clearer_stop(struct pool *pool)
-{
-	if (!pool || !pool->clearer)
-		return;
-	kthread_stop(pool->clearer);
-	put_task_struct(pool->clearer);
-}
-
-/* For the same reason no pool goes before the last thread. */
 void pool_exit(void)
 {
-	int nid;
-
-	for_each_node(nid)
-		clearer_stop(pools[nid]);
-	for_each_node(nid) {
-		if (!pools[nid])
-			continue;
-		pool_trim_node(pools[nid], ULONG_MAX, false);
-		kfree(pools[nid]);
-		pools[nid] = NULL;
-	}
+	cpu_slots_exit();
+	kmem_cache_destroy(pool_cache);
+	kfree(counters);
 }

@@ -13,7 +13,8 @@ struct arena_space;
 
 /** Take over @nr @chunks (linked by folio->lru) that left @space; the list is empty afterwards. */
 void quarantine_add(struct arena_space *space, struct list_head *chunks, unsigned long nr);
-unsigned long quarantine_chunks(void);
+/** On @nid, or everywhere for NUMA_NO_NODE. */
+unsigned long quarantine_chunks(int nid);
 /** Let go of everything; chunks that are still referred to are freed by whoever drops them last. */
 void quarantine_exit(void);
 

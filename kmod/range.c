@@ -11,12 +11,6 @@
 #include "range.h"
 
 static struct kmem_cache *range_cache;
-static atomic_long_t kept_slots;	/* sum of nr_kept over all maps */
-
-unsigned long range_kept_slots(void)
-{
-	return atomic_long_read(&kept_slots);
-}
 
 int range_cache_init(void)
 {
@@ -29,12 +23,13 @@ void range_cache_exit(void)
 	kmem_cache_destroy(range_cache);
 }
 
-void range_map_init(struct range_map *map)
+void range_map_init(struct range_map *map, atomic_long_t *kept_total)
 {
 	map->tree = RB_ROOT;
 	INIT_LIST_HEAD(&map->kept);
 	map->nr_slots = 0;
 	map->nr_kept = 0;
+	map->kept_total = kept_total;
 }
 
 int range_spares_get(struct range_spares *spares)
@@ -97,7 +92,7 @@ static void range_account(struct range_map *map, enum range_kind kind, long nr)
 	WRITE_ONCE(map->nr_slots, map->nr_slots + nr);
 	if (kind == RANGE_KEPT) {
 		WRITE_ONCE(map->nr_kept, map->nr_kept + nr);
-		atomic_long_add(nr, &kept_slots);
+		atomic_long_add(nr, map->kept_total);
 	}
 }
 

@@ -7,6 +7,7 @@
 #ifndef ARENA_RANGE_H
 #define ARENA_RANGE_H
 
+#include <linux/atomic.h>
 #include <linux/list.h>
 #include <linux/rbtree.h>
 #include <linux/types.h>
@@ -36,14 +37,16 @@ struct slot_range {
  * @kept: kept ranges, oldest first
  * @nr_slots: slots in all ranges
  * @nr_kept: slots in kept ranges; <= @nr_slots
+ * @kept_total: sum of @nr_kept over the maps of one group; atomic
  *
- * Guarded by the lock of the space that contains it.
+ * Guarded by the lock of the view that contains it.
  */
 struct range_map {
 	struct rb_root tree;
 	struct list_head kept;
 	unsigned long nr_slots;
 	unsigned long nr_kept;
+	atomic_long_t *kept_total;
 };
 
 /* Two splits and one insertion: what range_set() may need. */
@@ -65,7 +68,7 @@ struct range_count {
 int range_cache_init(void);
 void range_cache_exit(void);
 
-void range_map_init(struct range_map *map);
+void range_map_init(struct range_map *map, atomic_long_t *kept_total);
 void range_map_fini(struct range_map *map);
 
 /** 0 or -ENOMEM; give what is left back with range_spares_put(). */
@@ -87,8 +90,5 @@ unsigned long range_next_gap(struct range_map *map, unsigned long *first, unsign
 
 /** The same for the next stretch that is reserved (within one range). */
 unsigned long range_next_reserved(struct range_map *map, unsigned long *first, unsigned long end);
-
-/** Kept slots of all maps; needs no lock, for the shrinker. */
-unsigned long range_kept_slots(void);
 
 #endif /* ARENA_RANGE_H */

@@ -17,11 +17,14 @@
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 
+#include "cow.h"
+#include "group.h"
 #include "pool.h"
 #include "quarantine.h"
 #include "reclaim.h"
 #include "space.h"
 #include "trace.h"
+#include "view.h"
 
 #include "uapi/arena.h"
 
@@ -38,33 +41,45 @@ struct detached {
 	struct list_head referenced;	/* somebody else refers to them */
 	unsigned long nr_chunks;
 	unsigned long nr_referenced;
+	unsigned long nr_shared;	/* still in slots of other views: not on a list */
 	unsigned long nr_live;
+	bool unmapped;			/* already, by the core, with a flush */
 	unsigned long first;		/* what has to be unmapped: [first, end) */
 	unsigned long end;
 };
 
-/* Returns whether the slot was live. */
+/* Returns whether the slot was live. A LOST one has nothing to detach. */
 static bool slot_begin_detach(unsigned long *slot)
 {
 	unsigned long was;
 	struct folio *chunk;
 
-	WARN_ON_ONCE(!space_slot_apply(slot, slot_detach, &was));
+	if (!view_slot_apply(slot, slot_detach, &was)) {
+		WARN_ON_ONCE(!slot_is_lost(was));
+		return false;
+	}
 	chunk = (struct folio *)slot_chunk(was);
 	folio_lock(chunk);
 	folio_unlock(chunk);
 	return slot_state(was) == SLOT_LIVE;
 }
 
-static void slot_end_detach(unsigned long *slot, struct detached *detached)
+static void slot_end_detach(struct arena_space *space, unsigned long *slot,
+			    struct detached *detached)
 {
 	unsigned long was;
 	struct folio *chunk;
 
-	WARN_ON_ONCE(!space_slot_apply(slot, slot_empty, &was));
+	WARN_ON_ONCE(!view_slot_apply(slot, slot_empty, &was));
+	if (slot_is_lost(was))
+		return;
 	chunk = (struct folio *)slot_chunk(was);
+	if (space_is_cow(space) && !chunk_leave(chunk)) {
+		detached->nr_shared++;
+		return;
+	}
 	chunk_set_uncleared(chunk, slot_is_uncleared(was));
-	if (folio_ref_count(chunk) == 1 && !folio_test_has_hwpoisoned(chunk)) {
+	if (folio_ref_count(chunk) == 1) {
 		/*
 		 * Pairs with the full order of whoever dropped a reference before: his accesses are
 		 * over.
@@ -78,13 +93,13 @@ static void slot_end_detach(unsigned long *slot, struct detached *detached)
 	}
 }
 
-static void begin_detach(struct arena_space *space, unsigned long first, unsigned long end,
+static void begin_detach(struct view *view, unsigned long first, unsigned long end,
 			 struct detached *detached)
 {
 	unsigned long i;
 
 	for (i = first; i < end; i++) {
-		detached->nr_live += slot_begin_detach(space_slot(space, i));
+		detached->nr_live += slot_begin_detach(view_slot(view, i));
 		cond_resched();
 	}
 	/*
@@ -94,35 +109,35 @@ static void begin_detach(struct arena_space *space, unsigned long first, unsigne
 	detached->end = max(detached->end, end);
 }
 
-static void end_detach(struct arena_space *space, unsigned long first, unsigned long end,
+static void end_detach(struct view *view, unsigned long first, unsigned long end,
 		       struct detached *detached)
 {
 	unsigned long i;
 
 	for (i = first; i < end; i++)
-		slot_end_detach(space_slot(space, i), detached);
+		slot_end_detach(view->space, view_slot(view, i), detached);
 }
 
 /*
- * Unmap and empty [first, end) under the space's lock. The chunks are in @detached, not yet
+ * Unmap and empty [first, end) under the view's lock. The chunks are in @detached, not yet
  * uncharged.
  */
-static void detach_locked(struct arena_space *space, unsigned long first, unsigned long end,
+static void detach_locked(struct view *view, unsigned long first, unsigned long end,
 			  struct range_spares *spares, struct detached *detached)
 {
 	unsigned long at, stop;
 
-	for (at = first; (stop = range_next_reserved(&space->map, &at, end)) > at; at = stop)
-		begin_detach(space, at, stop, detached);
+	for (at = first; (stop = range_next_reserved(&view->map, &at, end)) > at; at = stop)
+		begin_detach(view, at, stop, detached);
 	if (detached->first >= detached->end)
 		return;
-	if (detached->nr_live)
-		unmap_mapping_range(space->mapping, (loff_t)detached->first << CHUNK_SHIFT,
+	if (detached->nr_live && !detached->unmapped)
+		unmap_mapping_range(view->space->mapping, (loff_t)detached->first << CHUNK_SHIFT,
 				    (loff_t)(detached->end - detached->first) << CHUNK_SHIFT, 1);
-	for (at = first; (stop = range_next_reserved(&space->map, &at, end)) > at; at = stop)
-		end_detach(space, at, stop, detached);
-	range_set(&space->map, first, end, RANGE_NONE, spares);
-	atomic_long_sub(detached->nr_live, &space->nr_live);
+	for (at = first; (stop = range_next_reserved(&view->map, &at, end)) > at; at = stop)
+		end_detach(view, at, stop, detached);
+	range_set(&view->map, first, end, RANGE_NONE, spares);
+	atomic_long_sub(detached->nr_live, &view->nr_live);
 }
 
 static void detached_init(struct detached *detached)
@@ -132,114 +147,172 @@ static void detached_init(struct detached *detached)
 	INIT_LIST_HEAD(&detached->referenced);
 }
 
-/* What somebody refers to stays charged and waits; the rest changes hands. */
-static void detached_settle(struct arena_space *space, struct detached *detached)
+static void count_exits(struct arena_space *space, struct list_head *chunks)
 {
-	quarantine_add(space, &detached->referenced, detached->nr_referenced);
-	if (detached->nr_chunks)
-		uncharge_chunks(space->user, detached->nr_chunks);
+	struct folio *chunk;
+
+	list_for_each_entry(chunk, chunks, lru)
+		space_count_exit(space, chunk);
 }
 
-static int lock_with_spares(struct arena_space *space, struct range_spares *spares)
+/* What somebody refers to stays charged and waits; the rest changes hands. */
+static void detached_settle(struct view *view, struct detached *detached)
+{
+	count_exits(view->space, &detached->chunks);
+	count_exits(view->space, &detached->referenced);
+	notice_settle(&view->space->group->notice, detached->nr_chunks);
+	space_drop(view->space, detached->nr_chunks + detached->nr_referenced);
+	quarantine_add(view->space, &detached->referenced, detached->nr_referenced);
+	if (detached->nr_chunks)
+		uncharge_chunks(view->space->user, detached->nr_chunks);
+}
+
+static unsigned long detached_slots(struct detached *detached)
+{
+	return detached->nr_chunks + detached->nr_referenced + detached->nr_shared;
+}
+
+static int lock_with_spares(struct view *view, struct range_spares *spares)
 {
 	int err = range_spares_get(spares);
 
 	if (!err) {
-		err = mutex_lock_killable(&space->lock);
+		err = mutex_lock_killable(&view->lock);
 		if (err)
 			range_spares_put(spares);
 	}
 	return err;
 }
 
-static void unlock_with_spares(struct arena_space *space, struct range_spares *spares)
+static void unlock_with_spares(struct view *view, struct range_spares *spares)
 {
-	mutex_unlock(&space->lock);
+	mutex_unlock(&view->lock);
 	range_spares_put(spares);
+}
+
+int view_zap(struct view *view, unsigned long first, unsigned long end,
+	     struct reclaimed *reclaimed)
+{
+	struct detached detached;
+	struct range_spares spares;
+	int err = lock_with_spares(view, &spares);
+
+	if (err)
+		return err;
+	detached_init(&detached);
+	detach_locked(view, first, end, &spares, &detached);
+	unlock_with_spares(view, &spares);
+
+	detached_settle(view, &detached);
+	pool_give(view->space->group, &detached.chunks);
+	reclaimed->nr_chunks = detached_slots(&detached);
+	reclaimed->nr_quarantined = detached.nr_referenced;
+	trace_reclaim(view->space->id, TRACE_ZAP, first, end - first, reclaimed->nr_chunks);
+	return 0;
+}
+
+int view_keep(struct view *view, unsigned long first, unsigned long end,
+	      struct reclaimed *reclaimed)
+{
+	struct range_spares spares;
+	int err = lock_with_spares(view, &spares);
+
+	if (err)
+		return err;
+	if (range_count(&view->map, first, end).none)
+		err = -ENXIO;
+	else
+		range_set(&view->map, first, end, RANGE_KEPT, &spares);
+	unlock_with_spares(view, &spares);
+	if (err)
+		return err;
+	reclaimed->nr_chunks = end - first;
+	trace_reclaim(view->space->id, TRACE_KEEP, first, end - first, end - first);
+	return 0;
 }
 
 int space_zap(struct arena_space *space, unsigned long first, unsigned long end,
 	      struct reclaimed *reclaimed)
 {
-	struct detached detached;
-	struct range_spares spares;
-	int err = lock_with_spares(space, &spares);
+	struct view *view = view_get_current(space);
+	int err;
 
-	if (err)
-		return err;
-	detached_init(&detached);
-	detach_locked(space, first, end, &spares, &detached);
-	unlock_with_spares(space, &spares);
-
-	detached_settle(space, &detached);
-	pool_give(&detached.chunks);
-	reclaimed->nr_chunks = detached.nr_chunks + detached.nr_referenced;
-	reclaimed->nr_quarantined = detached.nr_referenced;
-	trace_arena_zap(space->id, first, end - first, reclaimed->nr_chunks);
-	return 0;
+	if (!view)
+		return -ENXIO;
+	err = view_zap(view, first, end, reclaimed);
+	view_put(view);
+	return err;
 }
 
 int space_keep(struct arena_space *space, unsigned long first, unsigned long end,
 	       struct reclaimed *reclaimed)
 {
-	struct range_spares spares;
-	int err = lock_with_spares(space, &spares);
+	struct view *view = view_get_current(space);
+	int err;
 
-	if (err)
-		return err;
-	if (range_count(&space->map, first, end).none)
-		err = -ENXIO;
-	else
-		range_set(&space->map, first, end, RANGE_KEPT, &spares);
-	unlock_with_spares(space, &spares);
-	if (err)
-		return err;
-	reclaimed->nr_chunks = end - first;
-	trace_arena_keep(space->id, first, end - first, end - first);
-	return 0;
+	if (!view)
+		return -ENXIO;
+	err = view_keep(view, first, end, reclaimed);
+	view_put(view);
+	return err;
 }
 
 static bool has_kept(struct arena_space *space)
 {
-	return READ_ONCE(space->map.nr_kept);
+	return view_totals(space).nr_kept;
 }
 
 /*
  * The tail of the oldest kept range: what is left of it keeps its age. False when nothing was kept.
  */
-static bool discard_oldest_locked(struct arena_space *space, unsigned long max,
+static bool discard_oldest_locked(struct view *view, unsigned long max,
 				  struct range_spares *spares, struct detached *detached)
 {
 	struct slot_range *oldest =
-		list_first_entry_or_null(&space->map.kept, struct slot_range, kept);
+		list_first_entry_or_null(&view->map.kept, struct slot_range, kept);
 	unsigned long nr;
 
 	if (!oldest)
 		return false;
 	nr = min(oldest->end - oldest->first, max);
-	detach_locked(space, oldest->end - nr, oldest->end, spares, detached);
+	trace_reclaim(view->space->id, TRACE_DISCARD, oldest->end - nr, nr, nr);
+	detach_locked(view, oldest->end - nr, oldest->end, spares, detached);
 	return true;
 }
 
 /* Returns how many went to the system; *@more says whether it makes sense to ask again. */
-static unsigned long discard_some(struct arena_space *space, unsigned long max, bool *more)
+static unsigned long discard_some(struct view *view, unsigned long max, bool *more)
 {
 	struct detached detached;
 	struct range_spares spares;
 
-	*more = !lock_with_spares(space, &spares);
+	*more = !lock_with_spares(view, &spares);
 	if (!*more)
 		return 0;
 	detached_init(&detached);
-	*more = discard_oldest_locked(space, max, &spares, &detached);
-	unlock_with_spares(space, &spares);
+	*more = discard_oldest_locked(view, max, &spares, &detached);
+	unlock_with_spares(view, &spares);
 
-	detached_settle(space, &detached);
-	atomic_long_add(detached.nr_chunks + detached.nr_referenced, &nr_discarded);
+	detached_settle(view, &detached);
+	atomic_long_add(detached_slots(&detached), &nr_discarded);
 	return pool_return(&detached.chunks);
 }
 
-unsigned long discard_kept(unsigned long max)
+/* *@more: as above. */
+static unsigned long discard_of_space(struct arena_space *space, unsigned long max, bool *more)
+{
+	struct view *view = view_get_kept(space);
+	unsigned long nr = 0;
+
+	*more = view;
+	if (view) {
+		nr = discard_some(view, max, more);
+		view_put(view);
+	}
+	return nr;
+}
+
+unsigned long discard_kept(struct pool_group *group, unsigned long max)
 {
 	struct arena_space *space;
 	unsigned long nr = 0;
@@ -248,25 +321,37 @@ unsigned long discard_kept(unsigned long max)
 
 	while (nr < max && (space = space_next(id, has_kept))) {
 		id = space->id;
-		do
-			nr += discard_some(space, max - nr, &more);
-		while (more && nr < max);
+		more = !group || space->group == group;
+		while (more && nr < max)
+			nr += discard_of_space(space, max - nr, &more);
 		space_put(space);
 	}
 	return nr;
 }
 
-void space_kill(struct arena_space *space)
+static void detach_all(struct view *view, bool dead)
 {
 	struct range_spares none = { .nr = 0 };
 	struct detached detached;
 
 	detached_init(&detached);
-	mutex_lock(&space->lock);
-	WRITE_ONCE(space->dead, true);
-	/* The whole space: no range is split, so no spare is needed. */
-	detach_locked(space, 0, space->nr_slots, &none, &detached);
-	mutex_unlock(&space->lock);
-	detached_settle(space, &detached);
-	pool_give(&detached.chunks);
+	detached.unmapped = true;
+	mutex_lock(&view->lock);
+	if (dead)
+		WRITE_ONCE(view->dead, true);
+	/* All slots: no range is split, so no spare is needed. */
+	detach_locked(view, 0, view->space->nr_slots, &none, &detached);
+	mutex_unlock(&view->lock);
+	detached_settle(view, &detached);
+	pool_give(view->space->group, &detached.chunks);
+}
+
+void view_kill(struct view *view)
+{
+	detach_all(view, true);
+}
+
+void view_clear(struct view *view)
+{
+	detach_all(view, false);
 }

@@ -9,6 +9,8 @@
 #include <linux/types.h>
 
 struct arena_space;
+struct view;
+struct pool_group;
 
 /** struct reclaimed - in chunks */
 struct reclaimed {
@@ -17,21 +19,25 @@ struct reclaimed {
 };
 
 /** Constant in chunks. 0, -ENXIO when a slot is not reserved, -ENOMEM, -EINTR. */
+int view_keep(struct view *view, unsigned long first, unsigned long end,
+	      struct reclaimed *reclaimed);
+/** Linear in reserved chunks; one call into the core and one flush. 0, -ENOMEM, -EINTR. */
+int view_zap(struct view *view, unsigned long first, unsigned long end,
+	     struct reclaimed *reclaimed);
+/** The same for the current process's view of @space; -ENXIO when it has none. */
 int space_keep(struct arena_space *space, unsigned long first, unsigned long end,
 	       struct reclaimed *reclaimed);
-/** Linear in reserved chunks; one call into the core and one flush. 0, -ENOMEM, -EINTR. */
 int space_zap(struct arena_space *space, unsigned long first, unsigned long end,
 	      struct reclaimed *reclaimed);
 /**
- * Give up to @max kept chunks of all spaces to the system, oldest first within a space. Returns
- * how many.
+ * Give up to @max kept chunks of the spaces of @group (NULL: of all) to the system, oldest first
+ * within a space. Returns how many.
  */
-unsigned long discard_kept(unsigned long max);
+unsigned long discard_kept(struct pool_group *group, unsigned long max);
 unsigned long discarded_chunks(void);
-/**
- * The end of a space: everything goes, nothing may come. For the inode's eviction: no mapping is
- * left.
- */
-void space_kill(struct arena_space *space);
+/** Every slot goes, and none may come. No mapping of the view is left. */
+void view_kill(struct view *view);
+/** Every slot goes. No mapping of the view is left. */
+void view_clear(struct view *view);
 
 #endif /* ARENA_RECLAIM_H */

@@ -9,13 +9,13 @@
 #include <linux/file.h>
 #include <linux/mm.h>
 #include <linux/mman.h>
-#include <linux/pgtable.h>
 #include <linux/sched/mm.h>
 #include <linux/uaccess.h>
 
 #include "fs.h"
 #include "pool.h"
 #include "selftest.h"
+#include "walk.h"
 
 static bool saw_pmd;
 
@@ -24,32 +24,14 @@ bool selftest_saw_pmd(void)
 	return saw_pmd;
 }
 
-static pmd_t *pmd_of(struct mm_struct *mm, unsigned long addr)
-{
-	pgd_t *pgd = pgd_offset(mm, addr);
-	p4d_t *p4d;
-	pud_t *pud;
-
-	if (pgd_none(*pgd))
-		return NULL;
-	p4d = p4d_offset(pgd, addr);
-	if (p4d_none(*p4d))
-		return NULL;
-	pud = pud_offset(p4d, addr);
-	return pud_none(*pud) ? NULL : pmd_offset(pud, addr);
-}
-
-/* The mmap lock keeps the tables in place while we look. */
 static bool is_pmd_mapped(struct mm_struct *mm, unsigned long addr)
 {
-	pmd_t *pmd;
-	bool leaf;
+	bool is_pmd;
 
 	mmap_read_lock(mm);
-	pmd = pmd_of(mm, addr);
-	leaf = pmd && pmd_present(*pmd) && pmd_trans_huge(*pmd);
+	is_pmd = walk_pmd(mm, addr) == WALK_PMD;
 	mmap_read_unlock(mm);
-	return leaf;
+	return is_pmd;
 }
 
 /* 0 when the PMD was there, 1 when not, -errno when it could not be tried. */
@@ -75,7 +57,7 @@ static int selftest_try(void)
 
 	if (!current->mm)
 		return -ESRCH;
-	file = fs_create_file(0, 1, 1);
+	file = fs_create_file(0, 1, 1, 0);
 	if (IS_ERR(file))
 		return PTR_ERR(file);
 	result = try_mapping(file);
@@ -91,8 +73,7 @@ void selftest_run(void)
 	if (result < 0)
 		pr_warn("could not check that chunks are mapped by PMDs: error %d\n", result);
 	else if (result)
-		pr_warn("chunks are mapped by single pages here, not by PMDs: touching them is "
-			"slow\n");
+		pr_warn("chunks are mapped by single pages, not by PMDs: touching is slow\n");
 	else
 		pr_info("version " ARENA_MODULE_VERSION ", chunks are mapped by PMDs\n");
 }

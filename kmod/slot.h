@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The life of a slot, as plain functions on one plain word. No locks, no atomics, no kernel
- * types: who applies a transition, and how, is the caller's business (space.c), and a host
+ * types: who applies a transition, and how, is the caller's business (view.h), and a host
  * test enumerates all of them (tests/unit/slot.c).
  *
  *            fill                touch              detach              empty
  *   EMPTY ---------> RESERVED ---------> LIVE ---------------> DETACHING ------> EMPTY
  *                        \_________________________________/^
  *                                      detach
+ *
+ * In a copy-on-write space memory may be missing for a copy. Then the slot of the process that has
+ * to do without is LOST: EMPTY, but not to be filled by a mere touch, which would read zeros where
+ * there was data.
  *
  * Two states of the design are not in the word. KEPT is a property of ranges (range.h), so that
  * keeping a range costs the same however many slots it has. QUARANTINED chunks have left their slot
@@ -36,6 +40,7 @@ enum slot_state {
 #define SLOT_STATE	3UL
 #define SLOT_UNCLEARED	4UL
 #define SLOT_FLAGS	7UL
+#define SLOT_LOST	SLOT_UNCLEARED	/* the whole word: EMPTY without a chunk, marked */
 
 static inline enum slot_state slot_state(unsigned long word)
 {
@@ -56,6 +61,11 @@ static inline bool slot_is_uncleared(unsigned long word)
 static inline bool slot_is_held(unsigned long word)
 {
 	return slot_state(word) == SLOT_RESERVED || slot_state(word) == SLOT_LIVE;
+}
+
+static inline bool slot_is_lost(unsigned long word)
+{
+	return word == SLOT_LOST;
 }
 
 /** EMPTY -> RESERVED with @chunk. */
@@ -87,10 +97,19 @@ static inline bool slot_detach(unsigned long *word)
 	return true;
 }
 
-/** DETACHING -> EMPTY. */
+/** EMPTY, RESERVED or LIVE -> LOST. */
+static inline bool slot_lose(unsigned long *word)
+{
+	if (slot_state(*word) == SLOT_DETACHING)
+		return false;
+	*word = SLOT_LOST;
+	return true;
+}
+
+/** DETACHING or LOST -> EMPTY. */
 static inline bool slot_empty(unsigned long *word)
 {
-	if (slot_state(*word) != SLOT_DETACHING)
+	if (slot_state(*word) != SLOT_DETACHING && !slot_is_lost(*word))
 		return false;
 	*word = 0;
 	return true;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Creation, lookup and end of spaces. A space lives as long as its inode, and its struct as long
- * as anybody still counts with it (kref). Chunks come and go in reserve.c and reclaim.c.
+ * Creation, lookup, accounts and end of spaces. A space lives as long as its inode, and its struct
+ * as long as anybody still counts with it (kref).
  */
 #include <linux/cred.h>
 #include <linux/err.h>
@@ -10,18 +10,15 @@
 #include <linux/sched.h>
 #include <linux/slab.h>
 
+#include "placer.h"
 #include "space.h"
+#include "view.h"
 
 #include "uapi/arena.h"
 
 static DEFINE_MUTEX(spaces_lock);
 static LIST_HEAD(spaces);	/* by rising id; guard spaces_lock */
 static u64 last_id;		/* guard spaces_lock */
-
-static unsigned long space_nr_leaves(struct arena_space *space)
-{
-	return DIV_ROUND_UP(space->nr_slots, LEAF_SLOTS);
-}
 
 static void space_publish(struct arena_space *space)
 {
@@ -38,38 +35,30 @@ static void space_describe_creator(struct arena_space *space)
 	get_task_comm(space->comm, current->group_leader);
 }
 
-/* The table of leaves, and a page for the space itself with its inode and file. */
-static unsigned long space_base_pages(struct arena_space *space)
+static struct arena_space *space_alloc(u32 flags, unsigned long nr_slots)
 {
-	return DIV_ROUND_UP(space_nr_leaves(space) * sizeof(*space->leaves), PAGE_SIZE) + 1;
-}
+	struct arena_space *space;
 
-static bool space_alloc_table(struct arena_space *space)
-{
-	if (charge_pages(space->user, space_base_pages(space)))
-		return false;
-	space->nr_pages = space_base_pages(space);
-	space->leaves =
-		kvcalloc(space_nr_leaves(space), sizeof(*space->leaves), GFP_KERNEL_ACCOUNT);
-	if (!space->leaves)
-		uncharge_pages(space->user, space->nr_pages);
-	return space->leaves;
-}
-
-static struct arena_space *space_alloc(unsigned long nr_slots)
-{
-	struct arena_space *space = kzalloc(sizeof(*space), GFP_KERNEL_ACCOUNT);
-
+	space = kzalloc(struct_size(space, nr_on_node, nr_node_ids), GFP_KERNEL_ACCOUNT);
 	if (!space)
 		return NULL;
+	space->flags = flags;
 	space->nr_slots = nr_slots;
+	spin_lock_init(&space->views_lock);
+	INIT_LIST_HEAD(&space->views);
 	space->user = charge_user_get(current_uid());
 	if (!space->user)
 		goto free_space;
-	if (!space_alloc_table(space))
+	space->group = group_get_current();
+	if (!space->group)
 		goto put_user;
+	space->base = view_create(space, space_is_cow(space) ? current->mm : NULL);
+	if (!space->base)
+		goto put_group;
 	return space;
 
+put_group:
+	group_put(space->group);
 put_user:
 	charge_user_put(space->user);
 free_space:
@@ -77,23 +66,33 @@ free_space:
 	return NULL;
 }
 
-struct arena_space *space_create(u32 flags, u64 nr_slots, u64 max_chunks)
+/* More than any machine has, and far from wrapping. */
+#define MAX_VIEWS_CHUNKS (LONG_MAX / 2)
+
+struct arena_space *space_create(u32 flags, u64 nr_slots, u64 max_chunks, u64 node_mask)
 {
 	unsigned long most = charge_caps().max_space_chunks;
 	struct arena_space *space;
 
 	nr_slots = nr_slots ?: most;
-	max_chunks = max_chunks ?: nr_slots;
-	if (nr_slots > most || max_chunks > nr_slots)
+	/* Views of several processes may hold more chunks than the space has slots. */
+	if (flags & ARENA_CREATE_FORK_COW)
+		max_chunks = min_t(u64, max_chunks ?: MAX_VIEWS_CHUNKS, MAX_VIEWS_CHUNKS);
+	else
+		max_chunks = max_chunks ?: nr_slots;
+	if (flags & ARENA_CREATE_FORK_COW && (flags & ARENA_CREATE_FORK_SHARE || !current->mm))
 		return ERR_PTR(-EINVAL);
-	space = space_alloc(nr_slots);
+	if (!placer_can_use(node_mask))
+		return ERR_PTR(-EINVAL);
+	if (nr_slots > most || (max_chunks > nr_slots && !(flags & ARENA_CREATE_FORK_COW)))
+		return ERR_PTR(-EINVAL);
+	space = space_alloc(flags, nr_slots);
 	if (!space)
 		return ERR_PTR(-ENOMEM);
 	kref_init(&space->ref);
-	mutex_init(&space->lock);
-	range_map_init(&space->map);
-	space->flags = flags;
+	notice_ear_init(&space->ear);
 	space->max_chunks = max_chunks;
+	space->node_mask = node_mask;
 	space_describe_creator(space);
 	space_publish(space);
 	return space;
@@ -103,17 +102,14 @@ struct arena_space *space_create(u32 flags, u64 nr_slots, u64 max_chunks)
 static void space_free(struct kref *ref)
 {
 	struct arena_space *space = container_of(ref, struct arena_space, ref);
-	unsigned long i;
 
 	list_del(&space->link);
 	mutex_unlock(&spaces_lock);
-	for (i = 0; i < space_nr_leaves(space); i++)
-		free_page((unsigned long)space->leaves[i]);
-	kvfree(space->leaves);
-	range_map_fini(&space->map);
+	view_put(space->base);
+	notice_ear_fini(&space->ear);
 	put_pid(space->pid);
-	uncharge_pages(space->user, space->nr_pages);
 	charge_user_put(space->user);
+	group_put(space->group);
 	kfree(space);
 }
 
@@ -132,44 +128,39 @@ void space_put(struct arena_space *space)
 	kref_put_mutex(&space->ref, space_free, &spaces_lock);
 }
 
-unsigned long *space_slot(struct arena_space *space, unsigned long i)
+static int space_add_chunks(struct arena_space *space, unsigned long nr)
 {
-	unsigned long *leaf;
+	long held = atomic_long_read(&space->nr_chunks);
 
-	if (i >= space->nr_slots)
-		return NULL;
-	/* Pairs with smp_store_release() in space_make_leaves(): the leaf is seen zeroed. */
-	leaf = smp_load_acquire(&space->leaves[i >> LEAF_SHIFT]);
-	return leaf ? &leaf[i & (LEAF_SLOTS - 1)] : NULL;
-}
-
-static int space_make_leaf(struct arena_space *space, unsigned long i)
-{
-	unsigned long *leaf;
-
-	if (space->leaves[i])
-		return 0;
-	if (charge_pages(space->user, 1))
-		return -ENOMEM;
-	leaf = (unsigned long *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
-	if (!leaf) {
-		uncharge_pages(space->user, 1);
-		return -ENOMEM;
-	}
-	space->nr_pages++;
-	/* Pairs with smp_load_acquire() in space_slot(). */
-	smp_store_release(&space->leaves[i], leaf);
+	/* Neither term is near the end of its type, so the sum does not wrap. */
+	do {
+		if (held + nr > space->max_chunks)
+			return -ENOMEM;
+	} while (!atomic_long_try_cmpxchg(&space->nr_chunks, &held, held + nr));
 	return 0;
 }
 
-int space_make_leaves(struct arena_space *space, unsigned long first, unsigned long end)
+int space_charge(struct arena_space *space, unsigned long nr)
 {
-	unsigned long i;
-	int err = 0;
+	int err = space_add_chunks(space, nr);
 
-	for (i = first >> LEAF_SHIFT; !err && i <= (end - 1) >> LEAF_SHIFT; i++)
-		err = space_make_leaf(space, i);
+	if (err)
+		return err;
+	err = charge_chunks(space->user, nr);
+	if (err)
+		space_drop(space, nr);
 	return err;
+}
+
+void space_uncharge(struct arena_space *space, unsigned long nr)
+{
+	space_drop(space, nr);
+	uncharge_chunks(space->user, nr);
+}
+
+void space_drop(struct arena_space *space, unsigned long nr)
+{
+	atomic_long_sub(nr, &space->nr_chunks);
 }
 
 void space_totals(struct space_totals *totals)
@@ -179,11 +170,23 @@ void space_totals(struct space_totals *totals)
 	memset(totals, 0, sizeof(*totals));
 	mutex_lock(&spaces_lock);
 	list_for_each_entry(space, &spaces, link) {
-		totals->nr_spaces += !READ_ONCE(space->dead);
-		totals->reserved_chunks += READ_ONCE(space->map.nr_slots);
-		totals->kept_chunks += READ_ONCE(space->map.nr_kept);
+		totals->nr_spaces += !READ_ONCE(space->base->dead);
+		totals->reserved_chunks += atomic_long_read(&space->nr_chunks);
+		totals->kept_chunks += view_totals(space).nr_kept;
 	}
 	mutex_unlock(&spaces_lock);
+}
+
+u64 space_chunks_on_node(int nid)
+{
+	struct arena_space *space;
+	u64 nr = 0;
+
+	mutex_lock(&spaces_lock);
+	list_for_each_entry(space, &spaces, link)
+		nr += atomic_long_read(&space->nr_on_node[nid]);
+	mutex_unlock(&spaces_lock);
+	return nr;
 }
 
 struct arena_space *space_next(u64 id, bool (*want)(struct arena_space *space))
@@ -192,7 +195,7 @@ struct arena_space *space_next(u64 id, bool (*want)(struct arena_space *space))
 
 	mutex_lock(&spaces_lock);
 	list_for_each_entry(space, &spaces, link) {
-		if (space->id > id && !READ_ONCE(space->dead) && want(space)) {
+		if (space->id > id && !READ_ONCE(space->base->dead) && want(space)) {
 			found = space_get(space);
 			break;
 		}

@@ -1,93 +1,111 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* A space: an array of slots, who pays for its chunks, and the two ways to change a slot. */
+/* A space: what all views of an array of slots share, and who pays for the chunks in them. */
 #ifndef ARENA_SPACE_H
 #define ARENA_SPACE_H
 
 #include <linux/kref.h>
 #include <linux/list.h>
-#include <linux/mutex.h>
+#include <linux/mm.h>
 #include <linux/sched.h>
+#include <linux/spinlock.h>
 #include <linux/types.h>
 
 #include "charge.h"
-#include "range.h"
-#include "slot.h"
+#include "notice.h"
+#include "group.h"
 
-#define LEAF_SHIFT 9	/* slots per leaf: one page of words, which spans 1 GiB of memory */
-#define LEAF_SLOTS (1UL << LEAF_SHIFT)
+#include "uapi/arena.h"
+
+struct view;
 
 /**
- * struct arena_space - slots and their chunks
+ * struct arena_space - an array of slots
  * @ref: the inode, quarantined chunks, and whoever looks at it from @link
  * @id: never used twice while the module is loaded
- * @lock: guards @map, @dead and the filling and emptying of slots
- * @map: which slots are reserved, which of those kept
- * @dead: the inode is gone; nothing may be reserved any more
- * @mapping: the inode's; valid until @dead
+ * @mapping: the inode's; valid until the base view is dead
  * @flags: ARENA_CREATE_*; fixed
  * @nr_slots: length; fixed
  * @max_chunks: most chunks at a time; fixed
- * @leaves: slot words by LEAF_SLOTS; a leaf is published with release under @lock (acquire in
- * space_slot())
- * @nr_pages: of tables, charged to @user; guard @lock
- * @nr_live: touched slots; atomic
+ * @nr_chunks: in slots, one that several views share counted once; atomic
  * @nr_quarantined: chunks held back; atomic
  * @user: who pays; fixed
  * @uid: the same, for showing; fixed
+ * @node_mask: nodes that chunks may come from; 0 = all; fixed
+ * @has_policies: a mapping had a memory policy once; set under that mapping's mmap lock, read
+ * without: who sets a policy and reserves then does so in order
+ * @group: whose idle chunks it shares; fixed
  * @pid: who created it; fixed
  * @comm: his command name; fixed
+ * @base: the view of the creator; fixed
+ * @views_lock: guards @views and @last_view_id
+ * @views: of all processes, by rising id; @base is in it until the inode is gone
+ * @last_view_id: never used twice
  * @link: in the list of all spaces; guard spaces_lock
+ * @ear: who hears that kept chunks are wanted
+ * @nr_on_node: of @nr_chunks, those on each node; atomic
  */
 struct arena_space {
 	struct kref ref;
 	u64 id;
-	struct mutex lock;
-	struct range_map map;
-	bool dead;
 	struct address_space *mapping;
 	u32 flags;
 	unsigned long nr_slots;
 	unsigned long max_chunks;
-	unsigned long **leaves;
-	unsigned long nr_pages;
-	atomic_long_t nr_live;
+	atomic_long_t nr_chunks;
 	atomic_long_t nr_quarantined;
 	struct charge_user *user;
+	struct pool_group *group;
+	u64 node_mask;
+	bool has_policies;
 	kuid_t uid;
 	struct pid *pid;
 	char comm[TASK_COMM_LEN];
+	struct view *base;
+	spinlock_t views_lock;
+	struct list_head views;
+	u64 last_view_id;
 	struct list_head link;
+	struct notice_ear ear;
+	atomic_long_t nr_on_node[];
 };
+
+/** @chunk has entered a slot; or left the last one that held it. */
+static inline void space_count_entry(struct arena_space *space, struct folio *chunk)
+{
+	atomic_long_inc(&space->nr_on_node[folio_nid(chunk)]);
+}
+
+static inline void space_count_exit(struct arena_space *space, struct folio *chunk)
+{
+	atomic_long_dec(&space->nr_on_node[folio_nid(chunk)]);
+}
+
+/** Each process has a view of its own. */
+static inline bool space_is_cow(struct arena_space *space)
+{
+	return space->flags & ARENA_CREATE_FORK_COW;
+}
 
 /**
  * A space for the current user. 0 slots or chunks mean the most allowed. ERR_PTR(-EINVAL,
  * -ENOMEM).
  */
-struct arena_space *space_create(u32 flags, u64 nr_slots, u64 max_chunks);
+struct arena_space *space_create(u32 flags, u64 nr_slots, u64 max_chunks, u64 node_mask);
 struct arena_space *space_get(struct arena_space *space);
 void space_put(struct arena_space *space);
 
-/** The word of slot @i, or NULL while its leaf does not exist (then the slot is EMPTY). */
-unsigned long *space_slot(struct arena_space *space, unsigned long i);
-/** Make the leaves of [@first, @end) exist. Caller holds @lock. 0 or -ENOMEM. */
-int space_make_leaves(struct arena_space *space, unsigned long first, unsigned long end);
-
 /**
- * Apply a transition of slot.h atomically; false when it does not apply. The word before it is in
- * *@was.
+ * Charge @nr chunks that are about to enter slots: 0, or -ENOMEM over a cap. What leaves the slots
+ * is counted by space_drop(); who quarantines it lets its user pay on.
  */
-static __always_inline bool
-space_slot_apply(unsigned long *slot, bool (*transition)(unsigned long *word), unsigned long *was)
-{
-	unsigned long new;
+int space_charge(struct arena_space *space, unsigned long nr);
+void space_uncharge(struct arena_space *space, unsigned long nr);
+void space_drop(struct arena_space *space, unsigned long nr);
 
-	*was = READ_ONCE(*slot);
-	do {
-		new = *was;
-		if (!transition(&new))
-			return false;
-	} while (!try_cmpxchg(slot, was, new));
-	return true;
+/** Where to look for memory policies of mappings; NULL when no mapping ever had one. */
+static inline struct address_space *space_policies(struct arena_space *space)
+{
+	return READ_ONCE(space->has_policies) ? space->mapping : NULL;
 }
 
 /** struct space_totals - of all spaces, for statistics */
@@ -98,6 +116,8 @@ struct space_totals {
 };
 
 void space_totals(struct space_totals *totals);
+/** Chunks on node @nid in slots of all spaces. */
+u64 space_chunks_on_node(int nid);
 /**
  * The space with the smallest id above @id for which @want is true, with a reference; NULL at the
  * end.

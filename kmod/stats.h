@@ -15,7 +15,10 @@ struct seq_file;
 /** Fill in every counter; size and flags are left alone. */
 void stats_module(struct arena_stat *stat);
 void stats_space(struct arena_space *space, struct arena_space_stat *stat);
-/** One value per file, under the device in sysfs. */
+int stats_init(void);
+/** The device is gone. */
+void stats_exit(void);
+/** One value per file, under the device in sysfs; fixed after init. */
 extern const struct attribute_group *stats_groups[];
 void stats_show_fdinfo(struct seq_file *m, struct file *file);
 

@@ -14,8 +14,8 @@ MODULE_SRC = $(PREFIX)/src/arena-$(VERSION)
 
 INSTALL_HEADERS = $(wildcard libarena/include/arena/*.h)
 INSTALL_MAN = $(wildcard doc/man/*.[1-8] daemon/*.[1-8] bench/*.[1-8])
-# What the module is built from: no tests, no notes.
-INSTALL_MODULE = Kbuild $(wildcard kmod/*.c kmod/*.h kmod/uapi/*.h)
+# What the module is built from, its KUnit suites included: Kbuild links them where the kernel has KUnit.
+INSTALL_MODULE = Kbuild $(wildcard kmod/*.c kmod/*.h kmod/test/*.c kmod/test/*.h kmod/uapi/*.h)
 # Filled-in copies of the templates; the folder is named by version so that none is ever stale.
 PKG_B = $(B)/packaging-$(VERSION)
 

@@ -8,6 +8,7 @@
  */
 #include "common.h"
 #include <stddef.h>
+#include <sys/stat.h>
 
 #define SYSFS "/sys/class/misc/arena/"
 
@@ -46,6 +47,21 @@ static void check_line(struct __test_metadata *_metadata, int fd, const char *ke
 	EXPECT_STREQ("chunks", unit) TH_LOG("%s", key);
 }
 
+/* Chunks on all nodes; the lines are "arena-nodeN: C chunks". */
+static uint64_t fdinfo_on_nodes(int fd)
+{
+	uint64_t sum = 0, value;
+	char key[32], unit[16];
+
+	for (unsigned int node = 0; node < 64; node++) {
+		snprintf(key, sizeof(key), "arena-node%u", node);
+		value = fdinfo_value(fd, key, unit);
+		if (value != UINT64_MAX)
+			sum += value;
+	}
+	return sum;
+}
+
 static void check_space(struct __test_metadata *_metadata, int dev, int fd)
 {
 	struct arena_space_stat s = space_stat(dev);
@@ -57,6 +73,7 @@ static void check_space(struct __test_metadata *_metadata, int dev, int fd)
 	check_line(_metadata, fd, "arena-live", s.live_chunks);
 	check_line(_metadata, fd, "arena-kept", s.kept_chunks);
 	check_line(_metadata, fd, "arena-quarantined", s.quarantined_chunks);
+	EXPECT_EQ(s.reserved_chunks, fdinfo_on_nodes(fd));
 }
 
 TEST_F(space, fdinfo_of_an_empty_space)
@@ -91,6 +108,42 @@ TEST_F(space, fdinfo_of_the_device_is_its_own_space)
 	EXPECT_EQ(3, fdinfo_value(dev, "arena-reserved", unit));
 	EXPECT_EQ(0, fdinfo_value(self->fd, "arena-reserved", unit));
 	close(dev);
+}
+
+#define DEBUGFS "/sys/kernel/debug/arena/"
+
+/* The row of a space in debugfs has the same figures, in the order of its head. */
+TEST_F(space, debugfs_has_a_row_for_each_space)
+{
+	char text[8192], row[128];
+	struct arena_space_stat s;
+	struct stat file;
+
+	ASSERT_EQ(0, space_reserve(self->fd, 0, 7, NULL));
+	ASSERT_EQ(0, space_keep(self->fd, 0, 2, NULL));
+	s = space_stat(self->dev);
+	snprintf(row, sizeof(row), "\n%llu %u %u 0x0 %llu 7 0 2 0 ", s.id, s.uid, s.pid,
+		 s.nr_slots);
+	ASSERT_EQ(0, file_read_text(DEBUGFS "spaces", text, sizeof(text)));
+	EXPECT_NE(NULL, strstr(text, row)) TH_LOG("no%sin\n%s", row, text);
+	ASSERT_EQ(0, file_read_text(DEBUGFS "notices", text, sizeof(text)));
+	EXPECT_NE(NULL, strstr(text, "kept_chunks level wanted_chunks grace_ns\n"));
+	ASSERT_EQ(0, stat(DEBUGFS "spaces", &file));
+	EXPECT_EQ(0400, file.st_mode & 07777);
+}
+
+/* What a process calls itself does not break the table. */
+TEST_F(space, debugfs_keeps_its_rows_whole)
+{
+	char text[8192];
+	int fd;
+
+	ASSERT_EQ(0, file_write_text("/proc/self/comm", "a b\n9 9"));
+	fd = space_create(self->dev, 1);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, file_read_text(DEBUGFS "spaces", text, sizeof(text)));
+	EXPECT_NE(NULL, strstr(text, "a\\040b\\0129\\0409\n")) TH_LOG("%s", text);
+	close(fd);
 }
 
 /* The creator is shown by pid and name. */

@@ -413,6 +413,9 @@ TEST(stack_overflow, "fault/a stack that runs over still ends by SIGSEGV")
 {
 	struct death death;
 
+	/* The stack may end inside its own code, with a lock held that our handler's entry wants. */
+	if (harness_thread_sanitized())
+		harness_skip("thread sanitizer runs on the stack that overflows");
 	harness_child(&death, overflow_stack, NULL);
 	CHECK(harness_died(&death, SIGSEGV));
 	CHECK(!strstr(death.text, "arena: access"));

@@ -20,5 +20,6 @@ bench() {
 echo $HUGETLB_PAGES >/proc/sys/vm/nr_hugepages
 bench fault
 bench reclaim
+bench fork
 echo "1..$count"
 exit $failed

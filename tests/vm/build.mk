@@ -3,10 +3,17 @@
 
 VM_SOURCES := $(wildcard tests/kmod/*.c)
 VM_PROGRAMS := $(VM_SOURCES:%.c=$(B)/%)
+# Programs that scripts run, named in their .vm files.
+VM_HELPERS := $(patsubst %.c,$(B)/%,$(wildcard tests/kmod/helper/*.c))
 VM_SCRIPTS := $(wildcard tests/kmod/*.sh)
+# Programs for reports on the module, which are no tests.
+DEBUG_PROGRAMS := $(patsubst %.c,$(B)/%,$(wildcard tests/debug/*.c))
 VM_TESTS = $(VM_SCRIPTS) $(VM_PROGRAMS)
 # Series for `make vm-shell SERIES=6.1`; vm-check and vm-bench use all unless one is named.
 SERIES ?=
+# Kernel of the VM: Debian's, or one that checks itself (debug, kcsan; tests/vm/build-kernel).
+KIND ?=
+VM_KIND = $(if $(KIND),--kind $(KIND))
 
 # The harness comes from a package of kernel sources, so its folder is found when it is needed.
 $(B)/kselftest:
@@ -15,21 +22,36 @@ $(B)/kselftest:
 
 # Static, because the VM has no libraries. The harness is not ours to keep free of the stricter
 # warnings, and its macros expand in these files.
-$(VM_PROGRAMS): $(B)/tests/kmod/%: tests/kmod/%.c | $(B)/kselftest
+$(VM_PROGRAMS) $(VM_HELPERS) $(DEBUG_PROGRAMS): $(B)/%: %.c | $(B)/kselftest
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -Ikmod/uapi -isystem $(B)/kselftest/arena -isystem $(B)/kselftest \
 		-std=gnu11 $(OPT) -Wall -Wextra -Werror -Wundef -Wmissing-prototypes \
-		-Wno-missing-field-initializers -Wno-unused-parameter -pthread -static $(DEPFLAGS) -o $@ $<
+		-Wno-missing-field-initializers -Wno-unused-parameter -pthread -static $(DEPFLAGS) -o $@ $< $(VM_LIBS)
 
-.PHONY: modules vm-tests vm-check vm-unit vm-shell vm-bench vm-selftest vm-module-lint
+$(B)/tests/kmod/uring $(B)/tests/kmod/failnth: VM_LIBS = -luring
+
+.PHONY: modules vm-tests vm-check vm-kunit vm-lockstat vm-unit vm-shell vm-bench vm-plot vm-stressor vm-mutants vm-selftest vm-module-lint
 
 ## modules: arena.ko for Debian's kernels of both series (SERIES=6.1: only that one)
 modules:
 	@for series in $(or $(SERIES),6.1 6.12); do tests/vm/module $$series || exit 1; done
 
-## vm-check: kernel tests in VMs on both series, TAP (SERIES=6.1: only that one)
-vm-check: $(VM_PROGRAMS) daemon tests
-	@tests/vm/run --series $(or $(SERIES),all) --timeout 540 -- $(VM_TESTS)
+## vm-check: kernel tests in VMs on both series, TAP (SERIES=6.1: only that one; KIND=debug: on that kernel)
+vm-check: $(VM_PROGRAMS) $(VM_HELPERS) daemon tests
+	@tests/vm/run --series $(or $(SERIES),all) $(VM_KIND) --timeout 540 -- $(VM_TESTS)
+
+# The module's daemon is part of the VM tests, because some of them run it.
+vm-tests: $(VM_PROGRAMS) $(VM_HELPERS) $(DEBUG_PROGRAMS) daemon tests
+
+## vm-kunit: the module's own tests (kmod/test), in a VM whose kernel has KUnit (KIND=debug, SERIES=6.12)
+vm-kunit:
+	@module=$$(tests/vm/module --kunit --kind $(or $(KIND),debug) $(or $(SERIES),6.12)) && \
+	tests/vm/run --kind $(or $(KIND),debug) --series $(or $(SERIES),6.12) --module $$module -- tests/debug/kunit.sh
+
+## vm-lockstat: what taking and giving a chunk costs on 1 and 2 processors; with KIND=debug, lock by lock
+vm-lockstat: $(DEBUG_PROGRAMS)
+	@tests/vm/run --series $(or $(SERIES),6.12) $(VM_KIND) \
+		--file $(B)/tests/debug/turnover:/tests/turnover -- tests/debug/lockstat.sh
 
 ## vm-unit: the library's unit tests in VMs, where all four sources are to be had (SERIES=6.1: only that one)
 vm-unit: tests
@@ -38,11 +60,24 @@ vm-unit: tests
 
 ## vm-shell: a shell in a VM with the module and all tests (SERIES=6.1, default 6.12)
 vm-shell: $(VM_PROGRAMS)
-	@tests/vm/run --series $(or $(SERIES),6.12) --shell -- $(VM_TESTS)
+	@tests/vm/run --series $(or $(SERIES),6.12) $(VM_KIND) --shell -- $(VM_TESTS)
 
 ## vm-bench: instructions of faults and reclaim on both series; leaves build/vm-bench.jsonl
 vm-bench: bench
 	@tests/vm/bench --series $(or $(SERIES),all)
+
+## vm-plot: the last vm-bench as a picture, build/vm-bench.svg
+vm-plot:
+	@tests/vm/plot
+
+## vm-stressor: random operations of many processes for S seconds (default 120; SERIES=6.1, KIND=debug)
+vm-stressor: $(B)/tests/kmod/stressor
+	@tests/vm/run --series $(or $(SERIES),all) $(VM_KIND) --test-timeout $$(($(or $(S),120) * 2 + 120)) \
+		--timeout $$(($(or $(S),120) * 2 + 300)) -- "$(B)/tests/kmod/stressor --seconds $(or $(S),120)"
+
+## vm-mutants: the stressor finds each promise that a patch of tests/kmod/mutations breaks (SERIES=6.1)
+vm-mutants:
+	@tests/vm/mutants $(or $(SERIES),6.12)
 
 ## vm-selftest: the test VMs notice warnings, panics, hangs, leaks and lies (they boot a bad module)
 vm-selftest:

@@ -9,7 +9,7 @@
 
 report_count=0 report_failed=0
 
-# How many test programs this VM began; the boot is none.
+# How many test programs this VM began; the boot and the last look for leaks are none.
 report_programs=0
 
 # The test program that is running: its name, results, failures and skips seen, plan announced.
@@ -26,7 +26,7 @@ report_finish() { echo "1..$report_count"; }
 
 report_begin() {
 	report_name=$1
-	[ "$1" = boot ] || report_programs=$((report_programs + 1))
+	[ "$1" = boot ] || [ "$1" = leaks ] || report_programs=$((report_programs + 1))
 	report_seen=0 report_bad_seen=0 report_plan='' report_skip_all='' report_complaints=()
 }
 

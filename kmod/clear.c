@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Zeroing, and the clearing threads: one per node that has memory at load, for all groups in turn.
+ * Besides zeroing what is dirty a thread gets chunks that somebody wants soon (pool_ahead()) and
+ * returns what is beyond the bound of all pools: both would cost whoever gives and takes too much.
+ * The pools of a node that gets memory later are served by the first thread.
+ *
+ * Limits: the CPU time is nobody's but the module's. SCHED_IDLE and a rate keep it out of the way.
+ */
+#include <linux/kthread.h>
+#include <linux/mm.h>
+#include <linux/moduleparam.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/wait.h>
+#include <uapi/linux/sched/types.h>
+
+#include "clear.h"
+#include "group.h"
+#include "pool.h"
+#include "trace.h"
+
+/**
+ * struct clearer - a thread and its queue
+ * @lock: guards @queue, and pool.queue and pool.is_queued of the pools it serves
+ * @queue: pools with something to do; each has a reference to its group while it is queued or
+ * served
+ * @wait: the thread waits here while @queue is empty
+ * @task: fixed after init
+ * @cleared: chunks, ever
+ */
+struct clearer {
+	spinlock_t lock;
+	struct list_head queue;
+	wait_queue_head_t wait;
+	struct task_struct *task;
+	atomic_long_t cleared;
+};
+
+static struct clearer **clearers; /* by node; fixed after init */
+static struct clearer *first_clearer; /* of nodes that get memory later; fixed after init */
+static atomic_long_t cleared_at_touch;
+
+/*
+ * Slow enough to leave memory bandwidth to others on small machines, fast enough for 1 GiB a
+ * second.
+ */
+static unsigned int clear_max_chunks_per_s = 1024;
+
+/* Far beyond any memory's bandwidth: 2 TiB a second. */
+#define CLEAR_MAX_RATE 1000000
+
+static int clear_max_set(const char *text, const struct kernel_param *param)
+{
+	return param_set_uint_minmax(text, param, 0, CLEAR_MAX_RATE);
+}
+
+static const struct kernel_param_ops clear_max_ops = {
+	.set = clear_max_set,
+	.get = param_get_uint,
+};
+
+module_param_cb(clear_max_chunks_per_s, &clear_max_ops, &clear_max_chunks_per_s, 0644);
+MODULE_PARM_DESC(clear_max_chunks_per_s,
+		 "Most chunks one clearing thread zeroes in a second (0 to 1000000; 0 = no limit; "
+		 "default: 1024)");
+
+#ifdef CONFIG_X86_64
+/*
+ * Past the cache: the chunk will be used later, by somebody else, and must not evict what is hot
+ * now.
+ */
+static void page_clear_uncached(void *page)
+{
+	unsigned long *word = page, *end = page + PAGE_SIZE;
+
+	for (; word < end; word += 8)
+		asm volatile("movnti %1, (%0)\n\tmovnti %1, 8(%0)\n\t"
+			     "movnti %1, 16(%0)\n\tmovnti %1, 24(%0)\n\t"
+			     "movnti %1, 32(%0)\n\tmovnti %1, 40(%0)\n\t"
+			     "movnti %1, 48(%0)\n\tmovnti %1, 56(%0)"
+			     : : "r" (word), "r" (0UL) : "memory");
+}
+
+static void clear_uncached_finish(void)
+{
+	asm volatile("sfence" : : : "memory");
+}
+#else
+static void page_clear_uncached(void *page)
+{
+	clear_page(page);
+}
+
+static void clear_uncached_finish(void)
+{
+}
+#endif
+
+static void chunk_clear_uncached(struct folio *chunk)
+{
+	unsigned long i;
+
+	for (i = 0; i < CHUNK_PAGES; i++) {
+		page_clear_uncached(folio_address(chunk) + i * PAGE_SIZE);
+		cond_resched();
+	}
+	clear_uncached_finish();
+	chunk_set_uncleared(chunk, false);
+}
+
+void chunk_clear_now(struct folio *chunk)
+{
+	unsigned long i;
+
+	for (i = 0; i < CHUNK_PAGES; i++)
+		clear_page(folio_address(chunk) + i * PAGE_SIZE);
+	chunk_set_uncleared(chunk, false);
+	atomic_long_inc(&cleared_at_touch);
+}
+
+u64 cleared_at_touch_chunks(void)
+{
+	return atomic_long_read(&cleared_at_touch);
+}
+
+static struct clearer *clearer_of(int nid)
+{
+	return clearers[nid] ?: first_clearer;
+}
+
+void clear_queue(struct pool *pool)
+{
+	struct clearer *clearer = clearer_of(pool->nid);
+
+	pool_lock_note();
+	spin_lock(&clearer->lock);
+	if (!pool->is_queued) {
+		pool->is_queued = true;
+		group_get(pool->group);
+		list_add_tail(&pool->queue, &clearer->queue);
+	}
+	spin_unlock(&clearer->lock);
+	wake_up(&clearer->wait);
+}
+
+static struct pool *clearer_next(struct clearer *clearer)
+{
+	struct pool *pool;
+
+	spin_lock(&clearer->lock);
+	pool = list_first_entry_or_null(&clearer->queue, struct pool, queue);
+	if (pool)
+		list_del_init(&pool->queue);
+	spin_unlock(&clearer->lock);
+	return pool;
+}
+
+/* To the end of the queue, or out of it: whoever brings work later queues it again. */
+static void clearer_done(struct clearer *clearer, struct pool *pool)
+{
+	bool more;
+
+	spin_lock(&clearer->lock);
+	more = pool_has_work(pool);
+	if (more)
+		list_add_tail(&pool->queue, &clearer->queue);
+	else
+		pool->is_queued = false;
+	spin_unlock(&clearer->lock);
+	if (!more)
+		group_put(pool->group);
+}
+
+/*
+ * A chunk was zeroed, by the page allocator perhaps. A tick is the shortest pause: so many chunks
+ * at a time as the rate allows per tick, at least one, and then so many ticks as they are worth.
+ */
+static void clearer_pace(unsigned int *burst)
+{
+	unsigned long rate = READ_ONCE(clear_max_chunks_per_s);
+
+	++*burst;
+	if (rate && *burst + 1UL <= rate / HZ)
+		return;
+	if (rate)
+		schedule_timeout_idle(DIV_ROUND_UP(*burst * (unsigned long)HZ, rate));
+	*burst = 0;
+}
+
+/* Zero one chunk; false when none is left. */
+static bool clearer_step(struct clearer *clearer, struct pool *pool)
+{
+	struct folio *chunk = pool_clear_begin(pool);
+
+	if (!chunk)
+		return false;
+	chunk_clear_uncached(chunk);
+	atomic_long_inc(&clearer->cleared);
+	trace_clear(folio_nid(chunk), 1);
+	pool_clear_end(pool, chunk);
+	return true;
+}
+
+static int clearer_main(void *data)
+{
+	struct clearer *clearer = data;
+	unsigned int burst = 0;
+	struct pool *pool;
+
+	while (!kthread_should_stop()) {
+		wait_event_idle(clearer->wait,
+				!list_empty(&clearer->queue) || kthread_should_stop());
+		pool = clearer_next(clearer);
+		if (!pool)
+			continue;
+		/* What is too much goes first: it need not be zeroed. */
+		pool_return_surplus(pool);
+		if (pool_get_ahead(pool))
+			clearer_pace(&burst);
+		if (clearer_step(clearer, pool))
+			clearer_pace(&burst);
+		clearer_done(clearer, pool);
+		cond_resched();
+	}
+	return 0;
+}
+
+static int clearer_start(struct clearer *clearer, int nid)
+{
+	static const struct sched_attr idle = { .size = sizeof(idle), .sched_policy = SCHED_IDLE };
+	struct task_struct *task =
+		kthread_create_on_node(clearer_main, clearer, nid, "arena_clear/%d", nid);
+
+	if (IS_ERR(task))
+		return PTR_ERR(task);
+	if (!cpumask_empty(cpumask_of_node(nid)))
+		set_cpus_allowed_ptr(task, cpumask_of_node(nid));
+	sched_setattr_nocheck(task, &idle);
+	clearer->task = task;
+	get_task_struct(task);
+	wake_up_process(task);
+	return 0;
+}
+
+static int clear_init_node(int nid)
+{
+	struct clearer *clearer = kzalloc_node(sizeof(*clearer), GFP_KERNEL, nid);
+
+	if (!clearer)
+		return -ENOMEM;
+	spin_lock_init(&clearer->lock);
+	INIT_LIST_HEAD(&clearer->queue);
+	init_waitqueue_head(&clearer->wait);
+	clearers[nid] = clearer;
+	/* A node below this one may get memory later: it has no thread then. */
+	first_clearer = first_clearer ?: clearer;
+	return clearer_start(clearer, nid);
+}
+
+int clear_init(void)
+{
+	int nid, err = 0;
+
+	clearers = kcalloc(nr_node_ids, sizeof(*clearers), GFP_KERNEL);
+	if (!clearers)
+		return -ENOMEM;
+	for_each_node_state(nid, N_MEMORY)
+		err = err ?: clear_init_node(nid);
+	if (err)
+		clear_exit();
+	return err;
+}
+
+/* What is queued loses its reference; nothing is queued any more, no space is left. */
+static void clearer_stop(struct clearer *clearer)
+{
+	struct pool *pool;
+
+	if (clearer->task) {
+		kthread_stop(clearer->task);
+		put_task_struct(clearer->task);
+	}
+	while ((pool = clearer_next(clearer))) {
+		pool->is_queued = false;
+		group_put(pool->group);
+	}
+}
+
+void clear_exit(void)
+{
+	int nid;
+
+	for_each_node(nid)
+		if (clearers[nid])
+			clearer_stop(clearers[nid]);
+	for_each_node(nid)
+		kfree(clearers[nid]);
+	kfree(clearers);
+}
+
+struct clear_stats clear_stats(int nid)
+{
+	struct clear_stats stats = {};
+	int n;
+
+	for_each_node(n) {
+		if (!clearers[n] || (nid != NUMA_NO_NODE && nid != n))
+			continue;
+		stats.cleared_chunks += atomic_long_read(&clearers[n]->cleared);
+		/*
+		 * Clearing is nearly all that this thread does, so its run time is the cost of
+		 * it.
+		 */
+		stats.clearing_ns += READ_ONCE(clearers[n]->task->se.sum_exec_runtime);
+	}
+	return stats;
+}

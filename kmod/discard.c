@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The worker behind notices. Kept chunks have to be unmapped before they can be freed, which may
+ * sleep, and their owners have to be told, which wakes tasks: neither can be done inside the
+ * allocation that asks. The worker tells at once, comes back when the grace is over, and takes what
+ * is wanted still.
+ */
+#include <linux/jiffies.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+
+#include "discard.h"
+#include "group.h"
+#include "notice.h"
+#include "reclaim.h"
+#include "space.h"
+#include "trace.h"
+#include "view.h"
+
+#include "uapi/arena.h"
+
+/* Its rescuer works when no memory is left; fixed after init. */
+static struct workqueue_struct *discard_queue;
+static DECLARE_WAIT_QUEUE_HEAD(discard_done);
+
+static void discard_worker(struct work_struct *work);
+static DECLARE_DELAYED_WORK(discard_work, discard_worker);
+
+static bool has_kept(struct arena_space *space)
+{
+	return view_totals(space).nr_kept;
+}
+
+static void tell_owners(struct pool_group *group)
+{
+	struct notice_state state = notice_state(&group->notice);
+	struct arena_space *space;
+	u64 id = 0;
+
+	trace_notice(state.level, state.wanted_chunks, state.grace_ns);
+	while ((space = space_next(id, has_kept))) {
+		id = space->id;
+		if (space->group == group)
+			notice_ear_signal(&space->ear);
+		space_put(space);
+	}
+}
+
+static void take_due(struct pool_group *group)
+{
+	u64 due = notice_due_chunks(&group->notice), taken;
+
+	if (!due)
+		return;
+	taken = discard_kept(group, due);
+	/* Somebody reserved them again, or they are in quarantine: waiting brings nothing. */
+	if (taken < due)
+		notice_give_up(&group->notice);
+}
+
+/* Returns in how many ns to look again; U64_MAX: when asked. */
+static u64 look_after(struct pool_group *group)
+{
+	struct notice_state state;
+
+	if (notice_take_news(&group->notice))
+		tell_owners(group);
+	take_due(group);
+	state = notice_state(&group->notice);
+	return state.wanted_chunks ? state.grace_ns : U64_MAX;
+}
+
+static void discard_worker(struct work_struct *work)
+{
+	struct pool_group *group = NULL;
+	u64 next_ns = U64_MAX;
+
+	while ((group = group_next(group)))
+		next_ns = min(next_ns, look_after(group));
+	wake_up_all(&discard_done);
+	if (next_ns != U64_MAX)
+		queue_delayed_work(discard_queue, &discard_work, nsecs_to_jiffies(next_ns) + 1);
+}
+
+void discard_later(struct pool_group *group, unsigned long nr, enum grace_need need)
+{
+	if (notice_ask(&group->notice, nr, atomic_long_read(&group->nr_kept), need))
+		mod_delayed_work(discard_queue, &discard_work, 0);
+}
+
+/*
+ * Longer than discarding takes, short enough when the worker waits for a lock of the very task that
+ * is out of memory.
+ */
+#define OOM_WAIT_JIFFIES (HZ / 5)
+/* So that such a task loses no more than a fifth of its time. */
+#define VAIN_JIFFIES HZ
+
+unsigned long discard_wait(unsigned long before)
+{
+	/* Not 0, which is minutes ahead at boot. Races cost a wait more or less. */
+	static unsigned long vain_until = INITIAL_JIFFIES;
+
+	if (time_before(jiffies, READ_ONCE(vain_until)))
+		return 0;
+	if (wait_event_killable_timeout(discard_done, discarded_chunks() != before,
+					OOM_WAIT_JIFFIES) == 0)
+		WRITE_ONCE(vain_until, jiffies + VAIN_JIFFIES);
+	return discarded_chunks() - before;
+}
+
+unsigned long discard_soon(unsigned long nr)
+{
+	unsigned long before = discarded_chunks();
+	struct pool_group *group = NULL;
+
+	while ((group = group_next(group)))
+		discard_later(group, nr, GRACE_OOM);
+	wait_event_timeout(discard_done, discarded_chunks() != before, OOM_WAIT_JIFFIES);
+	return discarded_chunks() - before;
+}
+
+__poll_t discard_poll(struct arena_space *space, struct file *file, poll_table *table)
+{
+	poll_wait(file, &space->ear.wait, table);
+	return has_kept(space) && notice_state(&space->group->notice).wanted_chunks ? EPOLLPRI : 0;
+}
+
+int discard_init(void)
+{
+	discard_queue = alloc_workqueue("arena_discard", WQ_UNBOUND | WQ_MEM_RECLAIM, 1);
+	return discard_queue ? 0 : -ENOMEM;
+}
+
+/* Nobody asks any more, and the worker comes back only while something is wanted. */
+void discard_exit(void)
+{
+	cancel_delayed_work_sync(&discard_work);
+	destroy_workqueue(discard_queue);
+}

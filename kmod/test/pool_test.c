@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The pools, with real chunks and the real clearing threads, in a group of their own: every
+ * sequence of five events, and the locks that taking and giving in turn costs.
+ */
+#include <kunit/test.h>
+#include <linux/delay.h>
+#include <linux/preempt.h>
+#include <linux/topology.h>
+
+#include "../cpu_slot.h"
+#include "../group.h"
+#include "../place.h"
+#include "../pool.h"
+#include "suites.h"
+
+enum pool_event {
+	TAKE_ONE,
+	TAKE_TWO,
+	GIVE_ONE_CLEAN,
+	GIVE_ONE_DIRTY,
+	GIVE_ALL_DIRTY,
+	FLUSH_SLOTS,
+	NR_EVENTS,
+};
+
+#define DEPTH		5
+#define NR_SEQUENCES	(6 * 6 * 6 * 6 * 6)
+/* What an owner leaves behind. */
+#define SECRET		0x5ec4e75ec4e7UL
+
+/**
+ * struct pool_walk - the group under test and what is taken from it
+ * @group: in no list, so nobody else finds it
+ * @held: chunks taken
+ * @nr_held: length of @held
+ * @taken_before: of the whole module, less what was returned, when the walk began
+ * @nr_applied: events that could happen
+ * @nr_wrong: those after which something did not hold
+ */
+struct pool_walk {
+	struct pool_group *group;
+	struct list_head held;
+	unsigned long nr_held;
+	u64 taken_before;
+	unsigned long nr_applied;
+	unsigned long nr_wrong;
+};
+
+static u64 chunks_outside(void)
+{
+	struct pool_stats stats;
+
+	pool_stats(NUMA_NO_NODE, &stats);
+	return stats.taken_chunks - stats.returned_chunks;
+}
+
+/* Under the lock: the clearing thread moves chunks from one count to the other. */
+static unsigned long pool_count(struct pool *pool)
+{
+	unsigned long nr;
+
+	spin_lock(&pool->lock);
+	nr = pool_nr_idle(pool);
+	spin_unlock(&pool->lock);
+	return nr;
+}
+
+static unsigned long group_idle(struct pool_group *group)
+{
+	struct cpu_slot_count in_slots = cpu_slot_count(group, NUMA_NO_NODE);
+	unsigned long nr = in_slots.clean + in_slots.dirty;
+	int nid;
+
+	for_each_node(nid)
+		if (group->pools[nid])
+			nr += pool_count(group->pools[nid]);
+	return nr;
+}
+
+static unsigned long *chunk_word(struct folio *chunk)
+{
+	return (unsigned long *)folio_address(chunk) + 64;
+}
+
+/* A chunk that says it is clean shows nothing of its last owner. */
+static bool chunk_is_honest(struct folio *chunk)
+{
+	return chunk_is_uncleared(chunk) || !*chunk_word(chunk);
+}
+
+/* As good as zeroed, for who looks at this word alone. */
+static void chunk_clean(struct folio *chunk)
+{
+	*chunk_word(chunk) = 0;
+	chunk_set_uncleared(chunk, false);
+}
+
+static bool walk_take(struct pool_walk *walk, unsigned long nr)
+{
+	struct placement place = { .first = 1ULL << numa_mem_id(), .near = numa_mem_id() };
+	bool honest = true;
+	struct folio *chunk;
+	LIST_HEAD(chunks);
+
+	if (pool_take(walk->group, &place, &chunks, nr, GFP_KERNEL))
+		return false;
+	list_for_each_entry(chunk, &chunks, lru) {
+		honest &= chunk_is_honest(chunk);
+		chunk_clean(chunk);
+		walk->nr_held++;
+		nr--;
+	}
+	list_splice(&chunks, &walk->held);
+	return honest && !nr;
+}
+
+static void chunk_soil(struct folio *chunk)
+{
+	*chunk_word(chunk) = SECRET;
+	chunk_set_uncleared(chunk, true);
+}
+
+static bool walk_give(struct pool_walk *walk, unsigned long nr, bool dirty)
+{
+	LIST_HEAD(chunks);
+
+	if (walk->nr_held < nr || !nr)
+		return false;
+	walk->nr_held -= nr;
+	while (nr--) {
+		struct folio *chunk = list_first_entry(&walk->held, struct folio, lru);
+
+		if (dirty)
+			chunk_soil(chunk);
+		list_move(&chunk->lru, &chunks);
+	}
+	pool_give(walk->group, &chunks);
+	return list_empty(&chunks);
+}
+
+/* A chunk that is given clean was never written to. */
+static bool held_first_is_clean(struct pool_walk *walk)
+{
+	return walk->nr_held &&
+	       !chunk_is_uncleared(list_first_entry(&walk->held, struct folio, lru));
+}
+
+static bool walk_can(struct pool_walk *walk, enum pool_event event)
+{
+	switch (event) {
+	case GIVE_ONE_CLEAN:
+		return held_first_is_clean(walk);
+	case GIVE_ONE_DIRTY:
+	case GIVE_ALL_DIRTY:
+		return walk->nr_held;
+	default:
+		return true;
+	}
+}
+
+static bool walk_apply(struct pool_walk *walk, enum pool_event event)
+{
+	switch (event) {
+	case TAKE_ONE:
+		return walk_take(walk, 1);
+	case TAKE_TWO:
+		return walk_take(walk, 2);
+	case GIVE_ONE_CLEAN:
+		return walk_give(walk, 1, false);
+	case GIVE_ONE_DIRTY:
+		return walk_give(walk, 1, true);
+	case GIVE_ALL_DIRTY:
+		return walk_give(walk, walk->nr_held, true);
+	default:
+		cpu_slot_flush(walk->group);
+		return !cpu_slot_count(walk->group, NUMA_NO_NODE).clean;
+	}
+}
+
+/* No chunk is lost, none is counted twice, and a CPU holds one at most. */
+static bool walk_holds(struct pool_walk *walk)
+{
+	struct cpu_slot_count in_slots = cpu_slot_count(walk->group, NUMA_NO_NODE);
+
+	return in_slots.clean + in_slots.dirty <= num_possible_cpus() &&
+	       walk->nr_held + group_idle(walk->group) == chunks_outside() - walk->taken_before;
+}
+
+static void walk_sequence(struct pool_walk *walk, unsigned int sequence)
+{
+	unsigned int step;
+
+	for (step = 0; step < DEPTH; step++, sequence /= NR_EVENTS) {
+		if (!walk_can(walk, sequence % NR_EVENTS))
+			continue;
+		walk->nr_applied++;
+		if (!walk_apply(walk, sequence % NR_EVENTS) || !walk_holds(walk))
+			walk->nr_wrong++;
+	}
+	/* The next one begins with what the pools hold by now, and nothing in hand. */
+	if (walk->nr_held)
+		walk_give(walk, walk->nr_held, false);
+	cond_resched();
+}
+
+/* Wait until no thread works for the group any more: the test's own reference is the last. */
+static bool group_is_quiet(struct pool_group *group)
+{
+	unsigned int tries = 5000;
+
+	cpu_slot_flush(group);
+	while (atomic_long_read(&group->refs) > 1 && --tries)
+		usleep_range(1000, 2000);
+	return tries;
+}
+
+static int pool_test_init(struct kunit *test)
+{
+	struct pool_walk *walk = kunit_kzalloc(test, sizeof(*walk), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, walk);
+	INIT_LIST_HEAD(&walk->held);
+	walk->taken_before = chunks_outside();
+	walk->group = group_create(NULL, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, walk->group);
+	group_get(walk->group);
+	test->priv = walk;
+	return 0;
+}
+
+static void pool_test_exit(struct kunit *test)
+{
+	struct pool_walk *walk = test->priv;
+
+	if (!walk)
+		return;
+	KUNIT_EXPECT_TRUE(test, group_is_quiet(walk->group));
+	group_destroy(walk->group);
+	KUNIT_EXPECT_EQ(test, chunks_outside(), walk->taken_before);
+}
+
+static void pool_test_sequences(struct kunit *test)
+{
+	struct pool_walk *walk = test->priv;
+	unsigned int sequence;
+
+	for (sequence = 0; sequence < NR_SEQUENCES; sequence++)
+		walk_sequence(walk, sequence);
+	KUNIT_EXPECT_EQ(test, sequence, 7776U);
+	/* What cannot be given is not held: that depends on no thread. */
+	KUNIT_EXPECT_GT(test, walk->nr_applied, (unsigned long)NR_SEQUENCES * 3);
+	KUNIT_EXPECT_EQ(test, walk->nr_wrong, 0UL);
+}
+
+#define PAIRS		512
+
+/* Shared locks that PAIRS of take and give cost. */
+static long turn_over(struct pool_walk *walk, bool dirty)
+{
+	long locks, pairs, right = 0;
+
+	migrate_disable();
+	locks = atomic_long_read(&pool_locks);
+	for (pairs = 0; pairs < PAIRS; pairs++)
+		right += walk_take(walk, 1) && walk_give(walk, 1, dirty);
+	locks = atomic_long_read(&pool_locks) - locks;
+	migrate_enable();
+	return right == PAIRS ? locks : LONG_MAX;
+}
+
+static void pool_test_locks_clean(struct kunit *test)
+{
+	struct pool_walk *walk = test->priv;
+
+	KUNIT_ASSERT_TRUE(test, walk_take(walk, 2));
+	KUNIT_ASSERT_TRUE(test, walk_give(walk, 2, false));
+	KUNIT_ASSERT_TRUE(test, group_is_quiet(walk->group));
+	KUNIT_EXPECT_LE(test, turn_over(walk, false), (long)PAIRS / 16);
+}
+
+/* Where there is no clean chunk to be had instead. */
+static void pool_test_locks_dirty(struct kunit *test)
+{
+	struct pool_walk *walk = test->priv;
+
+	KUNIT_EXPECT_LE(test, turn_over(walk, true), (long)PAIRS / 16);
+}
+
+/* A dirty chunk in the slot gives way to a clean one of the pool. */
+static void pool_test_prefers_clean(struct kunit *test)
+{
+	struct pool_walk *walk = test->priv;
+
+	KUNIT_ASSERT_TRUE(test, walk_take(walk, 2));
+	migrate_disable();
+	walk_give(walk, 1, true);
+	KUNIT_EXPECT_EQ(test, cpu_slot_count(walk->group, NUMA_NO_NODE).dirty, 1UL);
+	walk_give(walk, 1, false);
+	KUNIT_EXPECT_TRUE(test, walk_take(walk, 1));
+	KUNIT_EXPECT_TRUE(test, held_first_is_clean(walk));
+	walk_give(walk, 1, false);
+	migrate_enable();
+}
+
+/* One lock for many. */
+static void pool_test_locks_batch(struct kunit *test)
+{
+	struct pool_walk *walk = test->priv;
+	long locks;
+
+	KUNIT_ASSERT_TRUE(test, walk_take(walk, 16));
+	locks = atomic_long_read(&pool_locks);
+	KUNIT_EXPECT_TRUE(test, walk_give(walk, 16, false));
+	KUNIT_EXPECT_TRUE(test, walk_take(walk, 16));
+	KUNIT_EXPECT_LE(test, atomic_long_read(&pool_locks) - locks, 4L);
+	walk_give(walk, 16, false);
+}
+
+static struct kunit_case pool_cases[] = {
+	KUNIT_CASE(pool_test_sequences),
+	KUNIT_CASE(pool_test_locks_clean),
+	KUNIT_CASE(pool_test_locks_dirty),
+	KUNIT_CASE(pool_test_locks_batch),
+	KUNIT_CASE(pool_test_prefers_clean),
+	{}
+};
+
+struct kunit_suite pool_suite = {
+	.name = "arena-pool",
+	.init = pool_test_init,
+	.exit = pool_test_exit,
+	.test_cases = pool_cases,
+};

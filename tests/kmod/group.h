@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/* A memory cgroup with a limit, and work done in it by a child. */
+#ifndef ARENA_TEST_GROUP_H
+#define ARENA_TEST_GROUP_H
+
+#include "common.h"
+#include <sys/stat.h>
+
+#define CGROUP		"/sys/fs/cgroup/"
+#define GROUP		CGROUP "arena-test"
+
+/* The number after `key` in a file of lines of both, or the number that is all of it; 0 when there is none. */
+static inline uint64_t file_number(const char *path, const char *key)
+{
+	char line[256], name[64];
+	unsigned long long value = 0, found = 0;
+	FILE *file = fopen(path, "re");
+
+	while (file && fgets(line, sizeof(line), file)) {
+		if (!key && sscanf(line, "%llu", &value) == 1)
+			found = value;
+		if (key && sscanf(line, "%63s %llu", name, &value) == 2 && !strcmp(name, key))
+			found = value;
+	}
+	if (file)
+		fclose(file);
+	return found;
+}
+
+static inline uint64_t group_bytes(void)
+{
+	return file_number(GROUP "/memory.current", NULL);
+}
+
+static inline uint64_t group_kills(void)
+{
+	return file_number(GROUP "/memory.events", "oom_kill");
+}
+
+static inline int group_make(uint64_t chunks)
+{
+	char text[32];
+
+	rmdir(GROUP);
+	if (mkdir(GROUP, 0755))
+		return errno;
+	snprintf(text, sizeof(text), "%" PRIu64, (uint64_t)(chunks * CHUNK_BYTES));
+	return file_write_text(GROUP "/memory.max", text);
+}
+
+static inline uint64_t idle_chunks(int fd)
+{
+	struct arena_stat s = module_stat(fd);
+
+	return s.clean_chunks + s.dirty_chunks;
+}
+
+/* Runs `work`, an expression, as a child in the group, whose exit status it is. */
+#define IN_GROUP(work) IN_CHILD(file_write_text(GROUP "/cgroup.procs", "0") ? 99 : (work))
+
+/* In the child a number says what went wrong. */
+#define NEED(number, condition) do {						\
+	if (!(condition)) {							\
+		fprintf(stderr, "# %s:%d: %s\n", __func__, __LINE__, #condition); \
+		return number;							\
+	}									\
+} while (0)
+
+/* With nothing idle, so that what comes is the test's own. */
+#define GROUP_OR_SKIP(chunks) do {						\
+	EXPECT_TRUE(WAIT_UNTIL(!module_trim(self->dev, ~0ULL, 0, NULL) &&	\
+			       !idle_chunks(self->dev), SETTLE_MS));		\
+	parameter_set("pool_max_chunks", 400);					\
+	if (group_make(chunks))							\
+		SKIP(return, "no memory cgroup");				\
+	if (!(module_info(self->dev).features & ARENA_FEATURE_MEMCG))		\
+		SKIP(return, "kernel memory is not charged");			\
+} while (0)
+
+/* Removal fails while a process is still on its way out. */
+#define GROUP_END() EXPECT_TRUE(WAIT_UNTIL(!rmdir(GROUP), SETTLE_MS))
+
+#endif /* ARENA_TEST_GROUP_H */

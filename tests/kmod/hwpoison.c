@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Memory errors, injected: the chunk that was hit is never cleared, pooled or freed again.
+ *
+ * Models a failing memory module on a server that stays up. The error comes by either way the
+ * kernel has, MADV_HWPOISON and the injector's file, and hits a chunk in each place where one can
+ * be: mapped, kept, referenced by a pipe, idle in the pool. Needs a kernel with memory failure
+ * handling (Debian's cloud kernel 6.12); elsewhere the tests are skipped. Each test costs its
+ * machine 2 MiB for good.
+ */
+#include "common.h"
+#include <sys/uio.h>
+
+#ifndef MADV_HWPOISON
+#define MADV_HWPOISON 100
+#endif
+
+#define INJECTOR	"/sys/kernel/debug/hwpoison/corrupt-pfn"
+#define POISONED	"/sys/class/misc/arena/poisoned_chunks"
+#define BAD_PAGE	37	/* any but the first */
+#define KPF_BUDDY	(1ULL << 10)
+#define KPF_HWPOISON	(1ULL << 19)
+#define KPF_COMPOUND_TAIL (1ULL << 16)
+
+static unsigned long poisoned_chunks(void)
+{
+	char text[32];
+
+	return file_read_text(POISONED, text, sizeof(text)) ? ~0UL : strtoul(text, NULL, 10);
+}
+
+static uint64_t frame_of(const char *address)
+{
+	int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	uint64_t entry = 0;
+
+	if (pread(pagemap, &entry, 8, (off_t)((uintptr_t)address / PAGE_BYTES * 8)) != 8)
+		entry = 0;
+	close(pagemap);
+	return entry & ((1ULL << 55) - 1);
+}
+
+static uint64_t frame_flags(uint64_t frame)
+{
+	int flags = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
+	uint64_t word = 0;
+
+	if (pread(flags, &word, 8, (off_t)(frame * 8)) != 8)
+		word = 0;
+	close(flags);
+	return word;
+}
+
+/* The error is marked in any case; what the kernel thinks of it is not ours to judge. */
+static void inject_at_frame(uint64_t frame)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "0x%llx", (unsigned long long)frame);
+	file_write_text(INJECTOR, text);
+}
+
+static bool can_inject(void)
+{
+	return access(INJECTOR, W_OK) == 0;
+}
+
+#define REQUIRE_INJECTOR() do {							\
+	if (!can_inject())							\
+		SKIP(return, "this kernel has no hwpoison-inject");		\
+	} while (0)
+
+/* Out of use: counted, marked, and still not the page allocator's. */
+static void check_retired(struct __test_metadata *_metadata, int dev, uint64_t frame,
+			  unsigned long before)
+{
+	EXPECT_TRUE(WAIT_UNTIL(poisoned_chunks() == before + 1, SETTLE_MS))
+		TH_LOG("%lu poisoned", poisoned_chunks());
+	EXPECT_EQ(KPF_HWPOISON, frame_flags(frame) & (KPF_HWPOISON | KPF_BUDDY));
+	EXPECT_EQ(KPF_COMPOUND_TAIL, frame_flags(frame) & KPF_COMPOUND_TAIL);
+	EXPECT_TRUE(stat_settles(dev));
+	EXPECT_EQ(0, module_stat(dev).quarantined_chunks);
+}
+
+/* Whether the chunk of `frame` can be had by asking for many. */
+static bool comes_back(int fd, uint64_t frame)
+{
+	const unsigned int nr = 32;	/* below the bound of the pool: nothing goes to the system */
+	char *map = space_map(fd, 100, nr);
+	bool found = map == MAP_FAILED;
+
+	for (unsigned int i = 0; !found && i < nr; i++) {
+		fault_touch(map + i * CHUNK_BYTES);
+		found = frame_of(map + i * CHUNK_BYTES) == frame - BAD_PAGE;
+	}
+	munmap(map, nr * CHUNK_BYTES);
+	space_zap(fd, 100, nr, NULL);
+	return found;
+}
+
+TEST_F(space, error_in_a_mapped_chunk_by_madvise)
+{
+	char *map = space_map(self->fd, 0, 2);
+	unsigned long before = poisoned_chunks();
+	struct arena_stat stat;
+	uint64_t frame;
+	int error;
+
+	fault_catch();
+	ASSERT_NE(MAP_FAILED, map);
+	fill(map, 2 * CHUNK_BYTES, 7);
+	frame = frame_of(map + BAD_PAGE * PAGE_BYTES);
+	error = madvise(map + BAD_PAGE * PAGE_BYTES, PAGE_BYTES, MADV_HWPOISON) ? errno : 0;
+	if (error == EINVAL)
+		SKIP(return, "this kernel has no MADV_HWPOISON");
+	TH_LOG("MADV_HWPOISON answers: %s", strerror(error));
+	ASSERT_EQ(KPF_HWPOISON, frame_flags(frame) & KPF_HWPOISON);
+
+	/* Mapped anew, the bad page is SIGBUS and the rest still there. */
+	ASSERT_EQ(0, madvise(map, 2 * CHUNK_BYTES, MADV_DONTNEED));
+	EXPECT_EQ(SIGBUS, fault_touch(map + BAD_PAGE * PAGE_BYTES));
+	EXPECT_TRUE(all_words(map, BAD_PAGE * PAGE_BYTES, 7));
+	EXPECT_TRUE(all_words(map + (BAD_PAGE + 1) * PAGE_BYTES,
+			      2 * CHUNK_BYTES - (BAD_PAGE + 1) * PAGE_BYTES, 7));
+
+	/* What the module's own check at load left is cleared some time. */
+	EXPECT_TRUE(WAIT_UNTIL(!module_stat(self->dev).dirty_chunks, SETTLE_MS));
+	stat = module_stat(self->dev);
+	ASSERT_EQ(0, space_zap(self->fd, 0, 1, NULL));
+	check_retired(_metadata, self->dev, frame, before);
+	EXPECT_EQ(stat.cleared_chunks, module_stat(self->dev).cleared_chunks);
+	EXPECT_EQ(stat.handed_chunks - 1, module_stat(self->dev).handed_chunks);
+	EXPECT_FALSE(comes_back(self->fd, frame));
+}
+
+TEST_F(space, error_in_a_mapped_chunk_by_the_injector)
+{
+	char *map = space_map(self->fd, 0, 1);
+	unsigned long before = poisoned_chunks();
+	uint64_t frame;
+
+	REQUIRE_INJECTOR();
+	fault_catch();
+	ASSERT_NE(MAP_FAILED, map);
+	fill(map, CHUNK_BYTES, 7);
+	frame = frame_of(map + BAD_PAGE * PAGE_BYTES);
+	inject_at_frame(frame);
+	ASSERT_EQ(0, madvise(map, CHUNK_BYTES, MADV_DONTNEED));
+	EXPECT_TRUE(all_words(map, BAD_PAGE * PAGE_BYTES, 7));
+	EXPECT_EQ(SIGBUS, fault_touch(map + BAD_PAGE * PAGE_BYTES));
+	ASSERT_EQ(0, space_zap(self->fd, 0, 1, NULL));
+	check_retired(_metadata, self->dev, frame, before);
+	EXPECT_FALSE(comes_back(self->fd, frame));
+}
+
+TEST_F(space, error_in_an_idle_chunk)
+{
+	char *map = space_map(self->fd, 0, 1);
+	unsigned long before = poisoned_chunks();
+	uint64_t frame;
+
+	REQUIRE_INJECTOR();
+	ASSERT_NE(MAP_FAILED, map);
+	map[0] = 1;
+	frame = frame_of(map) + BAD_PAGE;
+	ASSERT_EQ(0, space_zap(self->fd, 0, 1, NULL));
+	EXPECT_TRUE(WAIT_UNTIL(module_stat(self->dev).dirty_chunks == 0, SETTLE_MS));
+	ASSERT_LE(1, module_stat(self->dev).clean_chunks);
+	inject_at_frame(frame);
+	EXPECT_FALSE(comes_back(self->fd, frame));
+	check_retired(_metadata, self->dev, frame, before);
+}
+
+TEST_F(space, error_in_an_idle_chunk_that_is_trimmed)
+{
+	char *map = space_map(self->fd, 0, 1);
+	unsigned long before = poisoned_chunks();
+	uint64_t frame;
+
+	REQUIRE_INJECTOR();
+	ASSERT_NE(MAP_FAILED, map);
+	map[0] = 1;
+	frame = frame_of(map) + BAD_PAGE;
+	ASSERT_EQ(0, space_zap(self->fd, 0, 1, NULL));
+	EXPECT_TRUE(WAIT_UNTIL(module_stat(self->dev).dirty_chunks == 0, SETTLE_MS));
+	inject_at_frame(frame);
+	ASSERT_EQ(0, module_trim(self->dev, ~0ULL, 0, NULL));
+	check_retired(_metadata, self->dev, frame, before);
+}
+
+TEST_F(space, error_in_a_kept_chunk)
+{
+	char *map = space_map(self->fd, 0, 1);
+	unsigned long before = poisoned_chunks();
+	uint64_t frame;
+
+	REQUIRE_INJECTOR();
+	ASSERT_NE(MAP_FAILED, map);
+	map[0] = 1;
+	frame = frame_of(map) + BAD_PAGE;
+	ASSERT_EQ(0, space_keep(self->fd, 0, 1, NULL));
+	inject_at_frame(frame);
+	ASSERT_EQ(0, module_trim(self->dev, ~0ULL, ARENA_TRIM_KEPT, NULL));
+	check_retired(_metadata, self->dev, frame, before);
+}
+
+/* Held back first, because a pipe refers to it; out of use when the pipe is gone. */
+TEST_F(space, error_in_a_referenced_chunk)
+{
+	char *map = space_map(self->fd, 0, 1);
+	struct iovec page = { .iov_base = map, .iov_len = PAGE_BYTES };
+	unsigned long before = poisoned_chunks();
+	uint64_t frame;
+	int ends[2];
+
+	REQUIRE_INJECTOR();
+	ASSERT_NE(MAP_FAILED, map);
+	ASSERT_EQ(0, pipe(ends));
+	map[0] = 1;
+	frame = frame_of(map) + BAD_PAGE;
+	ASSERT_EQ((ssize_t)PAGE_BYTES, vmsplice(ends[1], &page, 1, 0));
+	ASSERT_EQ(0, space_zap(self->fd, 0, 1, NULL));
+	inject_at_frame(frame);
+	EXPECT_EQ(1, module_stat(self->dev).quarantined_chunks);
+	EXPECT_EQ(before, poisoned_chunks());
+	close(ends[0]);
+	close(ends[1]);
+	check_retired(_metadata, self->dev, frame, before);
+}
+
+/* The last descriptor's end is a ZAP too, and no account of the user stays behind. */
+TEST_F(space, error_in_a_space_that_ends)
+{
+	int fd = space_create(self->dev, 4);
+	char *map = space_map(fd, 0, 4);
+	unsigned long before = poisoned_chunks();
+	uint64_t frame;
+
+	REQUIRE_INJECTOR();
+	ASSERT_NE(MAP_FAILED, map);
+	fill(map, 4 * CHUNK_BYTES, 3);
+	frame = frame_of(map + CHUNK_BYTES) + BAD_PAGE;
+	inject_at_frame(frame);
+	ASSERT_EQ(0, munmap(map, 4 * CHUNK_BYTES));
+	ASSERT_EQ(0, close(fd));
+	check_retired(_metadata, self->dev, frame, before);
+	EXPECT_TRUE(handed_settles(self->dev, 0));
+	EXPECT_FALSE(comes_back(self->fd, frame));
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Chunks that are on their way: in the hands of the clearing thread, or asked for ahead. They are
+ * neither lost to their group nor made for one that is gone.
+ *
+ * VM: memory=1536M cpus=2
+ */
+#include "group.h"
+#include <sys/resource.h>
+
+#define LIMIT_CHUNKS	32
+#define ROUNDS		60
+/* What is left to the group besides chunks: less than one of them. */
+#define ROOM_BYTES	(CHUNK_BYTES / 2)
+
+static int range_ahead(int fd, unsigned int nr)
+{
+	struct arena_reserve r = { .size = sizeof(r), .flags = ARENA_RESERVE_AHEAD,
+				   .length_bytes = nr * CHUNK_BYTES };
+
+	return call_errno(fd, ARENA_IOC_RESERVE, &r);
+}
+
+/* Takes ordinary memory until only ROOM_BYTES are left to the group. */
+static void group_fill(uint64_t limit_bytes)
+{
+	long long room = (long long)limit_bytes - (long long)group_bytes() - (long long)ROOM_BYTES;
+	size_t bytes = room > 0 ? (size_t)room & ~(PAGE_BYTES - 1) : 0;
+	char *map = MAP_FAILED;
+
+	if (bytes)
+		map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	for (size_t at = 0; map != MAP_FAILED && at < bytes; at += PAGE_BYTES)
+		map[at] = 1;
+}
+
+static int work_all_again(int dev)
+{
+	int fd = space_create(dev, SPACE_SLOTS), error;
+	unsigned int nr = LIMIT_CHUNKS - 4;
+	char *map;
+
+	NEED(1, fd >= 0 && !space_reserve(fd, 0, nr, NULL));
+	map = space_map_bare(fd, 0, nr);
+	NEED(2, map != MAP_FAILED);
+	memset(map, 1, nr * CHUNK_BYTES);
+	group_fill(LIMIT_CHUNKS * CHUNK_BYTES);
+	for (int round = 0; round < ROUNDS; round++) {
+		NEED(3, !space_zap(fd, 0, nr, NULL));
+		/* The thread that clears is in the middle of some chunk. */
+		sleep_ms(round % 5);
+		error = space_reserve(fd, 0, nr, NULL);
+		if (error)
+			fprintf(stderr, "# round %d: error %d\n", round, error);
+		NEED(4, !error);
+		for (unsigned int i = 0; i < nr; i++)
+			map[i * CHUNK_BYTES] = 1;
+	}
+	return 0;
+}
+
+/* Somebody who leaves little of the processors to the thread that clears. */
+static pid_t spinner_start(void)
+{
+	pid_t child = fork();
+
+	if (!child) {
+		setpriority(PRIO_PROCESS, 0, 19);
+		for (;;)
+			continue;
+	}
+	return child;
+}
+
+/* What a group has just given back it can have again, all of it, though it could have no more. */
+TEST_F(space, a_full_group_gets_back_all_that_it_gave)
+{
+	pid_t spinners[2];
+
+	GROUP_OR_SKIP(LIMIT_CHUNKS);
+	for (int i = 0; i < 2; i++)
+		spinners[i] = spinner_start();
+	EXPECT_EQ(0, IN_GROUP(work_all_again(self->dev)));
+	for (int i = 0; i < 2; i++) {
+		kill(spinners[i], SIGKILL);
+		waitpid(spinners[i], NULL, 0);
+	}
+	GROUP_END();
+}
+
+static int work_ahead_and_go(int dev)
+{
+	int fd = space_create(dev, SPACE_SLOTS);
+
+	NEED(1, fd >= 0 && !range_ahead(fd, 200));
+	NEED(2, WAIT_UNTIL(idle_chunks(dev), SETTLE_MS));
+	return 0;
+}
+
+/* Nobody makes chunks for a group that is gone, at its parent's expense and without end. */
+TEST_F(space, what_a_removed_group_asked_for_is_forgotten)
+{
+	long long rate = parameter_get("clear_max_chunks_per_s");
+	uint64_t taken;
+
+	GROUP_OR_SKIP(400);
+	/* So slow that time drains faster. */
+	ASSERT_EQ(0, parameter_set("clear_max_chunks_per_s", 20));
+	EXPECT_EQ(0, IN_GROUP(work_ahead_and_go(self->dev)));
+	GROUP_END();
+	EXPECT_TRUE(WAIT_UNTIL(!idle_chunks(self->dev), 3000));
+	taken = module_stat(self->dev).taken_chunks;
+	sleep_ms(1500);
+	EXPECT_EQ(taken, module_stat(self->dev).taken_chunks);
+	EXPECT_EQ(0, idle_chunks(self->dev));
+	parameter_set("clear_max_chunks_per_s", rate);
+}
+
+/* Whoever wants memory back gets it: what was asked for ahead is not made again at once. */
+TEST_F(space, what_was_made_ahead_and_taken_back_is_not_made_again)
+{
+	long long rate = parameter_get("clear_max_chunks_per_s");
+	uint64_t taken;
+
+	parameter_set("pool_max_chunks", 400);
+	ASSERT_EQ(0, parameter_set("clear_max_chunks_per_s", 20));
+	ASSERT_EQ(0, range_ahead(self->fd, 200));
+	EXPECT_TRUE(WAIT_UNTIL(idle_chunks(self->dev) > 2, SETTLE_MS));
+	EXPECT_EQ(0, module_trim(self->dev, ~0ULL, 0, NULL));
+	/* One may have been in the making. */
+	sleep_ms(200);
+	taken = module_stat(self->dev).taken_chunks;
+	sleep_ms(500);
+	EXPECT_EQ(taken, module_stat(self->dev).taken_chunks);
+	parameter_set("clear_max_chunks_per_s", rate);
+}
+
+/* The parameter says "most", and more than one chunk for each tick is not what it is made of. */
+TEST_F(space, the_clearing_thread_keeps_to_its_rate)
+{
+	long long rate = parameter_get("clear_max_chunks_per_s"), ms;
+	const unsigned int nr = 200, per_s = 130;
+	uint64_t cleared;
+	char *map;
+
+	parameter_set("pool_max_chunks", 400);
+	ASSERT_EQ(0, parameter_set("clear_max_chunks_per_s", per_s));
+	map = space_map(self->fd, 0, nr);
+	ASSERT_NE(MAP_FAILED, map);
+	for (unsigned int i = 0; i < nr; i++)
+		map[i * CHUNK_BYTES] = 1;
+	cleared = module_stat(self->dev).cleared_chunks;
+	ms = now_ms();
+	ASSERT_EQ(0, space_zap(self->fd, 0, nr, NULL));
+	EXPECT_TRUE(WAIT_UNTIL(module_stat(self->dev).cleared_chunks - cleared >= nr / 2, 20000));
+	cleared = module_stat(self->dev).cleared_chunks - cleared;
+	ms = now_ms() - ms;
+	/* A tenth for what comes at once. */
+	EXPECT_LE(cleared * 1000, (uint64_t)ms * per_s * 11 / 10) TH_LOG("%llu in %lld ms",
+		  (unsigned long long)cleared, ms);
+	parameter_set("clear_max_chunks_per_s", rate);
+}
+
+/* A lower bound holds for what is there already. */
+TEST_F(space, a_lower_bound_of_the_pools_takes_effect)
+{
+	long long most = parameter_get("pool_max_chunks");
+
+	ASSERT_EQ(0, parameter_set("pool_max_chunks", 400));
+	/* Nothing in the slots of the processors: what they give back makes somebody look. */
+	ASSERT_EQ(0, module_trim(self->dev, ~0ULL, 0, NULL));
+	ASSERT_EQ(0, space_reserve(self->fd, 0, 50, NULL));
+	ASSERT_EQ(0, space_zap(self->fd, 0, 50, NULL));
+	ASSERT_LE(50, idle_chunks(self->dev));
+	ASSERT_EQ(0, parameter_set("pool_max_chunks", 10));
+	EXPECT_TRUE(WAIT_UNTIL(idle_chunks(self->dev) <= 10, SETTLE_MS));
+	parameter_set("pool_max_chunks", most);
+}
+
+TEST_HARNESS_MAIN

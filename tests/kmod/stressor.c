@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Random operations of many processes against a model of who may see which byte.
+ *
+ *	stressor [--seed N] [--seconds N]
+ *
+ * Models the worst day of a shared machine: processes of two users, with spaces of every kind, that
+ * reserve, write, keep, give back, map, move, fork, run other programs, leave pages in pipes and in
+ * io_uring, change cgroups and die at any moment, while memory is short and processors come and go.
+ * Any byte of another owner is a failure (stressor/model.h says who owns what), and so is a chunk
+ * that is left at the end.
+ *
+ * The seed is printed first. With --seed every process draws the same operations again; what they
+ * meet depends on how the kernel interleaves them, so a failure may need a few runs to come back.
+ * Not a measurement: under emulation the mix says nothing about speed.
+ */
+#include "common.h"
+#include <grp.h>
+#include <stdarg.h>
+#include <sys/stat.h>
+
+#include "stressor/world.h"
+
+#define DEFAULT_SECONDS	15
+#define USER_TESTER	1000
+#define LIFE_OPERATIONS	900U
+#define STEP_MS		25
+
+/** struct operation - by how often it is drawn */
+static const struct operation {
+	const char *name;
+	int (*run)(struct actor *a, struct target *t);
+	unsigned int weight;
+} operations[] = {
+	{ "reserve", op_reserve, 14 },
+	{ "write", op_write, 14 },
+	{ "read", op_read, 10 },
+	{ "zap", op_zap, 8 },
+	{ "keep", op_keep, 6 },
+	{ "populate", op_populate, 2 },
+	{ "trim", op_trim, 1 },
+	{ "look", op_look, 1 },
+	{ "remap", op_remap, 1 },
+	{ "punch", op_punch, 2 },
+	{ "move", op_move, 1 },
+	{ "protect", op_protect, 2 },
+	{ "advise", op_advise, 3 },
+	{ "lock", op_lock, 1 },
+	{ "renew", op_renew, 2 },
+	{ "pipe in", op_pipe_in, 5 },
+	{ "pipe in, zap", op_pipe_and_zap, 2 },
+	{ "pipe in, write", op_pipe_and_write, 4 },
+	{ "pipe out", op_pipe_out, 7 },
+	{ "ring register", op_ring_register, 1 },
+	{ "ring use", op_ring_use, 2 },
+	{ "ring release", op_ring_release, 1 },
+	{ "ring read", op_ring_read, 2 },
+	{ "fork", op_fork, 5 },
+	{ "vfork", op_vfork, 1 },
+	{ "dofork", op_dofork, 1 },
+};
+
+static const struct operation *draw_operation(struct actor *a)
+{
+	unsigned int total = 0, at;
+	size_t i = 0;
+
+	for (size_t n = 0; n < ARRAY_SIZE(operations); n++)
+		total += operations[n].weight;
+	for (at = pick(a, total); at >= operations[i].weight; i++)
+		at -= operations[i].weight;
+	return &operations[i];
+}
+
+static void actor_operate(struct actor *a)
+{
+	const struct operation *operation;
+	struct target t;
+	int result;
+
+	a->rng = next_random(&a->sequence);
+	operation = draw_operation(a);
+	t.stage = &a->stage[pick(a, NR_KINDS)];
+	t.first = pick(a, NR_SLOTS);
+	t.nr = 1 + pick(a, NR_SLOTS - t.first);
+	if (t.stage->fd < 0 && t.stage->kind != KIND_COMMON && pick(a, 4) == 0)
+		stage_create(a, t.stage->kind);
+	if (t.stage->fd < 0)
+		return;
+	/* Before, so that the log names the operation that did not return. */
+	log_operation(a, operation->name, t.stage, t.first, t.nr, -1);
+	result = operation->run(a, &t);
+	a->logged[(a->nr_logged - 1) % NR_LOGGED].result = result;
+}
+
+static void become_tester(struct actor *a)
+{
+	if (setgroups(0, NULL) || setgid(USER_TESTER) || setuid(USER_TESTER))
+		fail_call(a, "setuid");
+}
+
+static void __attribute__((noreturn)) actor_run(struct world *w, uint64_t seed, bool root)
+{
+	static struct actor a;
+
+	a = (struct actor){ .shared = w->shared, .seed = seed, .sequence = seed, .rng = seed,
+			    .id = w->shared->next_id++, .root = root };
+	file_write_text("/proc/self/oom_score_adj", "0");
+	a.dev = open(DEVICE, O_RDWR | O_CLOEXEC);
+	if (a.dev < 0 && errno != ENOMEM && errno != EINTR)
+		fail(&a, "open: %m");
+	if (a.dev < 0)
+		_exit(0);
+	if (!root)
+		become_tester(&a);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	pipe_open(&a);
+	ring_open();
+	for (enum kind kind = 0; kind < NR_KINDS; kind++)
+		a.stage[kind] = (struct stage){ .kind = kind, .fd = -1 };
+	stages_create(&a);
+	common_map(&a, w->common);
+	for (unsigned int i = pick(&a, LIFE_OPERATIONS); i && !w->shared->failed; i--)
+		actor_operate(&a);
+	_exit(0);
+}
+
+static void actor_start(struct world *w, unsigned int i)
+{
+	unsigned int serial = w->nr_started++;
+	uint64_t seed = w->seed + serial * 0x100000001b3ULL;
+	pid_t child = fork();
+
+	if (child == 0)
+		actor_run(w, next_random(&seed), geteuid() == 0 && serial % 2 == 0);
+	w->actors[i] = child;
+}
+
+static void actor_tend(struct world *w, unsigned int i)
+{
+	int status;
+
+	if (w->actors[i] > 0 && waitpid(w->actors[i], &status, WNOHANG) != w->actors[i])
+		return;
+	if (w->actors[i] > 0 && status && !(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) &&
+	    w->shared->failed++ == 0)
+		fprintf(stderr, "# a process ended with status %#x\n", status);
+	actor_start(w, i);
+}
+
+static void world_run(struct world *w, int64_t seconds)
+{
+	int64_t limit_ms = now_ms() + seconds * 1000;
+
+	file_write_text("/proc/self/oom_score_adj", "-1000");
+	groups_create();
+	while (now_ms() < limit_ms && !w->shared->failed) {
+		for (unsigned int i = 0; i < NR_ACTORS; i++)
+			actor_tend(w, i);
+		world_step(w);
+		sleep_ms(STEP_MS);
+	}
+	/* The process that failed is still printing why. */
+	if (w->shared->failed)
+		sleep_ms(500);
+	world_end(w);
+}
+
+static bool nothing_is_left(int dev)
+{
+	struct arena_stat s = module_stat(dev);
+
+	return s.nr_spaces == 2 && s.handed_chunks == 0 && s.quarantined_chunks == 0;
+}
+
+static bool world_is_clean(struct world *w)
+{
+	bool clean;
+
+	space_zap(w->common, 0, NR_SLOTS, NULL);
+	clean = WAIT_UNTIL(nothing_is_left(w->dev), 10000) && stat_settles(w->dev);
+	if (!clean)
+		stat_print(w->dev);
+	return clean;
+}
+
+static void print_counts(const struct shared *s, unsigned int nr_started)
+{
+	printf("# %u processes, %" PRIu64 " operations, %" PRIu64 " forks, %" PRIu64 " kills, %"
+	       PRIu64 " pages in pipes\n# %" PRIu64 " times out of memory, %" PRIu64
+	       " inherited chunks lost, %" PRIu64 " writes of owners refused\n",
+	       nr_started, s->nr_operations, s->nr_forks, s->nr_kills, s->nr_piped,
+	       s->nr_no_memory, s->nr_lost, s->nr_refused);
+}
+
+static int report(bool passed, const char *name)
+{
+	static int number;
+
+	printf("%s %d - %s\n", passed ? "ok" : "not ok", ++number, name);
+	fflush(stdout);
+	return !passed;
+}
+
+static uint64_t parse(int argc, char **argv, const char *name, uint64_t otherwise)
+{
+	for (int i = 1; i + 1 < argc; i++)
+		if (!strcmp(argv[i], name))
+			return strtoull(argv[i + 1], NULL, 0);
+	return otherwise;
+}
+
+int main(int argc, char **argv)
+{
+	struct world w = { .common = -1 };
+	int failed;
+
+	if (argc == 2 && !strcmp(argv[1], "--nothing"))
+		return 0;
+	w.seed = parse(argc, argv, "--seed", (uint64_t)time(NULL) * 1000003 + (uint64_t)getpid());
+	w.rng = w.seed;
+	printf("TAP version 13\n# seed %" PRIu64 "\n1..2\n", w.seed);
+	fflush(stdout);
+	fault_catch();
+	w.shared = mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	w.dev = open(DEVICE, O_RDWR | O_CLOEXEC);
+	w.common = w.dev < 0 ? -1 : space_create(w.dev, NR_SLOTS);
+	if (w.common < 0 || w.shared == MAP_FAILED) {
+		printf("Bail out! %s: %s\n", DEVICE, strerror(errno));
+		return 1;
+	}
+	w.shared->next_id = COMMON_ID + 1;
+	world_run(&w, (int64_t)parse(argc, argv, "--seconds", DEFAULT_SECONDS));
+	print_counts(w.shared, w.nr_started);
+	failed = report(!w.shared->failed && w.shared->nr_operations,
+			"nobody sees a byte of another owner");
+	failed |= report(world_is_clean(&w), "nothing is left");
+	return failed;
+}

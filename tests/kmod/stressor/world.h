@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What happens to the stressor's processes from outside: death, other memory cgroups, a neighbor who
+ * eats memory, processors that go and come, parameters that change. All of it as root; what a
+ * machine does not have is left out.
+ */
+#ifndef ARENA_TESTS_KMOD_STRESSOR_WORLD_H
+#define ARENA_TESTS_KMOD_STRESSOR_WORLD_H
+
+#include "life.h"
+
+#define NR_ACTORS	5U
+#define NR_GROUPS	3U
+#define GROUPS		"/sys/fs/cgroup/stressor"
+#define HOG_BYTES	(320UL << 20)
+
+/** struct world - the process that watches over the others */
+struct world {
+	struct shared *shared;
+	uint64_t seed;
+	uint64_t rng;
+	int dev;
+	int common;
+	unsigned int nr_started;
+	pid_t actors[NR_ACTORS];
+	pid_t hog;
+	bool cpu_off;
+};
+
+static inline unsigned int world_pick(struct world *w, unsigned int limit)
+{
+	return (unsigned int)(next_random(&w->rng) % limit);
+}
+
+static inline int write_number(const char *path, unsigned long long value)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%llu\n", value);
+	return file_write_text(path, text);
+}
+
+static inline const char *group_file(unsigned int group, const char *file)
+{
+	static char path[128];
+
+	snprintf(path, sizeof(path), GROUPS "%u/%s", group, file);
+	return path;
+}
+
+static inline void groups_create(void)
+{
+	for (unsigned int i = 0; i < NR_GROUPS; i++) {
+		mkdir(group_file(i, ""), 0755);
+		write_number(group_file(i, "memory.max"), (32ULL << i) << 20);
+	}
+}
+
+static inline void groups_end(void)
+{
+	for (unsigned int i = 0; i < NR_GROUPS; i++)
+		WAIT_UNTIL(rmdir(group_file(i, "")) == 0 || errno == ENOENT, SETTLE_MS);
+}
+
+static inline void world_move(struct world *w)
+{
+	pid_t pid = w->actors[world_pick(w, NR_ACTORS)];
+	unsigned int group = world_pick(w, NR_GROUPS + 1);
+
+	if (group == NR_GROUPS)
+		write_number("/sys/fs/cgroup/cgroup.procs", (unsigned long long)pid);
+	else
+		write_number(group_file(group, "cgroup.procs"), (unsigned long long)pid);
+}
+
+static inline void world_limit(struct world *w)
+{
+	write_number(group_file(world_pick(w, NR_GROUPS), "memory.max"),
+		     (16ULL + world_pick(w, 128)) << 20);
+}
+
+/* Somebody else's ordinary memory, which the kernel finds where chunks idle or are kept. */
+static inline void hog_run(void)
+{
+	char *memory;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	file_write_text("/proc/self/oom_score_adj", "800");
+	memory = mmap(NULL, HOG_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	for (size_t i = 0; memory != MAP_FAILED && i < HOG_BYTES; i += PAGE_BYTES)
+		memory[i] = 1;
+	for (;;)
+		pause();
+}
+
+static inline void world_hog(struct world *w)
+{
+	if (w->hog) {
+		kill(w->hog, SIGKILL);
+		waitpid(w->hog, NULL, 0);
+		w->hog = 0;
+		return;
+	}
+	w->hog = fork();
+	if (w->hog == 0)
+		hog_run();
+	if (w->hog < 0)
+		w->hog = 0;
+}
+
+static inline void world_hotplug(struct world *w)
+{
+	w->cpu_off = !w->cpu_off;
+	write_number("/sys/devices/system/cpu/cpu1/online", !w->cpu_off);
+}
+
+static inline void world_tune(struct world *w)
+{
+	switch (world_pick(w, 4)) {
+	case 0:
+		parameter_set("clear_max_chunks_per_s", world_pick(w, 2) ? 1024 : 50);
+		break;
+	case 1:
+		parameter_set("pool_max_chunks", world_pick(w, 64));
+		break;
+	case 2:
+		file_write_text("/proc/sys/vm/drop_caches", "3");
+		break;
+	default:
+		file_write_text("/proc/sys/vm/compact_memory", "1");
+	}
+}
+
+static inline void world_kill(struct world *w)
+{
+	if (!kill(w->actors[world_pick(w, NR_ACTORS)], SIGKILL))
+		w->shared->nr_kills++;
+}
+
+/* One of them, a few times a second. */
+static inline void world_step(struct world *w)
+{
+	switch (world_pick(w, 24)) {
+	case 0 ... 2:
+		world_kill(w);
+		break;
+	case 3 ... 7:
+		world_move(w);
+		break;
+	case 8:
+		world_limit(w);
+		break;
+	case 9:
+		world_hog(w);
+		break;
+	case 10:
+		world_hotplug(w);
+		break;
+	case 11:
+		world_tune(w);
+		break;
+	default:
+		break;
+	}
+}
+
+static inline void world_end(struct world *w)
+{
+	for (unsigned int i = 0; i < NR_ACTORS; i++) {
+		if (w->actors[i] <= 0)
+			continue;
+		kill(w->actors[i], SIGKILL);
+		waitpid(w->actors[i], NULL, 0);
+	}
+	if (w->hog)
+		world_hog(w);
+	if (w->cpu_off)
+		world_hotplug(w);
+	groups_end();
+}
+
+#endif /* ARENA_TESTS_KMOD_STRESSOR_WORLD_H */
