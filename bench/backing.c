@@ -93,7 +93,7 @@ static int dev_init(struct backing *backing, size_t nr_chunks, char *why, size_t
 	int error = dev_space_check();
 
 	if (!error)
-		error = dev_space_init(&backing->space, nr_chunks);
+		error = dev_space_init(&backing->space, nr_chunks, 0);
 	if (error)
 		snprintf(why, why_bytes, "/dev/arena: %s", strerror(-error));
 	return error;

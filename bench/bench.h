@@ -42,6 +42,7 @@ void bench_skip(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int bench_fault(const struct options *options, struct report *report);
 int bench_reclaim(const struct options *options, struct report *report);
 int bench_reclaim_objects(const struct options *options, struct report *report);
+int bench_fork(const struct options *options, struct report *report);
 int bench_append(const struct options *options, struct report *report);
 int bench_nodes(const struct options *options, struct report *report);
 int bench_request(const struct options *options, struct report *report);

@@ -2,7 +2,7 @@
 # arena-bench: measures what the project claims, beside its peers, in one run.
 
 BENCH_SRC := bench/stat.c bench/report.c bench/json.c bench/clock.c bench/proc.c bench/dev.c bench/backing.c \
-	bench/fault.c bench/reclaim.c bench/reclaim_objects.c bench/peer.c bench/arena_case.c bench/append.c bench/nodes.c \
+	bench/fault.c bench/reclaim.c bench/reclaim_objects.c bench/fork.c bench/peer.c bench/arena_case.c bench/append.c bench/nodes.c \
 	bench/request.c bench/table.c bench/main.c
 BENCH_OBJ := $(BENCH_SRC:%.c=$(B)/%.o)
 

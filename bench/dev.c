@@ -30,9 +30,9 @@ int dev_space_check(void)
 	return error;
 }
 
-static int space_create(size_t nr_chunks)
+static int space_create(size_t nr_chunks, uint32_t flags)
 {
-	struct arena_create create = { .size = sizeof(create), .nr_slots = nr_chunks };
+	struct arena_create create = { .size = sizeof(create), .flags = flags, .nr_slots = nr_chunks };
 	int dev = open(DEV_PATH, O_RDWR | O_CLOEXEC), fd;
 
 	if (dev < 0)
@@ -44,13 +44,13 @@ static int space_create(size_t nr_chunks)
 	return fd;
 }
 
-int dev_space_init(struct dev_space *space, size_t nr_chunks)
+int dev_space_init(struct dev_space *space, size_t nr_chunks, uint32_t flags)
 {
 	void *base;
 	int error;
 
 	space->nr_chunks = nr_chunks;
-	space->fd = space_create(nr_chunks);
+	space->fd = space_create(nr_chunks, flags);
 	if (space->fd < 0)
 		return space->fd;
 	base = mmap(NULL, nr_chunks * ARENA_CHUNK_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
@@ -85,6 +85,16 @@ int dev_space_reclaim(const struct dev_space *space, size_t nr_chunks, uint32_t 
 	call->how = how;
 	call->length_bytes = nr_chunks * ARENA_CHUNK_BYTES;
 	return ioctl(space->fd, ARENA_IOC_RECLAIM, call) ? -errno : 0;
+}
+
+int dev_space_populate(const struct dev_space *space, size_t nr_chunks)
+{
+	struct arena_populate call = { .size = sizeof(call), .address = (uintptr_t)space->base,
+				       .length_bytes = nr_chunks * ARENA_CHUNK_BYTES };
+
+	if (ioctl(space->fd, ARENA_IOC_POPULATE, &call))
+		return -errno;
+	return call.nr_chunks == nr_chunks ? 0 : -EPROTO;
 }
 
 int dev_space_stat(const struct dev_space *space, struct arena_stat *stat)

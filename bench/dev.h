@@ -16,13 +16,15 @@ struct dev_space {
 
 /** 0 when /dev/arena can be used, else -errno. */
 int dev_space_check(void);
-/** A space of @nr_chunks slots, mapped, nothing reserved. 0 or -errno. */
-int dev_space_init(struct dev_space *space, size_t nr_chunks);
+/** A space of @nr_chunks slots with @flags (ARENA_CREATE_*), mapped, nothing reserved. 0 or -errno. */
+int dev_space_init(struct dev_space *space, size_t nr_chunks, uint32_t flags);
 void dev_space_fini(struct dev_space *space);
 
 /* The calls on the first @nr_chunks slots: 0 or -errno; the out fields of the call are in the struct. */
 int dev_space_reserve(const struct dev_space *space, size_t nr_chunks, struct arena_reserve *call);
 int dev_space_reclaim(const struct dev_space *space, size_t nr_chunks, uint32_t how, struct arena_reclaim *call);
+/* Maps them ahead of the touch. */
+int dev_space_populate(const struct dev_space *space, size_t nr_chunks);
 int dev_space_stat(const struct dev_space *space, struct arena_stat *stat);
 
 #endif /* BENCH_DEV_H */

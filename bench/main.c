@@ -30,6 +30,7 @@ static const struct benchmark benchmarks[] = {
 	{ "fault", NULL, bench_fault, "first touch and give-back per 2 MiB, by source" },
 	{ "reclaim", "chunks", bench_reclaim, "KEEP, its re-reserve and ZAP by number of chunks (needs /dev/arena)" },
 	{ "reclaim", "objects", bench_reclaim_objects, "arena_reset() and arena_free() by number of objects" },
+	{ "fork", NULL, bench_fork, "a fork per 2 MiB of memory that parent and child share until a write" },
 	{ "arena", "append", bench_append, "a slice that grows by append: glibc, mimalloc, arena warm and cold" },
 	{ "arena", "nodes", bench_nodes, "100,000 nodes of 24 B: glibc, mimalloc, arena warm and cold" },
 	{ "arena", "request", bench_request, "16 objects of 64 B a million times, 1 and 2 threads" },
@@ -78,7 +79,7 @@ static void print_help(void)
 	     "Options:\n"
 	     "  --source LIST   of pages, thp, hugetlb, dev, by commas; one that is not to be had is then\n"
 	     "                  a failure (default: fault: all that work; arena: thp; reclaim: dev)\n"
-	     "  --chunks N      fault: chunks per repetition (128); reclaim: largest number (1024)\n"
+	     "  --chunks N      fault, fork: chunks per repetition (128); reclaim: largest number (1024)\n"
 	     "  --objects N     objects of append and nodes (100000)\n"
 	     "  --requests N    requests of each row of request (1000000)\n"
 	     "  --reps N        repetitions (each benchmark's own default)\n"

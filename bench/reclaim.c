@@ -180,7 +180,7 @@ int bench_reclaim(const struct options *options, struct report *report)
 		bench_skip("reclaim by chunks: /dev/arena: %s", strerror(-error));
 		return 0;
 	}
-	error = dev_space_init(&space, max_chunks);
+	error = dev_space_init(&space, max_chunks, 0);
 	if (error)
 		return bench_fail("reclaim: cannot make a space of %zu chunks: %s", max_chunks, strerror(-error));
 	nr_sizes = reclaim_fit(&space);

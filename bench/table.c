@@ -2,8 +2,8 @@
 /*
  * Prints results that were measured elsewhere, in a VM say, and what they mean against the project's bars.
  *
- * The bars: the first touch of a ready chunk against that of THP and hugetlb, KEEP that is flat in the number of chunks. ZAP's
- * slope has none, it is printed. One verdict per kernel.
+ * The bars: the first touch of a ready chunk against that of THP and hugetlb, POPULATE against that touch, KEEP that is flat in the
+ * number of chunks, and, where instructions were counted, what each path may cost. One verdict per kernel.
  */
 #include "bench/bench.h"
 #include "bench/report.h"
@@ -16,8 +16,11 @@
 /* How many times cheaper a ready chunk must be. */
 #define THP_BAR 60.0
 #define HUGETLB_BAR 30.0
-/* Half the spread over the middle: +-10 %. */
-#define FLAT_BAR_PERCENT 10.0
+/* POPULATE's share of a touch: what is left is the core's own fault, which weighs more on 6.1. */
+#define POPULATE_BAR 0.85
+#define POPULATE_BAR_6_1 0.95
+/* Half the spread over the middle: +-5 %. */
+#define FLAT_BAR_PERCENT 5.0
 
 struct rows {
 	struct row *data;
@@ -98,6 +101,22 @@ static bool check_touch(const struct rows *rows, const char *kernel, const char 
 	return verdict(ratio >= bar);
 }
 
+static bool check_populate(const struct rows *rows, const char *kernel)
+{
+	const struct row *touch = rows_find(rows, kernel, "fault", "dev", "first_touch");
+	const struct row *populate = rows_find(rows, kernel, "fault", "dev", "populate");
+	double ratio, bar = strncmp(kernel, "6.1.", 4) ? POPULATE_BAR : POPULATE_BAR_6_1;
+
+	if (!touch || !populate || touch->value.median <= 0) {
+		printf("%s: populate against touch: not measured\n", kernel);
+		return false;
+	}
+	ratio = populate->value.median / touch->value.median;
+	printf("%s: populate / touch = %.0f / %.0f = %.3f (bar %.2f)", kernel, populate->value.median,
+	       touch->value.median, ratio, bar);
+	return verdict(ratio <= bar);
+}
+
 static bool check_flat(const struct rows *rows, const char *kernel, const char *metric)
 {
 	double min = 0, max = 0, percent;
@@ -123,17 +142,41 @@ static bool check_flat(const struct rows *rows, const char *kernel, const char *
 	return verdict(percent <= FLAT_BAR_PERCENT);
 }
 
-static bool print_slope(const struct rows *rows, const char *kernel)
+/* Most instructions that a path may take, on kernels before 6.12 and from then on. */
+static const struct bar {
+	const char *label, *bench, *metric;
+	double before, since;
+} bars[] = {
+	{ "first touch of a ready chunk", "fault", "first_touch", 7600, 4000 },
+	{ "ZAP per chunk", "reclaim", "zap_slope", 6000, 1500 },
+	{ "first fork after touching, per chunk", "fork", "fork", 6000, 1500 },
+};
+
+static bool is_before_6_12(const char *kernel)
 {
-	const struct row *row = rows_find(rows, kernel, "reclaim", "dev", "zap_slope");
+	unsigned int major = 0, minor = 0;
+
+	return sscanf(kernel, "%u.%u", &major, &minor) == 2 && (major < 6 || (major == 6 && minor < 12));
+}
+
+/* Times have no bar: they depend on the machine. */
+static bool check_bar(const struct rows *rows, const char *kernel, const struct bar *bar)
+{
+	const struct row *row = rows_find(rows, kernel, bar->bench, "dev", bar->metric);
+	double most = is_before_6_12(kernel) ? bar->before : bar->since;
 
 	if (!row) {
-		printf("%s: ZAP's slope: not measured\n", kernel);
+		printf("%s: %s: not measured\n", kernel, bar->label);
 		return false;
 	}
-	printf("%s: ZAP's slope: %.1f [%.1f, %.1f] %s\n", kernel, row->value.median, row->value.low, row->value.high,
+	printf("%s: %s: %.0f [%.0f, %.0f] %s", kernel, bar->label, row->value.median, row->value.low, row->value.high,
 	       row->unit);
-	return true;
+	if (strncmp(row->unit, "instructions", strlen("instructions"))) {
+		puts("");
+		return true;
+	}
+	printf(" (bar %.0f)", most);
+	return verdict(row->value.median <= most);
 }
 
 static bool check_kernel(const struct rows *rows, const char *kernel)
@@ -141,9 +184,12 @@ static bool check_kernel(const struct rows *rows, const char *kernel)
 	bool met = check_touch(rows, kernel, "thp", THP_BAR);
 
 	met &= check_touch(rows, kernel, "hugetlb", HUGETLB_BAR);
+	met &= check_populate(rows, kernel);
 	met &= check_flat(rows, kernel, "keep");
 	met &= check_flat(rows, kernel, "rereserve");
-	return print_slope(rows, kernel) && met;
+	for (size_t i = 0; i < sizeof(bars) / sizeof(bars[0]); i++)
+		met &= check_bar(rows, kernel, &bars[i]);
+	return met;
 }
 
 static bool kernel_seen(const struct rows *rows, size_t i)

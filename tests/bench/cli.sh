@@ -50,6 +50,7 @@ empty_ok "--list names every benchmark" "$(diff <("$bench" --list) - <<-'END'
 	fault
 	reclaim chunks
 	reclaim objects
+	fork
 	arena append
 	arena nodes
 	arena request
@@ -120,6 +121,7 @@ result() {
 }
 good_results() {
 	result dev first_touch chunks=128 4000 fault
+	result dev populate chunks=128 3300 fault
 	result thp first_touch chunks=128 560000 fault
 	result hugetlb first_touch chunks=128 278000 fault
 	for chunks in 1 64 1024; do
@@ -127,12 +129,23 @@ good_results() {
 		result dev rereserve "chunks=$chunks" 900 reclaim
 	done
 	result dev zap_slope slope 1234 reclaim
+	result dev fork chunks=128 1300 fork
 }
 good_results >"$folder/good"
 run_ok "table --check passes when all bars are met" "$bench" table --check "$folder/good"
 good_results | sed '/"dev", "metric": "first_touch"/s/4000/9400/g' >"$folder/slow"
 run_fails "table --check notices a slow first touch" "hugetlb / dev.*MISSED" "$bench" table --check "$folder/slow"
+good_results | sed '/"populate"/s/3300/3600/g' >"$folder/idle"
+run_fails "table --check notices POPULATE that saves nothing" "populate / touch.*MISSED" "$bench" table --check "$folder/idle"
 good_results | sed '/"chunks=1024".*"keep"/s/1000/1300/g' >"$folder/steep"
 run_fails "table --check notices KEEP that is not flat" "keep over 3 sizes.*MISSED" \
 	"$bench" table --check "$folder/steep"
+good_results | sed 's/1234/5900/g' >"$folder/dear"
+run_fails "table --check notices a ZAP that costs too much" "ZAP per chunk: 5900.*MISSED" \
+	"$bench" table --check "$folder/dear"
+good_results | sed '/"metric": "fork"/s/1300/1700/g' >"$folder/fork"
+run_fails "table --check notices a fork that costs too much" "per chunk: 1700.*MISSED" \
+	"$bench" table --check "$folder/fork"
+sed 's/"kernel": "k"/"kernel": "6.1.0-9-cloud-amd64"/' "$folder/dear" >"$folder/older"
+run_ok "table --check allows older kernels what they need" "$bench" table --check "$folder/older"
 tap_end
