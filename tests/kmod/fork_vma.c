@@ -137,7 +137,7 @@ TEST_F(space, nothing_is_inherited_by_userfaultfd)
 	uffd = watch_writes(map);
 	if (uffd < 0) {
 		munmap(map, CHUNK_BYTES);
-		SKIP(return, "the kernel watches no memory of files");
+		SKIP(return, "this kernel watches no writes asynchronously");
 	}
 	ASSERT_EQ(0, pthread_create(&thread, NULL, take_event, &uffd));
 	EXPECT_EQ(SIGBUS, IN_CHILD(fault_touch(map))) TH_LOG("the parent's memory is in the child");
