@@ -431,11 +431,6 @@ static void mmap_choose_ops(struct arena_space *space, struct view *view,
 	if (space->flags & ARENA_CREATE_FORK_SHARE) {
 		vma->vm_ops = &fault_share_vm_ops;
 	} else if (space_is_cow(space)) {
-		/*
-		 * Newer kernels merge a new mapping into its neighbor after ->mmap has counted it,
-		 * and never close it. They leave alone what must not grow.
-		 */
-		vm_flags_set(vma, VM_DONTEXPAND);
 		vma->vm_private_data = view;
 		vma->vm_ops = &fault_cow_vm_ops;
 		/*
