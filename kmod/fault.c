@@ -125,11 +125,15 @@ static struct folio *view_touch(struct view *view, unsigned long i, struct vm_ar
 	placer_init_fault(&placer, view->space->node_mask, vma);
 	if (view_reserve(view, i, i + 1, false, GFP_NOWAIT | __GFP_NORETRY, &placer, &reserved))
 		return NULL;
+	chunk = slot_lock_chunk(view, view_slot(view, i));
+	/* There all the time, and yet not to be had: a memory error met it before it was cleared. */
+	if (!chunk && !reserved.fresh_chunks && slot_is_held(READ_ONCE(*view_slot(view, i))))
+		return NULL;
 	/*
 	 * A zap may have been faster: the touch is tried again, by way of user space so that
 	 * signals get through.
 	 */
-	return slot_lock_chunk(view, view_slot(view, i)) ?: ERR_PTR(-EAGAIN);
+	return chunk ?: ERR_PTR(-EAGAIN);
 }
 
 /* The chunk is locked and ours to give away. */
@@ -300,19 +304,23 @@ static vm_fault_t fault_cow(struct vm_fault *vmf)
 		return VM_FAULT_SIGBUS;
 	while ((err = fault_cow_chunk(vmf, view, &chunk)) == -EBUSY && waited++ < PATIENCE_JIFFIES)
 		if (schedule_timeout_killable(1))
-			return VM_FAULT_NOPAGE;
+			break;
+	/* A dying task needs an error: only that ends a copy in the kernel, which tries again else. */
 	if (err)
-		return err == -ENOMEM || err == -EBUSY ? VM_FAULT_SIGBUS : VM_FAULT_NOPAGE;
+		return err == -EAGAIN ? VM_FAULT_NOPAGE : VM_FAULT_SIGBUS;
 	return fault_answer(vmf, view, chunk);
 }
 
 /* As cow_write(), and after a copy the process maps nothing of the slot any more. */
 static int fault_make_writable(struct vm_fault *vmf, struct view *view, struct folio *chunk)
 {
-	unsigned long i = vmf->pgoff >> CHUNK_ORDER, *slot = view_slot(view, i);
+	unsigned long i = vmf->pgoff >> CHUNK_ORDER, *slot = view ? view_slot(view, i) : NULL;
 	struct folio *copy;
 	int err;
 
+	/* Only a page that was copied into a child without a view could be mapped there. */
+	if (!slot)
+		return -ENOMEM;
 	if (READ_ONCE(*slot) != ((unsigned long)chunk | SLOT_LIVE))
 		return -EAGAIN;
 	err = cow_write(view, vmf->vma, i, chunk, &copy);
@@ -342,7 +350,8 @@ static vm_fault_t fault_mkwrite(struct vm_fault *vmf)
 	if (!err)
 		return VM_FAULT_LOCKED;
 	folio_unlock(chunk);
-	return err == -ENOMEM ? VM_FAULT_SIGBUS : VM_FAULT_NOPAGE;
+	/* -EINTR: as in fault_cow(). After -EBUSY nothing is mapped, and ->fault has patience. */
+	return err == -ENOMEM || err == -EINTR ? VM_FAULT_SIGBUS : VM_FAULT_NOPAGE;
 }
 
 static void fault_cow_open(struct vm_area_struct *vma)
