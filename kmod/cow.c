@@ -369,20 +369,35 @@ static unsigned long child_word(struct view *child, struct vm_area_struct *vma, 
 	return word;
 }
 
-/* The parent's older relatives may take the chunk away until it is locked: hence the reference. */
+/* False when the slot has another chunk by now. */
+static bool child_inherit_chunk(struct view *child, struct vm_area_struct *vma, unsigned long i,
+				unsigned long *from, struct folio *chunk, unsigned long *word)
+{
+	bool holds;
+
+	folio_lock(chunk);
+	holds = slot_holds(from, chunk);
+	if (holds)
+		*word = child_word(child, vma, i, chunk, READ_ONCE(*from));
+	folio_unlock(chunk);
+	folio_put(chunk);
+	return holds;
+}
+
+/*
+ * The parent's older relatives may take the chunk away until it is locked: hence the reference. A
+ * thread of the parent may put a copy in its place, by a mapping that fork() has not come to yet:
+ * hence another look. The parent's view is locked, so the slot is not being detached.
+ */
 static unsigned long child_inherit_word(struct view *child, struct vm_area_struct *vma,
 					unsigned long i, unsigned long *from)
 {
-	struct folio *chunk = view_slot_get_chunk(from);
 	unsigned long word = SLOT_LOST;
+	struct folio *chunk;
 
-	if (!chunk)
-		return word;
-	folio_lock(chunk);
-	if (slot_holds(from, chunk))
-		word = child_word(child, vma, i, chunk, READ_ONCE(*from));
-	folio_unlock(chunk);
-	folio_put(chunk);
+	while ((chunk = view_slot_get_chunk(from)))
+		if (child_inherit_chunk(child, vma, i, from, chunk, &word))
+			break;
 	return word;
 }
 
