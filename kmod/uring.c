@@ -79,6 +79,9 @@ int uring_command(struct io_uring_cmd *cmd, unsigned int issue_flags)
 
 	if (cmd->cmd_op != ARENA_URING_BATCH && !uring_offers(cmd->cmd_op))
 		return -EOPNOTSUPP;
+	/* Of the ring's own flags none means anything here. */
+	if (cmd->flags & IORING_URING_CMD_FIXED)
+		return -EINVAL;
 	/* All of them may sleep. The ring repeats the command from a worker that may. */
 	if (issue_flags & IO_URING_F_NONBLOCK)
 		return -EAGAIN;
