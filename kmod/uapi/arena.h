@@ -9,7 +9,8 @@
  *
  * A slot must be reserved before it is touched, by mmap() without MAP_NORESERVE and PROT_NONE or by
  * ARENA_IOC_RESERVE; both answer ENOMEM when that is not possible. Touching a reserved slot
- * never fails; touching any other slot is SIGBUS, so giving a range back revokes it.
+ * never fails, but for ARENA_CREATE_FORK_COW (see there) and memory errors; touching any other slot
+ * is SIGBUS, so giving a range back revokes it.
  *
  * Rules for every call:
  *  - `size` is sizeof of the struct the caller was compiled with. Smaller structs are read as if
@@ -84,7 +85,7 @@ struct arena_create {
 	__u32 size;
 	__u32 flags;		/* in: ARENA_CREATE_* */
 	__u64 nr_slots;		/* in: length of the space in chunks; 0 = max_space_chunks */
-	__u64 max_chunks;	/* in: most chunks held at a time; 0 = nr_slots */
+	__u64 max_chunks;	/* in: most chunks held at a time; 0 = nr_slots (COW: any) */
 	__u64 node_mask;	/* in: bit N = chunks may come from node N; 0 = from all */
 };
 

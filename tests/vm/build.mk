@@ -62,7 +62,7 @@ vm-unit: tests
 vm-shell: $(VM_PROGRAMS)
 	@tests/vm/run --series $(or $(SERIES),6.12) $(VM_KIND) --shell -- $(VM_TESTS)
 
-## vm-bench: instructions of faults and reclaim on both series; leaves build/vm-bench.jsonl
+## vm-bench: instructions of faults, reclaim and fork on both series; leaves build/vm-bench.jsonl
 vm-bench: bench
 	@tests/vm/bench --series $(or $(SERIES),all)
 
