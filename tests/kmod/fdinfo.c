@@ -7,8 +7,10 @@
  * in each line or in each name.
  */
 #include "common.h"
+#include <dirent.h>
 #include <stddef.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 
 #define SYSFS "/sys/class/misc/arena/"
 
@@ -96,6 +98,26 @@ TEST_F(space, fdinfo_follows)
 	ASSERT_EQ(0, space_zap(self->fd, 0, 12, NULL));
 	check_space(_metadata, self->dev, self->fd);
 	EXPECT_EQ(0, fdinfo_value(self->fd, "arena-reserved", unit));
+}
+
+/* A chunk that a pipe refers to is out of the space, and still shown. */
+TEST_F(space, fdinfo_shows_what_is_held_back)
+{
+	char *map = space_map(self->fd, 0, 3), unit[16];
+	struct iovec page = { .iov_base = map + CHUNK_BYTES, .iov_len = PAGE_BYTES };
+	int ends[2];
+
+	ASSERT_NE(MAP_FAILED, map);
+	ASSERT_EQ(0, pipe(ends));
+	fill(map, 3 * CHUNK_BYTES, 1);
+	ASSERT_EQ((ssize_t)PAGE_BYTES, vmsplice(ends[1], &page, 1, 0));
+	ASSERT_EQ(0, space_zap(self->fd, 0, 3, NULL));
+	check_space(_metadata, self->dev, self->fd);
+	EXPECT_EQ(1, fdinfo_value(self->fd, "arena-quarantined", unit));
+	EXPECT_EQ(0, fdinfo_value(self->fd, "arena-reserved", unit));
+	close(ends[0]);
+	close(ends[1]);
+	EXPECT_TRUE(WAIT_UNTIL(!fdinfo_value(self->fd, "arena-quarantined", unit), SETTLE_MS));
 }
 
 TEST_F(space, fdinfo_of_the_device_is_its_own_space)
@@ -204,6 +226,65 @@ TEST_F(space, sysfs_agrees_with_stat)
 	}
 	EXPECT_EQ(7, module_stat(self->dev).handed_chunks);
 	EXPECT_EQ(4, module_stat(self->dev).kept_chunks);
+}
+
+static bool ends_in(const char *name, const char *end)
+{
+	size_t length = strlen(name), end_length = strlen(end);
+
+	return length > end_length && !strcmp(name + length - end_length, end);
+}
+
+/* What the kernel puts beside the module's files, for every device. */
+static bool is_of_the_kernel(const char *name)
+{
+	return !strcmp(name, "dev") || !strcmp(name, "uevent") || name[0] == '.';
+}
+
+/* One number, one line, and a name that says what it counts. */
+static void check_file(struct __test_metadata *_metadata, const char *folder, const char *name)
+{
+	char path[512], text[4096];
+
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	ASSERT_EQ(0, file_read_text(path, text, sizeof(text))) TH_LOG("%s: %m", path);
+	EXPECT_LT(0, strspn(text, "0123456789")) TH_LOG("%s: %s", path, text);
+	EXPECT_STREQ("\n", text + strspn(text, "0123456789")) TH_LOG("%s: %s", path, text);
+	EXPECT_TRUE(ends_in(name, "_chunks") || ends_in(name, "_ns") || ends_in(name, "_count") ||
+		    !strncmp(name, "nr_", 3)) TH_LOG("%s: no unit", path);
+}
+
+/* How many files of the module `folder` holds, each one checked. */
+static unsigned int check_folder(struct __test_metadata *_metadata, const char *folder)
+{
+	DIR *listing = opendir(folder);
+	unsigned int count = 0;
+	struct dirent *entry;
+
+	while (listing && (entry = readdir(listing))) {
+		if (entry->d_type != DT_REG || is_of_the_kernel(entry->d_name))
+			continue;
+		check_file(_metadata, folder, entry->d_name);
+		count++;
+	}
+	if (listing)
+		closedir(listing);
+	return count;
+}
+
+TEST_F(space, sysfs_has_one_value_in_each_file)
+{
+	const unsigned int of_module = 14, of_node = 6;
+	unsigned int node = 0;
+	char folder[64];
+
+	ASSERT_EQ(0, space_reserve(self->fd, 0, 9, NULL));
+	EXPECT_EQ(of_module, check_folder(_metadata, SYSFS));
+	do {
+		snprintf(folder, sizeof(folder), SYSFS "node%u", node);
+		EXPECT_EQ(of_node, check_folder(_metadata, folder)) TH_LOG("%s", folder);
+		snprintf(folder, sizeof(folder), SYSFS "node%u", ++node);
+	} while (!access(folder, X_OK));
 }
 
 TEST_F(space, faults_are_counted)
