@@ -147,6 +147,45 @@ TEST_F(space, a_batch_has_a_result_for_each)
 	io_uring_queue_exit(&ring);
 }
 
+/* Each call of a batch is of another kind, and finds what the one before it did. */
+TEST_F(space, a_batch_of_three_kinds)
+{
+	const size_t bytes = 4 * CHUNK_BYTES;
+	char *map = space_map_bare(self->fd, 0, 4);
+	struct arena_reserve reserve = { .size = sizeof(reserve), .length_bytes = bytes };
+	struct arena_populate populate = { .size = sizeof(populate), .address = (uintptr_t)map, .length_bytes = bytes };
+	struct arena_reclaim zap = { .size = sizeof(zap), .how = ARENA_RECLAIM_ZAP, .length_bytes = 3 * CHUNK_BYTES };
+	struct arena_uring_call calls[] = {
+		{ .op = ARENA_IOC_RESERVE, .address = (uintptr_t)&reserve },
+		{ .op = ARENA_IOC_POPULATE, .address = (uintptr_t)&populate },
+		{ .op = ARENA_IOC_RECLAIM, .address = (uintptr_t)&zap },
+	};
+
+	ASSERT_NE(MAP_FAILED, map);
+	ASSERT_EQ(0, ring_start(0));
+	EXPECT_EQ(3, command(self->fd, ARENA_URING_BATCH, calls, 3));
+	for (int i = 0; i < 3; i++) {
+		EXPECT_EQ(0, calls[i].result) TH_LOG("call %d", i);
+	}
+	EXPECT_EQ(4, reserve.fresh_chunks);
+	EXPECT_EQ(0, reserve.kept_chunks);
+	EXPECT_EQ(4, populate.nr_chunks);
+	EXPECT_EQ(3, zap.nr_chunks);
+	EXPECT_EQ(0, zap.nr_quarantined);
+	EXPECT_EQ(2048, smaps_kb(map, "Rss")) TH_LOG("the fourth is populated and was not zapped");
+	EXPECT_EQ(1, space_stat(self->dev).reserved_chunks);
+	/* And what is refused in the middle says so itself. */
+	reserve = (struct arena_reserve){ .size = sizeof(reserve), .length_bytes = 2 * CHUNK_BYTES };
+	populate.nr_chunks = 0;
+	zap = (struct arena_reclaim){ .size = sizeof(zap), .how = ARENA_RECLAIM_ZAP, .length_bytes = bytes };
+	EXPECT_EQ(3, command(self->fd, ARENA_URING_BATCH, calls, 3));
+	EXPECT_EQ(0, calls[0].result);
+	EXPECT_EQ(-EFAULT, calls[1].result) TH_LOG("slot 2 is a hole");
+	EXPECT_EQ(0, calls[2].result);
+	EXPECT_EQ(3, zap.nr_chunks);
+	io_uring_queue_exit(&ring);
+}
+
 TEST_F(space, hostile_batches)
 {
 	static struct arena_reserve reserve = { .size = sizeof(reserve), .length_bytes = CHUNK_BYTES };
