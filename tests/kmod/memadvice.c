@@ -32,6 +32,7 @@ static const struct advice {
 	int advice;
 	int error;
 	long rss_kb;
+	int cow_error;	/* where it is another one with ARENA_CREATE_FORK_COW */
 } advices[] = {
 	{ "NORMAL", MADV_NORMAL, 0, 4096 },
 	{ "RANDOM", MADV_RANDOM, 0, 4096 },
@@ -41,7 +42,7 @@ static const struct advice {
 	{ "DONTNEED_LOCKED", MADV_DONTNEED_LOCKED, 0, 0 },
 	{ "FREE", MADV_FREE, EINVAL, 4096 },
 	{ "DONTFORK", MADV_DONTFORK, 0, 4096 },
-	{ "DODUMP", MADV_DODUMP, 0, 4096 },
+	{ "DODUMP", MADV_DODUMP, 0, 4096, EINVAL },
 	{ "DONTDUMP", MADV_DONTDUMP, 0, 4096 },
 	{ "MERGEABLE", MADV_MERGEABLE, 0, 4096 },
 	{ "UNMERGEABLE", MADV_UNMERGEABLE, 0, 4096 },
@@ -56,24 +57,57 @@ static const struct advice {
 	{ "COLLAPSE", MADV_COLLAPSE, EITHER, 4096 },
 };
 
+static void check_advice(struct __test_metadata *_metadata, int fd, const struct advice *a, int expected)
+{
+	char *map = space_map(fd, 0, 2);
+	int error;
+
+	ASSERT_NE(MAP_FAILED, map);
+	fill(map, 2 * CHUNK_BYTES, WORD);
+	error = madvise(map, 2 * CHUNK_BYTES, a->advice) ? errno : 0;
+	if (expected != EITHER) {
+		EXPECT_EQ(expected, error) TH_LOG("MADV_%s", a->name);
+	}
+	EXPECT_EQ(a->rss_kb, smaps_kb(map, "Rss")) TH_LOG("MADV_%s", a->name);
+	EXPECT_TRUE(all_words(map, 2 * CHUNK_BYTES, WORD)) TH_LOG("MADV_%s", a->name);
+	EXPECT_EQ(0, munmap(map, 2 * CHUNK_BYTES));
+}
+
 TEST_F(space, each_advice_has_its_answer)
 {
-	char *map;
+	for (size_t i = 0; i < ARRAY_SIZE(advices); i++)
+		check_advice(_metadata, self->fd, &advices[i], advices[i].error);
+}
 
-	for (size_t i = 0; i < ARRAY_SIZE(advices); i++) {
-		const struct advice *a = &advices[i];
-		int error;
+TEST_F(space, each_advice_has_its_answer_with_copies)
+{
+	int fd = space_create_full(self->dev, 4, 0, ARENA_CREATE_FORK_COW);
 
-		map = space_map(self->fd, 0, 2);
-		ASSERT_NE(MAP_FAILED, map);
-		fill(map, 2 * CHUNK_BYTES, WORD);
-		error = madvise(map, 2 * CHUNK_BYTES, a->advice) ? errno : 0;
-		if (a->error != EITHER)
-			EXPECT_EQ(a->error, error) TH_LOG("MADV_%s", a->name);
-		EXPECT_EQ(a->rss_kb, smaps_kb(map, "Rss")) TH_LOG("MADV_%s", a->name);
-		EXPECT_TRUE(all_words(map, 2 * CHUNK_BYTES, WORD)) TH_LOG("MADV_%s", a->name);
-		EXPECT_EQ(0, munmap(map, 2 * CHUNK_BYTES));
-	}
+	ASSERT_LE(0, fd);
+	for (size_t i = 0; i < ARRAY_SIZE(advices); i++)
+		check_advice(_metadata, fd, &advices[i], advices[i].cow_error ?: advices[i].error);
+	close(fd);
+}
+
+static int lock_with_copies(int fd)
+{
+	char *map = space_map(fd, 0, 2);
+
+	if (map == MAP_FAILED || mlock(map, 2 * CHUNK_BYTES))
+		return 1;
+	if (smaps_kb(map, "Rss") != 2 * 2048 || smaps_kb(map, "Locked"))
+		return 2;
+	return munlock(map, 2 * CHUNK_BYTES) ? 3 : 0;
+}
+
+/* Mapped, and no more: what is never swapped needs no lock. */
+TEST_F(space, mlock_only_maps_with_copies)
+{
+	int fd = space_create_full(self->dev, 4, 0, ARENA_CREATE_FORK_COW);
+
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(0, IN_CHILD(lock_with_copies(fd)));
+	close(fd);
 }
 
 /* The one that is meant to lose bytes. */

@@ -197,6 +197,28 @@ TEST_F(space, userfaultfd_is_refused)
 	EXPECT_TRUE(all_words(map, CHUNK_BYTES, WORD));
 }
 
+TEST_F(space, userfaultfd_is_refused_with_copies)
+{
+	static const uint64_t modes[] = { UFFDIO_REGISTER_MODE_MISSING, UFFDIO_REGISTER_MODE_WP,
+					  UFFDIO_REGISTER_MODE_MINOR };
+	int fd = space_create_full(self->dev, 4, 0, ARENA_CREATE_FORK_COW), uffd = uffd_open(0);
+	char *map = space_map(fd, 0, 1);
+
+	ASSERT_NE(MAP_FAILED, map);
+	ASSERT_LE(0, uffd) TH_LOG("%m");
+	for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
+		EXPECT_EQ(EINVAL, uffd_register(uffd, map, modes[i])) TH_LOG("mode %zu", i);
+	}
+	close(uffd);
+	uffd = uffd_open(UFFD_FEATURE_WP_ASYNC);
+	if (uffd >= 0) {
+		EXPECT_EQ(EINVAL, uffd_register(uffd, map, UFFDIO_REGISTER_MODE_WP)) TH_LOG("asynchronous");
+	}
+	close(uffd);
+	EXPECT_EQ(0, munmap(map, CHUNK_BYTES));
+	close(fd);
+}
+
 /* Newer kernels offer to watch writes to any memory: that may be had, and changes no byte. */
 TEST_F(space, userfaultfd_may_watch_writes)
 {

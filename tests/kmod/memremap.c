@@ -137,6 +137,98 @@ TEST_F(space, mremap_dontunmap)
 	EXPECT_TRUE(all_words(map, CHUNK_BYTES, WORD));
 }
 
+/* ---- copy on write -------------------------------------------------------------------------- */
+
+/* Two mapped chunks full of WORD, in a space that children get a copy of. */
+static char *map_cow(int dev, int *fd)
+{
+	char *map;
+
+	*fd = space_create_full(dev, 8, 0, ARENA_CREATE_FORK_COW);
+	map = space_map(*fd, 0, 2);
+	if (map != MAP_FAILED)
+		fill(map, 2 * CHUNK_BYTES, WORD);
+	return map;
+}
+
+static int remap_errno(char *map, size_t old_bytes, size_t new_bytes, int flags)
+{
+	return mremap(map, old_bytes, new_bytes, flags) == MAP_FAILED ? errno : 0;
+}
+
+/* Each mapping is counted, and none may grow: refused with the bytes as they were. */
+TEST_F(space, cow_mappings_do_not_grow)
+{
+	const size_t bytes = 2 * CHUNK_BYTES;
+	const int dontunmap = 4;
+	int fd;
+	char *map = map_cow(self->dev, &fd);
+
+	ASSERT_NE(MAP_FAILED, map);
+	EXPECT_EQ(EFAULT, remap_errno(map, bytes, 2 * bytes, 0));
+	EXPECT_EQ(EFAULT, remap_errno(map, bytes, 2 * bytes, MREMAP_MAYMOVE));
+	EXPECT_EQ(EFAULT, remap_errno(map, bytes, bytes + PAGE_BYTES, MREMAP_MAYMOVE));
+	EXPECT_EQ(EFAULT, remap_errno(map, 0, bytes, MREMAP_MAYMOVE)) TH_LOG("doubled");
+	EXPECT_EQ(EINVAL, remap_errno(map, bytes, bytes, MREMAP_MAYMOVE | dontunmap));
+	EXPECT_TRUE(all_words(map, bytes, WORD));
+	EXPECT_EQ(2 * 2048, smaps_kb(map, "FilePmdMapped"));
+	EXPECT_EQ(2, space_stat(self->dev).reserved_chunks);
+	EXPECT_EQ(0, munmap(map, bytes));
+	EXPECT_TRUE(handed_settles(self->dev, 0)) TH_LOG("the last mapping takes the memory along");
+	close(fd);
+}
+
+TEST_F(space, cow_mappings_move_and_shrink)
+{
+	int fd;
+	char *map = map_cow(self->dev, &fd), *at = room(2), *moved;
+
+	ASSERT_NE(MAP_FAILED, map);
+	fault_catch();
+	moved = mremap(map, 2 * CHUNK_BYTES, 2 * CHUNK_BYTES, MREMAP_MAYMOVE | MREMAP_FIXED, at);
+	ASSERT_EQ(at, moved) TH_LOG("%m");
+	EXPECT_EQ(SIGSEGV, fault_touch(map));
+	EXPECT_TRUE(all_words(moved, 2 * CHUNK_BYTES, WORD));
+	ASSERT_EQ(moved, mremap(moved, 2 * CHUNK_BYTES, CHUNK_BYTES, 0)) TH_LOG("%m");
+	EXPECT_EQ(SIGSEGV, fault_touch(moved + CHUNK_BYTES));
+	EXPECT_TRUE(all_words(moved, CHUNK_BYTES, WORD));
+	EXPECT_EQ(2, space_stat(self->dev).reserved_chunks) TH_LOG("a mapping is left");
+	EXPECT_EQ(0, munmap(moved, CHUNK_BYTES));
+	EXPECT_TRUE(handed_settles(self->dev, 0));
+	close(fd);
+}
+
+static unsigned int mappings_in(const char *base, size_t length_bytes)
+{
+	unsigned long from, to, first = (uintptr_t)base;
+	FILE *maps = fopen("/proc/self/maps", "re");
+	unsigned int count = 0;
+	char line[512];
+
+	while (maps && fgets(line, sizeof(line), maps))
+		count += sscanf(line, "%lx-%lx ", &from, &to) == 2 && from >= first &&
+			 to <= first + length_bytes;
+	if (maps)
+		fclose(maps);
+	return count;
+}
+
+TEST_F(space, cow_mappings_are_not_merged)
+{
+	int fd;
+	char *map = map_cow(self->dev, &fd);
+
+	ASSERT_NE(MAP_FAILED, map);
+	ASSERT_EQ(1, mappings_in(map, 2 * CHUNK_BYTES));
+	ASSERT_EQ(0, mprotect(map, CHUNK_BYTES, PROT_READ));
+	ASSERT_EQ(0, mprotect(map, CHUNK_BYTES, PROT_READ | PROT_WRITE));
+	EXPECT_EQ(2, mappings_in(map, 2 * CHUNK_BYTES));
+	EXPECT_TRUE(all_words(map, 2 * CHUNK_BYTES, WORD));
+	EXPECT_EQ(0, munmap(map, 2 * CHUNK_BYTES));
+	EXPECT_TRUE(handed_settles(self->dev, 0));
+	close(fd);
+}
+
 static int remap_pages(char *map, uint64_t slot)
 {
 	/* glibc warns of the call, which the kernel emulates by mmap(). */
