@@ -13,6 +13,9 @@
 #define CORE_FILE	"/tmp/arena-core"
 #define NR_SLOTS	4
 #define TEXT		0x0c07edabcdef0001ULL
+/* /proc/PID/coredump_filter: the default, and with bit 3, shared mappings of files that have a name. */
+#define WITHOUT_FILES	"0x33"
+#define WITH_FILES	"0x3b"
 
 static char old_pattern[256];
 
@@ -87,6 +90,14 @@ static uint64_t core_word(int core, const char *address)
 	return at < 0 || pread(core, &word, sizeof(word), at) != sizeof(word) ? 1 : word;
 }
 
+/* Whether nothing was written to the core file for `address`. */
+static bool core_has_hole(int core, const char *address)
+{
+	off_t at = core_find(core, address);
+
+	return at >= 0 && lseek(core, at, SEEK_HOLE) == at;
+}
+
 /* Aligned addresses that both processes know, because the parent keeps them free. */
 static void choose_addresses(char **at)
 {
@@ -140,11 +151,54 @@ TEST_F(space, core_holds_the_heap_and_populates_no_hole)
 	close(plain);
 }
 
-static int crash_without_dump(int fd)
+/* In a child that has inherited slots 0 and 1 full of text, and slot 2 untouched; slot 3 is a hole. */
+static int crash_with_copies(char *map)
+{
+	pid_t child = fork();
+
+	if (!child) {
+		*(uint64_t *)(void *)(map + CHUNK_BYTES + 8) = TEXT + 1;
+		abort();
+	}
+	return child_status(child);
+}
+
+TEST_F(space, core_of_a_child_with_copies)
+{
+	int fd = space_create_full(self->dev, 5, 0, ARENA_CREATE_FORK_COW), core;
+	char *map = space_map_bare(fd, 0, NR_SLOTS);
+
+	ASSERT_NE(MAP_FAILED, map);
+	ASSERT_EQ(0, space_reserve(fd, 0, 3, NULL));
+	fill(map, 2 * CHUNK_BYTES, TEXT);
+	dump_to_file();
+	ASSERT_EQ(128 + SIGABRT, crash_with_copies(map));
+	core = open(CORE_FILE, O_RDONLY | O_CLOEXEC);
+	ASSERT_LE(0, core) TH_LOG("no core file: %m");
+	for (size_t i = 0; i < CHUNK_BYTES; i += PAGE_BYTES / 2)
+		ASSERT_EQ(TEXT, core_word(core, map + i));
+	EXPECT_EQ(TEXT, core_word(core, map + CHUNK_BYTES));
+	EXPECT_EQ(TEXT + 1, core_word(core, map + CHUNK_BYTES + 8)) TH_LOG("the child's own write");
+	EXPECT_FALSE(core_has_hole(core, map));
+	EXPECT_TRUE(core_has_hole(core, map + 2 * CHUNK_BYTES)) TH_LOG("the dump touched a reserved chunk");
+	EXPECT_TRUE(core_has_hole(core, map + 3 * CHUNK_BYTES));
+	close(core);
+	dump_end();
+
+	EXPECT_TRUE(all_words(map, 2 * CHUNK_BYTES, TEXT)) TH_LOG("it is the child's write alone");
+	EXPECT_EQ(3, space_by_length(self->dev, 5).reserved_chunks);
+	EXPECT_EQ(2, space_by_length(self->dev, 5).live_chunks);
+	fault_catch();
+	EXPECT_EQ(SIGBUS, fault_touch(map + 3 * CHUNK_BYTES));
+	EXPECT_EQ(0, munmap(map, NR_SLOTS * CHUNK_BYTES));
+	close(fd);
+}
+
+static int crash_with_filter(int fd, const char *filter)
 {
 	char *map = space_map(fd, 0, 1);
 
-	if (map == MAP_FAILED || madvise(map, CHUNK_BYTES, MADV_DONTDUMP))
+	if (map == MAP_FAILED || file_write_text("/proc/self/coredump_filter", filter))
 		return 1;
 	fill(map, CHUNK_BYTES, TEXT);
 	abort();
@@ -162,6 +216,35 @@ static bool file_has_word(const char *path, uint64_t word)
 			found |= buffer[i] == word;
 	close(fd);
 	return found;
+}
+
+/* Whether the core file of a crash has the text: 1 or 0; -1 if there was none. */
+static int core_has_text(int fd, const char *filter)
+{
+	unlink(CORE_FILE);
+	if (IN_CHILD(crash_with_filter(fd, filter)) != 128 + SIGABRT || access(CORE_FILE, R_OK))
+		return -1;
+	return file_has_word(CORE_FILE, TEXT);
+}
+
+/* The device has a name in a folder, so its own space is a file's mapping to the core: bit 3. */
+TEST_F(space, core_of_the_devices_own_space)
+{
+	dump_to_file();
+	EXPECT_EQ(0, core_has_text(self->dev, WITHOUT_FILES));
+	EXPECT_EQ(1, core_has_text(self->dev, WITH_FILES));
+	EXPECT_EQ(1, core_has_text(self->fd, WITHOUT_FILES)) TH_LOG("spaces of CREATE have no name");
+	dump_end();
+}
+
+static int crash_without_dump(int fd)
+{
+	char *map = space_map(fd, 0, 1);
+
+	if (map == MAP_FAILED || madvise(map, CHUNK_BYTES, MADV_DONTDUMP))
+		return 1;
+	fill(map, CHUNK_BYTES, TEXT);
+	abort();
 }
 
 /* A program with secrets says so, and is obeyed. */
