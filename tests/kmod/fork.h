@@ -94,6 +94,9 @@ struct order {
 	uint64_t word;
 };
 
+/* A test's own orders. */
+static int (*fork_obey)(char *map, struct order order);
+
 static inline int helper_splice(char *map, int pipe_in)
 {
 	struct iovec page = { .iov_base = map, .iov_len = PAGE_BYTES };
@@ -119,7 +122,7 @@ static inline int helper_obey(char *map, int fd, struct order order)
 	case 'v': return helper_splice(map, fork_pipe);
 	case 'u': return munmap(map, nr * CHUNK_BYTES);
 	case 'q': return 0;
-	default: return -1;
+	default: return fork_obey ? fork_obey(map, order) : -1;
 	}
 }
 

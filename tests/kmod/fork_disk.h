@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A disk that answers half a second later: device-mapper's "delay" over the first RAM disk. */
+/*
+ * A disk that answers half a second later: device-mapper's "delay" over the first RAM disk. What is read
+ * is written to memory then, and what is written is read from memory then.
+ */
 #ifndef ARENA_TESTS_KMOD_FORK_DISK_H
 #define ARENA_TESTS_KMOD_FORK_DISK_H
 
@@ -48,7 +51,7 @@ static inline int disk_open(uint64_t word)
 		return -1;
 	if (!disk_ioctl(DM_TABLE_LOAD, "/dev/ram0 0 " DISK_DELAY, 0) &&
 	    !disk_ioctl(DM_DEV_SUSPEND, NULL, 0))
-		disk = open("/dev/dm-0", O_RDONLY | O_DIRECT | O_CLOEXEC);
+		disk = open("/dev/dm-0", O_RDWR | O_DIRECT | O_CLOEXEC);
 	return disk;
 }
 
@@ -58,25 +61,45 @@ static inline void disk_close(int disk)
 	disk_ioctl(DM_DEV_REMOVE, NULL, 0);
 }
 
-static inline int disk_read_start(int disk, void *to, size_t bytes, aio_context_t *aio)
+static inline int disk_start(int disk, unsigned int opcode, void *memory, size_t bytes,
+			     aio_context_t *aio)
 {
-	struct iocb read = { .aio_lio_opcode = IOCB_CMD_PREAD, .aio_fildes = (__u32)disk,
-			     .aio_buf = (uintptr_t)to, .aio_nbytes = bytes };
-	struct iocb *reads[] = { &read };
+	struct iocb call = { .aio_lio_opcode = (__u16)opcode, .aio_fildes = (__u32)disk,
+			     .aio_buf = (uintptr_t)memory, .aio_nbytes = bytes };
+	struct iocb *calls[] = { &call };
 
 	if (syscall(__NR_io_setup, 1, aio))
 		return errno;
-	return syscall(__NR_io_submit, *aio, 1, reads) == 1 ? 0 : errno;
+	return syscall(__NR_io_submit, *aio, 1, calls) == 1 ? 0 : errno;
 }
 
-/* What the read came to. */
-static inline long disk_read_end(aio_context_t *aio)
+static inline int disk_read_start(int disk, void *to, size_t bytes, aio_context_t *aio)
+{
+	return disk_start(disk, IOCB_CMD_PREAD, to, bytes, aio);
+}
+
+static inline int disk_write_start(int disk, void *from, size_t bytes, aio_context_t *aio)
+{
+	return disk_start(disk, IOCB_CMD_PWRITE, from, bytes, aio);
+}
+
+/* What the read or write came to. */
+static inline long disk_end(aio_context_t *aio)
 {
 	struct io_event event = { 0 };
 	long n = syscall(__NR_io_getevents, *aio, 1, 1, &event, NULL);
 
 	syscall(__NR_io_destroy, *aio);
 	return n == 1 ? (long)event.res : -1;
+}
+
+/* Whether the disk's first page holds `word` and nothing else. */
+static inline bool disk_holds(int disk, uint64_t word)
+{
+	static uint64_t page[PAGE_BYTES / sizeof(uint64_t)] __attribute__((aligned(4096)));
+
+	return pread(disk, page, sizeof(page), 0) == (ssize_t)sizeof(page) &&
+	       all_words((char *)page, sizeof(page), word);
 }
 
 #endif /* ARENA_TESTS_KMOD_FORK_DISK_H */
