@@ -4,9 +4,9 @@
  *
  * Models a failing memory module on a server that stays up. The error comes by either way the
  * kernel has, MADV_HWPOISON and the injector's file, and hits a chunk in each place where one can
- * be: mapped, kept, referenced by a pipe, idle in the pool. Needs a kernel with memory failure
- * handling (Debian's cloud kernel 6.12); elsewhere the tests are skipped. Each test costs its
- * machine 2 MiB for good.
+ * be: mapped, kept, referenced by a pipe, idle in the pool, zeroed and not yet.
+ * Needs a kernel with memory failure handling (Debian's cloud kernel 6.12); elsewhere the tests are
+ * skipped. Each test costs its machine 2 MiB for good.
  */
 #include "common.h"
 #include <sys/uio.h>
@@ -186,6 +186,61 @@ TEST_F(space, error_in_an_idle_chunk_that_is_trimmed)
 	inject_at_frame(frame);
 	ASSERT_EQ(0, module_trim(self->dev, ~0ULL, 0, NULL));
 	check_retired(_metadata, self->dev, frame, before);
+}
+
+#define CLEAR_RATE	"clear_max_chunks_per_s"
+#define NR_DIRTY	4U
+
+/*
+ * Gives chunks back full of data, and injects an error into one of them before it is zeroed: with one chunk a second
+ * the thread comes to the first or the last at most. Its bad frame.
+ */
+static uint64_t error_in_a_dirty_chunk(struct __test_metadata *_metadata, int dev, int fd)
+{
+	char *map = space_map(fd, 0, NR_DIRTY);
+	uint64_t frame;
+
+	EXPECT_NE(MAP_FAILED, map);
+	fill(map, NR_DIRTY * CHUNK_BYTES, 7);
+	frame = frame_of(map + CHUNK_BYTES) + BAD_PAGE;
+	EXPECT_TRUE(WAIT_UNTIL(!module_stat(dev).dirty_chunks, SETTLE_MS));
+	EXPECT_EQ(0, parameter_set(CLEAR_RATE, 1));
+	EXPECT_EQ(0, space_zap(fd, 0, NR_DIRTY, NULL));
+	inject_at_frame(frame);
+	EXPECT_LE(NR_DIRTY - 1, module_stat(dev).dirty_chunks);
+	return frame;
+}
+
+TEST_F(space, error_in_a_dirty_chunk_that_is_to_be_cleared)
+{
+	unsigned long before = poisoned_chunks();
+	long long rate = parameter_get(CLEAR_RATE);
+	uint64_t frame, cleared;
+
+	REQUIRE_INJECTOR();
+	EXPECT_TRUE(WAIT_UNTIL(!module_stat(self->dev).dirty_chunks, SETTLE_MS));
+	cleared = module_stat(self->dev).cleared_chunks;
+	frame = error_in_a_dirty_chunk(_metadata, self->dev, self->fd);
+	EXPECT_EQ(0, parameter_set(CLEAR_RATE, rate));
+	EXPECT_TRUE(WAIT_UNTIL(!module_stat(self->dev).dirty_chunks, 5 * SETTLE_MS));
+	check_retired(_metadata, self->dev, frame, before);
+	EXPECT_EQ(NR_DIRTY - 1, module_stat(self->dev).cleared_chunks - cleared);
+	EXPECT_FALSE(comes_back(self->fd, frame));
+}
+
+TEST_F(space, error_in_a_dirty_chunk_that_is_wanted)
+{
+	unsigned long before = poisoned_chunks();
+	long long rate = parameter_get(CLEAR_RATE);
+	uint64_t frame, cleared;
+
+	REQUIRE_INJECTOR();
+	cleared = module_stat(self->dev).cleared_at_touch_chunks;
+	frame = error_in_a_dirty_chunk(_metadata, self->dev, self->fd);
+	EXPECT_FALSE(comes_back(self->fd, frame));
+	check_retired(_metadata, self->dev, frame, before);
+	EXPECT_LT(cleared, module_stat(self->dev).cleared_at_touch_chunks) TH_LOG("none was dirty");
+	EXPECT_EQ(0, parameter_set(CLEAR_RATE, rate));
 }
 
 TEST_F(space, error_in_a_kept_chunk)
