@@ -164,8 +164,6 @@ static int cow_replace(struct view *view, unsigned long i, struct folio *chunk, 
 {
 	unsigned long *slot = view_slot(view, i), was = (unsigned long)chunk | SLOT_LIVE;
 
-	if (chunk_is_poisoned(chunk))
-		return -ENOMEM;
 	chunk_copy(copy, chunk);
 	chunk_enter(view->space, copy);
 	copy->index = i << CHUNK_ORDER;
@@ -218,10 +216,11 @@ static void slot_take_away(struct view *view, unsigned long i, struct folio *chu
 }
 
 /*
- * No memory for a copy. The owner takes the chunk away from those who share it, so that a child
- * gets the SIGBUS and its parent loses nothing, unless somebody refers to it who must not see what
- * is written. A fault of another thread that waits for the chunk's lock looks like that: -EBUSY,
- * for a caller that has patience. Under the chunk's lock no slot can come to hold it.
+ * No memory for a copy, or a memory error, which no copy survives. The owner takes the chunk away
+ * from those who share it, so that a child gets the SIGBUS and its parent loses nothing, unless
+ * somebody refers to it who must not see what is written. A fault of another thread that waits for
+ * the chunk's lock looks like that: -EBUSY, for a caller that has patience. Under the chunk's lock
+ * no slot can come to hold it.
  */
 static int cow_take_away(struct view *view, unsigned long i, struct folio *chunk)
 {
@@ -258,8 +257,10 @@ int cow_write(struct view *view, struct vm_area_struct *vma, unsigned long i, st
 		err = -EAGAIN;
 	else if (chunk_own(chunk))
 		err = 0;
+	else if (PTR_ERR_OR_ZERO(fresh) == -ENOMEM || chunk_is_poisoned(chunk))
+		err = cow_take_away(view, i, chunk);
 	else if (IS_ERR(fresh))
-		err = PTR_ERR(fresh) == -ENOMEM ? cow_take_away(view, i, chunk) : PTR_ERR(fresh);
+		err = PTR_ERR(fresh);
 	else
 		err = cow_replace(view, i, chunk, fresh) ?: 1;
 	if (err == 1)
@@ -363,7 +364,8 @@ static unsigned long child_word(struct view *child, struct vm_area_struct *vma, 
 
 	if (share_is_exclusive(share))
 		nr_foreign = chunk_unmap_foreign_refs(child->space, i, chunk);
-	if (!share_add(&share, nr_foreign))
+	/* With a memory error it can never be copied: it stays where it is, and the child has none. */
+	if (chunk_is_poisoned(chunk) || !share_add(&share, nr_foreign))
 		return child_copy(child, vma, i, chunk, slot_state(word) == SLOT_LIVE);
 	chunk_set_share(chunk, share);
 	return word;

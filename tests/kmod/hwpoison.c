@@ -4,7 +4,7 @@
  *
  * Models a failing memory module on a server that stays up. The error comes by either way the
  * kernel has, MADV_HWPOISON and the injector's file, and hits a chunk in each place where one can
- * be: mapped, kept, referenced by a pipe, idle in the pool, zeroed and not yet.
+ * be: mapped, kept, referenced by a pipe, inherited by fork, idle in the pool, zeroed and not yet.
  * Needs a kernel with memory failure handling (Debian's cloud kernel 6.12); elsewhere the tests are
  * skipped. Each test costs its machine 2 MiB for good.
  */
@@ -241,6 +241,84 @@ TEST_F(space, error_in_a_dirty_chunk_that_is_wanted)
 	check_retired(_metadata, self->dev, frame, before);
 	EXPECT_LT(cleared, module_stat(self->dev).cleared_at_touch_chunks) TH_LOG("none was dirty");
 	EXPECT_EQ(0, parameter_set(CLEAR_RATE, rate));
+}
+
+/* In a child whose parent has an error in the first of two chunks. 0 or what was wrong. */
+static int child_of_error(char *map)
+{
+	if (fault_touch(map + BAD_PAGE * PAGE_BYTES) != SIGBUS)
+		return 1;
+	if (fault_write(map, 9) != SIGBUS)
+		return 2;
+	if (!all_words(map + CHUNK_BYTES, CHUNK_BYTES, 7) || fault_write(map + CHUNK_BYTES, 9))
+		return 3;
+	return 0;
+}
+
+static void check_parent_of_error(struct __test_metadata *_metadata, char *map)
+{
+	const size_t rest = (BAD_PAGE + 1) * PAGE_BYTES;
+
+	EXPECT_EQ(0, fault_write(map, 7)) TH_LOG("what is sound can be written to");
+	EXPECT_EQ(SIGBUS, fault_touch(map + BAD_PAGE * PAGE_BYTES));
+	EXPECT_TRUE(all_words(map, BAD_PAGE * PAGE_BYTES, 7));
+	EXPECT_TRUE(all_words(map + rest, 2 * CHUNK_BYTES - rest, 7));
+}
+
+/* The error stays with the parent, who loses the bad page and nothing else. */
+TEST_F(space, error_in_a_chunk_at_the_fork)
+{
+	int fd = space_create_full(self->dev, 4, 0, ARENA_CREATE_FORK_COW);
+	char *map = space_map(fd, 0, 2);
+	unsigned long before = poisoned_chunks();
+	uint64_t frame;
+	pid_t child;
+
+	REQUIRE_INJECTOR();
+	fault_catch();
+	ASSERT_NE(MAP_FAILED, map);
+	fill(map, 2 * CHUNK_BYTES, 7);
+	frame = frame_of(map) + BAD_PAGE;
+	inject_at_frame(frame);
+	child = fork();
+	if (!child)
+		_exit(child_of_error(map));
+	check_parent_of_error(_metadata, map);
+	EXPECT_EQ(0, child_status(child));
+	EXPECT_EQ(0, munmap(map, 2 * CHUNK_BYTES));
+	close(fd);
+	check_retired(_metadata, self->dev, frame, before);
+	EXPECT_FALSE(comes_back(self->fd, frame));
+}
+
+/* The error comes later, to what both share: as where memory for a copy is missing, the parent takes it. */
+TEST_F(space, error_in_a_chunk_after_the_fork)
+{
+	int fd = space_create_full(self->dev, 4, 0, ARENA_CREATE_FORK_COW), ends[2];
+	char *map = space_map(fd, 0, 2), go;
+	unsigned long before = poisoned_chunks();
+	uint64_t frame;
+	pid_t child;
+
+	REQUIRE_INJECTOR();
+	fault_catch();
+	ASSERT_NE(MAP_FAILED, map);
+	ASSERT_EQ(0, pipe(ends));
+	fill(map, 2 * CHUNK_BYTES, 7);
+	frame = frame_of(map) + BAD_PAGE;
+	child = fork();
+	if (!child)
+		_exit(read(ends[0], &go, 1) == 1 ? child_of_error(map) : 9);
+	inject_at_frame(frame);
+	check_parent_of_error(_metadata, map);
+	ASSERT_EQ(1, write(ends[1], "", 1));
+	EXPECT_EQ(0, child_status(child));
+	EXPECT_EQ(0, munmap(map, 2 * CHUNK_BYTES));
+	close(fd);
+	close(ends[0]);
+	close(ends[1]);
+	check_retired(_metadata, self->dev, frame, before);
+	EXPECT_FALSE(comes_back(self->fd, frame));
 }
 
 TEST_F(space, error_in_a_kept_chunk)
