@@ -98,4 +98,4 @@ help:
 print-%:
 	@echo '$($*)'
 
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+-include $(shell find $(B) -type f -name '*.d' 2>/dev/null)
