@@ -4,6 +4,7 @@
 #define ARENA_TEST_GROUP_H
 
 #include "common.h"
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #define CGROUP		"/sys/fs/cgroup/"
@@ -65,6 +66,55 @@ static inline uint64_t idle_chunks(int fd)
 		return number;							\
 	}									\
 } while (0)
+
+static inline int fd_send(int socket, int fd)
+{
+	char byte = 0, control[CMSG_SPACE(sizeof(int))] = { 0 };
+	struct iovec data = { &byte, 1 };
+	struct msghdr message = { .msg_iov = &data, .msg_iovlen = 1, .msg_control = control,
+				  .msg_controllen = sizeof(control) };
+	struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+
+	*head = (struct cmsghdr){ .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS,
+				  .cmsg_len = CMSG_LEN(sizeof(int)) };
+	memcpy(CMSG_DATA(head), &fd, sizeof(fd));
+	return sendmsg(socket, &message, 0) == 1 ? 0 : errno;
+}
+
+static inline int fd_receive(int socket)
+{
+	char byte, control[CMSG_SPACE(sizeof(int))];
+	struct iovec data = { &byte, 1 };
+	struct msghdr message = { .msg_iov = &data, .msg_iovlen = 1, .msg_control = control,
+				  .msg_controllen = sizeof(control) };
+	int fd = -1;
+
+	if (recvmsg(socket, &message, 0) == 1 && CMSG_FIRSTHDR(&message))
+		memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(fd));
+	return fd;
+}
+
+static inline int work_send_space(int dev, int socket)
+{
+	int fd = space_create(dev, SPACE_SLOTS);
+
+	NEED(1, fd >= 0 && !fd_send(socket, fd));
+	return 0;
+}
+
+/* A space that somebody in the group created, for who is not in it; or -1. */
+static inline int space_of_group(int dev)
+{
+	int sockets[2], fd = -1;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, sockets))
+		return -1;
+	if (!IN_GROUP(work_send_space(dev, sockets[1])))
+		fd = fd_receive(sockets[0]);
+	close(sockets[0]);
+	close(sockets[1]);
+	return fd;
+}
 
 /* With nothing idle, so that what comes is the test's own. */
 #define GROUP_OR_SKIP(chunks) do {						\

@@ -9,7 +9,6 @@
  * VM: memory=1536M cpus=2
  */
 #include "group.h"
-#include <sys/socket.h>
 #include <sys/uio.h>
 
 #define LIMIT_CHUNKS	32
@@ -188,52 +187,15 @@ TEST_F(space, idle_chunks_give_way_to_ordinary_memory)
 	GROUP_END();
 }
 
-static int fd_send(int socket, int fd)
-{
-	char byte = 0, control[CMSG_SPACE(sizeof(int))] = { 0 };
-	struct iovec data = { &byte, 1 };
-	struct msghdr message = { .msg_iov = &data, .msg_iovlen = 1, .msg_control = control,
-				  .msg_controllen = sizeof(control) };
-	struct cmsghdr *head = CMSG_FIRSTHDR(&message);
-
-	*head = (struct cmsghdr){ .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS,
-				  .cmsg_len = CMSG_LEN(sizeof(int)) };
-	memcpy(CMSG_DATA(head), &fd, sizeof(fd));
-	return sendmsg(socket, &message, 0) == 1 ? 0 : errno;
-}
-
-static int fd_receive(int socket)
-{
-	char byte, control[CMSG_SPACE(sizeof(int))];
-	struct iovec data = { &byte, 1 };
-	struct msghdr message = { .msg_iov = &data, .msg_iovlen = 1, .msg_control = control,
-				  .msg_controllen = sizeof(control) };
-	int fd = -1;
-
-	if (recvmsg(socket, &message, 0) == 1 && CMSG_FIRSTHDR(&message))
-		memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(fd));
-	return fd;
-}
-
-static int work_send_space(int dev, int socket)
-{
-	int fd = space_create(dev, SPACE_SLOTS);
-
-	NEED(1, fd >= 0 && !fd_send(socket, fd));
-	return 0;
-}
-
 /* Who got the space from its creator, and is in no group at all, spends the creator's memory. */
 TEST_F(space, the_creator_pays_whoever_touches)
 {
-	int sockets[2], fd, error;
 	uint64_t before, nr;
+	int fd, error;
 	char *map;
 
 	GROUP_OR_SKIP(LIMIT_CHUNKS);
-	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, sockets));
-	ASSERT_EQ(0, IN_GROUP(work_send_space(self->dev, sockets[1])));
-	fd = fd_receive(sockets[0]);
+	fd = space_of_group(self->dev);
 	ASSERT_LE(0, fd);
 	before = group_bytes();
 	map = space_map(fd, 0, 10);
@@ -261,12 +223,10 @@ TEST_F(space, a_removed_group_leaves_no_idle_chunks)
 /* A space that outlives its group keeps working, and its idle chunks do not stay. */
 TEST_F(space, a_space_outlives_its_group)
 {
-	int sockets[2], fd;
+	int fd;
 
 	GROUP_OR_SKIP(LIMIT_CHUNKS);
-	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, sockets));
-	ASSERT_EQ(0, IN_GROUP(work_send_space(self->dev, sockets[1])));
-	fd = fd_receive(sockets[0]);
+	fd = space_of_group(self->dev);
 	ASSERT_LE(0, fd);
 	EXPECT_EQ(0, space_reserve(fd, 0, 8, NULL));
 	GROUP_END();
