@@ -60,6 +60,14 @@ static inline int64_t now_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / MS_NS;
 }
 
+/* How much longer than on a stock kernel the module may take here. */
+static inline long slowness(void)
+{
+	const char *text = getenv("VM_SLOWNESS");
+
+	return text && atol(text) > 0 ? atol(text) : 1;
+}
+
 /* Evaluates `condition` until it is true or `ms` have passed; is the last answer. */
 #define WAIT_UNTIL(condition, ms) ({						\
 	int64_t limit_ms_ = now_ms() + (ms);					\

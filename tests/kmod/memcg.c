@@ -14,6 +14,8 @@
 #define LIMIT_CHUNKS	32
 /* What the group needs besides chunks: tables, the child itself. */
 #define SLACK_CHUNKS	6
+/* Promised for what a removed group has idle, from the removal on. */
+#define DRAIN_MS	(2000 * slowness())
 
 /* One by one, so that the last one that fits is found. */
 static unsigned int reserve_until_refused(int fd, unsigned int first, int *error)
@@ -210,14 +212,13 @@ TEST_F(space, the_creator_pays_whoever_touches)
 	GROUP_END();
 }
 
-/* Two seconds are promised; one more for a slow machine. */
 TEST_F(space, a_removed_group_leaves_no_idle_chunks)
 {
 	GROUP_OR_SKIP(LIMIT_CHUNKS);
 	EXPECT_EQ(0, IN_GROUP(work_fill_pool(self->dev, 24)));
 	EXPECT_LE(24, idle_chunks(self->dev));
 	GROUP_END();
-	EXPECT_TRUE(WAIT_UNTIL(!idle_chunks(self->dev), 3000));
+	EXPECT_TRUE(WAIT_UNTIL(!idle_chunks(self->dev), DRAIN_MS));
 }
 
 /* A space that outlives its group keeps working, and its idle chunks do not stay. */
@@ -232,7 +233,7 @@ TEST_F(space, a_space_outlives_its_group)
 	GROUP_END();
 	EXPECT_EQ(0, space_reserve(fd, 8, 8, NULL));
 	EXPECT_EQ(0, space_zap(fd, 0, 12, NULL));
-	EXPECT_TRUE(WAIT_UNTIL(!idle_chunks(self->dev), 3000));
+	EXPECT_TRUE(WAIT_UNTIL(!idle_chunks(self->dev), DRAIN_MS));
 	EXPECT_EQ(0, space_reserve(fd, 0, 4, NULL));
 	close(fd);
 }
