@@ -9,6 +9,7 @@
  * VM: memory=1536M cpus=2
  */
 #include "group.h"
+#include <sys/ptrace.h>
 #include <sys/uio.h>
 
 #define LIMIT_CHUNKS	32
@@ -209,6 +210,47 @@ TEST_F(space, the_creator_pays_whoever_touches)
 	EXPECT_GE(LIMIT_CHUNKS, nr);
 	munmap(map, 10 * CHUNK_BYTES);
 	close(fd);
+	GROUP_END();
+}
+
+/* Sends where chunks appear by a touch, and stops, so that somebody else touches. */
+static int work_traced(int dev, int out)
+{
+	int fd = space_create_full(dev, 4, 0, ARENA_CREATE_ON_TOUCH);
+	long *map = (long *)(void *)space_map_bare(fd, 0, 4);
+
+	NEED(1, fd >= 0 && map != MAP_FAILED);
+	NEED(2, write(out, &map, sizeof(map)) == (ssize_t)sizeof(map));
+	NEED(3, !ptrace(PTRACE_TRACEME, 0, NULL, NULL) && !raise(SIGSTOP));
+	for (unsigned int i = 0; i < 4; i++)
+		NEED(4, map[i * CHUNK_BYTES / sizeof(long)] == 7);
+	return 0;
+}
+
+/* A debugger's touch is a touch: it takes chunks in the debugger's context, for the creator. */
+TEST_F(space, the_creator_pays_whoever_pokes)
+{
+	int out[2], status = 0;
+	uint64_t before;
+	char *map = NULL;
+	pid_t child;
+
+	GROUP_OR_SKIP(LIMIT_CHUNKS);
+	ASSERT_EQ(0, pipe(out));
+	child = fork();
+	if (!child)
+		_exit(file_write_text(GROUP "/cgroup.procs", "0") ? 99 : work_traced(self->dev, out[1]));
+	ASSERT_EQ(child, waitpid(child, &status, WUNTRACED));
+	ASSERT_TRUE(WIFSTOPPED(status)) TH_LOG("status %#x", status);
+	ASSERT_EQ(sizeof(map), read(out[0], &map, sizeof(map)));
+	before = group_bytes();
+	for (unsigned int i = 0; i < 4; i++)
+		EXPECT_EQ(0, ptrace(PTRACE_POKEDATA, child, map + i * CHUNK_BYTES, 7L));
+	EXPECT_LE(before + 4 * CHUNK_BYTES, group_bytes());
+	ASSERT_EQ(0, ptrace(PTRACE_CONT, child, NULL, NULL));
+	EXPECT_EQ(0, child_status(child));
+	close(out[0]);
+	close(out[1]);
 	GROUP_END();
 }
 
