@@ -5,7 +5,7 @@
  * Models servers that do all their work by a ring. Registering a chunk as a fixed buffer pins it, which
  * 6.1 refuses for memory that is not anonymous; a plain read into a chunk works everywhere.
  */
-#include "common.h"
+#include "group.h"
 #include <liburing.h>
 #include <pthread.h>
 #include <sys/utsname.h>
@@ -404,6 +404,34 @@ TEST_F(space, commands_of_a_child_with_copies)
 	EXPECT_TRUE(all_words(map, 4 * CHUNK_BYTES, 5));
 	EXPECT_EQ(0, munmap(map, 4 * CHUNK_BYTES));
 	close(fd);
+}
+
+/*
+ * Workers of a ring are threads of its process, which is in no group here: what they reserve is
+ * charged to the group of the space's creator, and its limit holds.
+ */
+TEST_F(space, workers_spend_what_the_creator_has)
+{
+	struct arena_reserve some = { .size = sizeof(some), .length_bytes = 10 * CHUNK_BYTES };
+	struct arena_reserve more = { .size = sizeof(more), .offset_bytes = 10 * CHUNK_BYTES,
+				      .length_bytes = 16 * CHUNK_BYTES };
+	struct arena_uring_call call = { .op = ARENA_IOC_RESERVE, .address = (uintptr_t)&more };
+	uint64_t before;
+	int fd;
+
+	GROUP_OR_SKIP(16);
+	fd = space_of_group(self->dev);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, ring_start(0));
+	before = group_bytes();
+	EXPECT_EQ(0, command(fd, ARENA_IOC_RESERVE, &some, 0));
+	EXPECT_LE(before + 10 * CHUNK_BYTES, group_bytes());
+	EXPECT_EQ(1, command(fd, ARENA_URING_BATCH, &call, 1));
+	EXPECT_EQ(-ENOMEM, call.result);
+	EXPECT_GE(16 * CHUNK_BYTES, group_bytes());
+	io_uring_queue_exit(&ring);
+	close(fd);
+	GROUP_END();
 }
 
 TEST_HARNESS_MAIN
