@@ -61,6 +61,39 @@ TEST_F(cow, parent_without_memory)
 	EXPECT_TRUE(handed_settles(self->dev, NR_CHUNKS));
 }
 
+/*
+ * What somebody refers to is copied at the fork; without memory for that the child has nothing
+ * there, and the parent what it had. A second child tells what the first cannot read.
+ */
+TEST_F(cow, child_without_memory_for_what_is_in_a_pipe)
+{
+	long long cap = parameter_get("max_user_chunks");
+	struct helper child, sibling;
+	int pipes[2];
+
+	mark_all(self->map, NR_CHUNKS, 1);
+	ASSERT_EQ(0, pipe(pipes));
+	ASSERT_EQ(0, helper_splice(self->map, pipes[1]));
+	ASSERT_EQ(0, parameter_set("max_user_chunks", (long long)user_chunks(self->dev)));
+	child = helper_start(self->map, self->fd);
+	sibling = helper_start(self->map + CHUNK_BYTES, self->fd);
+	EXPECT_EQ(0, helper_do(&child, 'b', 1, 0));
+	EXPECT_EQ(0, helper_do(&sibling, 'r', NR_CHUNKS - 1, 1)) TH_LOG("the others are shared");
+	EXPECT_EQ(NR_CHUNKS, module_stat(self->dev).handed_chunks);
+	EXPECT_TRUE(all_marked(self->map, NR_CHUNKS, 1));
+	mark_all(self->map, 1, 2);
+	EXPECT_TRUE(all_marked(self->map, 1, 2)) TH_LOG("in place: it never was shared");
+	ASSERT_EQ(0, parameter_set("max_user_chunks", cap));
+	EXPECT_EQ(0, helper_do(&child, 'b', 1, 0)) TH_LOG("what is lost is lost");
+	EXPECT_EQ(0, helper_do(&child, 'R', 1, 0));
+	EXPECT_EQ(0, helper_do(&child, 'z', 1, 0)) TH_LOG("until it is reserved anew");
+	helper_end(&child);
+	helper_end(&sibling);
+	close(pipes[0]);
+	close(pipes[1]);
+	EXPECT_TRUE(handed_settles(self->dev, NR_CHUNKS));
+}
+
 /* A touch must not turn what was lost into zeros, in spaces where touching reserves. */
 TEST_F(cow, lost_chunks_are_not_filled_by_touch)
 {
