@@ -6,17 +6,10 @@
  * VM: memory=1536M cpus=2
  */
 
-#include "common.h"
+#include "group.h"
 #include <sched.h>
 
 #define CPU_ONLINE "/sys/devices/system/cpu/cpu1/online"
-
-static uint64_t idle_chunks(int fd)
-{
-	struct arena_stat s = module_stat(fd);
-
-	return s.clean_chunks + s.dirty_chunks;
-}
 
 static int run_on(int cpu)
 {
@@ -98,6 +91,62 @@ TEST_F(space, a_cpu_that_goes_leaves_its_chunk)
 		tries--;
 	EXPECT_LT(0, tries);
 	EXPECT_EQ(0, space_reserve(self->fd, 0, 1, NULL));
+}
+
+/* Whether memory pressure on CPU 0 gets the one idle chunk there is, which CPU 1 holds. */
+static bool pressure_finds_it(struct __test_metadata *_metadata, FIXTURE_DATA(space) *self)
+{
+	struct arena_stat before;
+
+	EXPECT_TRUE(WAIT_UNTIL(is_empty_after_trim(self->dev), SETTLE_MS));
+	EXPECT_EQ(0, run_on(1));
+	EXPECT_EQ(0, space_reserve(self->fd, 0, 1, NULL));
+	EXPECT_EQ(0, space_zap(self->fd, 0, 1, NULL));
+	EXPECT_EQ(0, run_on(0));
+	before = module_stat(self->dev);
+	EXPECT_EQ(0, file_write_text("/proc/sys/vm/drop_caches", "2"));
+	return module_stat(self->dev).returned_chunks == before.returned_chunks + 1 &&
+	       !idle_chunks(self->dev);
+}
+
+/* The shrinker only tries locks, and time may move the chunk meanwhile: hence several tries. */
+TEST_F(space, the_shrinker_finds_the_slot_of_another_cpu)
+{
+	unsigned int tries = 5;
+
+	if (access(CPU_ONLINE, F_OK))
+		SKIP(return, "no second CPU");
+	while (tries && !pressure_finds_it(_metadata, self))
+		tries--;
+	EXPECT_LT(0, tries);
+}
+
+/* The group has no chunk to spare but the one that it has just given back, on CPU 1. */
+static int work_slot_before_refusal(int dev)
+{
+	int fd = space_create(dev, SPACE_SLOTS);
+	unsigned int nr = 0;
+
+	NEED(1, fd >= 0 && !run_on(1));
+	while (!space_reserve(fd, nr, 1, NULL))
+		nr++;
+	for (unsigned int i = 0; i < 8; i++) {
+		NEED(2, nr > 4 && !run_on(1));
+		NEED(3, !space_zap(fd, nr - 1, 1, NULL));
+		NEED(4, !run_on(0));
+		NEED(5, !space_reserve(fd, nr - 1, 1, NULL));
+	}
+	return 0;
+}
+
+TEST_F(space, the_slot_of_another_cpu_comes_before_a_refusal)
+{
+	if (access(CPU_ONLINE, F_OK))
+		SKIP(return, "no second CPU");
+	GROUP_OR_SKIP(16);
+	EXPECT_EQ(0, IN_GROUP(work_slot_before_refusal(self->dev)));
+	EXPECT_EQ(0, group_kills());
+	GROUP_END();
 }
 
 TEST_HARNESS_MAIN
