@@ -70,10 +70,10 @@ vm-bench: bench
 vm-plot:
 	@tests/vm/plot
 
-## vm-stressor: random operations of many processes for S seconds (default 120; SERIES=6.1, KIND=debug)
+## vm-stressor: random operations of many processes for S seconds (default 120; SEED=N, SERIES=6.1, KIND=debug)
 vm-stressor: $(B)/tests/kmod/stressor
 	@tests/vm/run --series $(or $(SERIES),all) $(VM_KIND) --test-timeout $$(($(or $(S),120) * 2 + 120)) \
-		--timeout $$(($(or $(S),120) * 2 + 300)) -- "$(B)/tests/kmod/stressor --seconds $(or $(S),120)"
+		--timeout $$(($(or $(S),120) * 2 + 300)) -- "$(B)/tests/kmod/stressor --seconds $(or $(S),120)$(if $(SEED), --seed $(SEED))"
 
 ## vm-mutants: the stressor finds each promise that a patch of tests/kmod/mutations breaks (SERIES=6.1)
 vm-mutants:
