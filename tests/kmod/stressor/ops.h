@@ -3,7 +3,7 @@
 #ifndef ARENA_TESTS_KMOD_STRESSOR_OPS_H
 #define ARENA_TESTS_KMOD_STRESSOR_OPS_H
 
-#include "model.h"
+#include "ring.h"
 
 #include <linux/falloc.h>
 
