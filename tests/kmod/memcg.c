@@ -379,4 +379,76 @@ TEST_F(space, memory_high_refuses_nothing)
 	GROUP_END();
 }
 
+#define COW_CHUNKS 8U
+/* For page tables and the child once the group is full of chunks: less than a chunk. */
+#define BALLAST_BYTES (CHUNK_BYTES / 2)
+
+/* A child sees what was there at the fork, or SIGBUS; how often the latter, or 99. */
+static int cow_lost(const char *map)
+{
+	int lost = 0;
+
+	for (unsigned int i = 0; i < COW_CHUNKS; i++) {
+		uint64_t word = 0;
+		int signal_nr = fault_read(map + i * CHUNK_BYTES, &word);
+
+		if (signal_nr ? signal_nr != SIGBUS : word != i + 1)
+			return 99;
+		lost += signal_nr == SIGBUS;
+	}
+	return lost;
+}
+
+static int cow_child(const char *map, int go[2])
+{
+	char byte;
+
+	/* So that it ends with its parent. */
+	close(go[1]);
+	return read(go[0], &byte, 1) == 1 ? cow_lost(map) : 99;
+}
+
+static int cow_write_all(char *map)
+{
+	for (unsigned int i = 0; i < COW_CHUNKS; i++)
+		NEED(1, !fault_write(map + i * CHUNK_BYTES, 100 + i));
+	for (unsigned int i = 0; i < COW_CHUNKS; i++)
+		NEED(2, *(volatile uint64_t *)(map + i * CHUNK_BYTES) == 100 + i);
+	return 0;
+}
+
+static int work_cow(int dev)
+{
+	int fd = space_create_full(dev, SPACE_SLOTS, 0, ARENA_CREATE_FORK_COW), go[2], error, lost;
+	char *map = space_map(fd, 0, COW_CHUNKS), *ballast;
+	pid_t child;
+
+	NEED(1, map != MAP_FAILED && !pipe(go));
+	for (unsigned int i = 0; i < COW_CHUNKS; i++)
+		*(volatile uint64_t *)(map + i * CHUNK_BYTES) = i + 1;
+	child = fork();
+	if (!child)
+		_exit(cow_child(map, go));
+	ballast = mmap(NULL, BALLAST_BYTES, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	NEED(2, ballast != MAP_FAILED && child > 0);
+	reserve_until_refused(fd, COW_CHUNKS, &error);
+	NEED(3, error == ENOMEM && !munmap(ballast, BALLAST_BYTES));
+	NEED(4, !cow_write_all(map));
+	NEED(5, group_bytes() <= LIMIT_CHUNKS * CHUNK_BYTES);
+	NEED(6, write(go[1], "", 1) == 1);
+	lost = child_status(child);
+	NEED(7, lost > 0 && lost <= (int)COW_CHUNKS);
+	return 0;
+}
+
+/* No memory for copies within the limit: the parent writes, and the child gets SIGBUS there. */
+TEST_F(space, a_parent_at_the_limit_loses_nothing)
+{
+	GROUP_OR_SKIP(LIMIT_CHUNKS);
+	EXPECT_EQ(0, IN_GROUP(work_cow(self->dev)));
+	EXPECT_EQ(0, group_kills());
+	GROUP_END();
+}
+
 TEST_HARNESS_MAIN
