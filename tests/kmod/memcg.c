@@ -451,4 +451,39 @@ TEST_F(space, a_parent_at_the_limit_loses_nothing)
 	GROUP_END();
 }
 
+static int run_reserve(int fd, unsigned int first, unsigned int nr)
+{
+	struct arena_reserve r = { .size = sizeof(r), .flags = ARENA_RESERVE_CONTIG,
+				   .offset_bytes = first * CHUNK_BYTES,
+				   .length_bytes = nr * CHUNK_BYTES };
+
+	return call_errno(fd, ARENA_IOC_RESERVE, &r);
+}
+
+static int work_run(int dev)
+{
+	int fd = space_create(dev, SPACE_SLOTS), error;
+
+	/* What fits counts. No more than two: longer runs need luck once memory has been in use. */
+	NEED(1, fd >= 0 && !run_reserve(fd, 0, 2));
+	NEED(2, group_bytes() >= 2 * CHUNK_BYTES);
+	error = run_reserve(fd, 2, 2 * LIMIT_CHUNKS);
+	NEED(3, error == ENOSPC || error == ENOMEM);
+	NEED(4, group_bytes() <= LIMIT_CHUNKS * CHUNK_BYTES);
+	/* Not even when it is the chunks that it has already that make it too long. */
+	error = run_reserve(fd, 2, LIMIT_CHUNKS - 1);
+	NEED(5, error == ENOSPC || error == ENOMEM);
+	NEED(6, group_bytes() <= LIMIT_CHUNKS * CHUNK_BYTES);
+	NEED(7, module_stat(dev).handed_chunks == 2);
+	return 0;
+}
+
+TEST_F(space, runs_stay_within_the_limit)
+{
+	GROUP_OR_SKIP(LIMIT_CHUNKS);
+	EXPECT_EQ(0, IN_GROUP(work_run(self->dev)));
+	EXPECT_EQ(0, group_kills());
+	GROUP_END();
+}
+
 TEST_HARNESS_MAIN
