@@ -5,8 +5,9 @@
  *	stressor [--seed N] [--seconds N]
  *
  * Models the worst day of a shared machine: processes of two users, with spaces of every kind, that
- * reserve, write, keep, give back, map, move, fork, run other programs, leave pages in pipes and in
- * io_uring, change cgroups and die at any moment, while memory is short and processors come and go.
+ * reserve, write, keep, give back, by calls and by io_uring, map, move, fork, run other programs,
+ * leave pages in pipes and in io_uring, listen for notices, change cgroups and die at any moment,
+ * while memory is short and processors come and go.
  * Any byte of another owner is a failure (stressor/model.h says who owns what), and so is a chunk
  * that is left at the end.
  *
@@ -37,6 +38,9 @@ static const struct operation {
 	{ "read", op_read, 10 },
 	{ "zap", op_zap, 8 },
 	{ "keep", op_keep, 6 },
+	{ "ahead", op_ahead, 1 },
+	{ "run", op_run, 4 },
+	{ "notice", op_notice, 3 },
 	{ "populate", op_populate, 2 },
 	{ "trim", op_trim, 1 },
 	{ "look", op_look, 1 },
@@ -104,7 +108,7 @@ static void __attribute__((noreturn)) actor_run(struct world *w, uint64_t seed, 
 	static struct actor a;
 
 	a = (struct actor){ .shared = w->shared, .seed = seed, .sequence = seed, .rng = seed,
-			    .id = w->shared->next_id++, .root = root };
+			    .id = w->shared->next_id++, .root = root, .event = -1 };
 	file_write_text("/proc/self/oom_score_adj", "0");
 	a.dev = open(DEVICE, O_RDWR | O_CLOEXEC);
 	if (a.dev < 0 && errno != ENOMEM && errno != EINTR)
@@ -187,10 +191,11 @@ static bool world_is_clean(struct world *w)
 static void print_counts(const struct shared *s, unsigned int nr_started)
 {
 	printf("# %u processes, %" PRIu64 " operations, %" PRIu64 " forks, %" PRIu64 " kills, %"
-	       PRIu64 " pages in pipes\n# %" PRIu64 " times out of memory, %" PRIu64
+	       PRIu64 " pages in pipes\n# %" PRIu64 " commands by rings, %" PRIu64
+	       " runs, notices seen %" PRIu64 " times\n# %" PRIu64 " times out of memory, %" PRIu64
 	       " inherited chunks lost, %" PRIu64 " writes of owners refused\n",
 	       nr_started, s->nr_operations, s->nr_forks, s->nr_kills, s->nr_piped,
-	       s->nr_no_memory, s->nr_lost, s->nr_refused);
+	       s->nr_commands, s->nr_runs, s->nr_notices, s->nr_no_memory, s->nr_lost, s->nr_refused);
 }
 
 static int report(bool passed, const char *name)

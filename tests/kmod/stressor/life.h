@@ -3,7 +3,7 @@
 #ifndef ARENA_TESTS_KMOD_STRESSOR_LIFE_H
 #define ARENA_TESTS_KMOD_STRESSOR_LIFE_H
 
-#include "refs.h"
+#include "calls.h"
 
 #include <sys/prctl.h>
 

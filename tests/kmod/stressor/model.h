@@ -68,6 +68,7 @@ struct shared {
 	_Atomic uint32_t next_id;
 	_Atomic uint32_t failed;
 	_Atomic uint64_t nr_operations, nr_forks, nr_kills, nr_lost, nr_refused, nr_no_memory, nr_piped;
+	_Atomic uint64_t nr_commands, nr_runs, nr_notices;
 };
 
 /** struct actor - one process */
@@ -82,6 +83,7 @@ struct actor {
 	int dev;
 	bool root;
 	struct stage stage[NR_KINDS];
+	int event;		/* registered for notices; -1 before the first */
 	int ends[2];
 	struct piped piped[NR_PIPED];
 	unsigned int nr_piped, first_piped;

@@ -104,7 +104,7 @@ static inline int op_reserve(struct actor *a, struct target *t)
 
 	if (is_exact(s) && has_state(t, LOST))
 		return 0;
-	error = call_errno(s->fd, ARENA_IOC_RESERVE, &r);
+	error = call_space(a, s->fd, ARENA_IOC_RESERVE, &r);
 	if (error == ENOMEM)
 		a->shared->nr_no_memory++;
 	if (error && error != ENOMEM)
@@ -120,6 +120,16 @@ static inline int op_reserve(struct actor *a, struct target *t)
 	return 0;
 }
 
+/* KEEP or ZAP of the target. */
+static inline int reclaim(struct actor *a, struct target *t, uint32_t how)
+{
+	struct arena_reclaim r = { .size = sizeof(r), .how = how,
+				   .offset_bytes = t->first * CHUNK_BYTES,
+				   .length_bytes = t->nr * CHUNK_BYTES };
+
+	return call_space(a, t->stage->fd, ARENA_IOC_RECLAIM, &r);
+}
+
 static inline int op_keep(struct actor *a, struct target *t)
 {
 	bool whole = !has_state(t, NOTHING), certain = !has_state(t, KEPT) && !has_state(t, LOST);
@@ -127,7 +137,7 @@ static inline int op_keep(struct actor *a, struct target *t)
 
 	if (is_exact(t->stage) && has_state(t, LOST))
 		return 0;
-	error = space_keep(t->stage->fd, t->first, t->nr, NULL);
+	error = reclaim(a, t, ARENA_RECLAIM_KEEP);
 	if (error && error != ENXIO && error != ENOMEM)
 		fail(a, "KEEP: %s", strerror(error));
 	if (!is_exact(t->stage))
@@ -156,7 +166,7 @@ static inline int op_zap(struct actor *a, struct target *t)
 			break;
 		/* fallthrough */
 	default:
-		error = space_zap(t->stage->fd, t->first, t->nr, NULL);
+		error = reclaim(a, t, ARENA_RECLAIM_ZAP);
 	}
 	if (error && error != ENOMEM)
 		fail(a, "ZAP: %s", strerror(error));
@@ -174,9 +184,15 @@ static inline int op_populate(struct actor *a, struct target *t)
 				    .address = (uintptr_t)t->stage->map + t->first * CHUNK_BYTES,
 				    .length_bytes = t->nr * CHUNK_BYTES };
 
+	int error;
+
 	if (t->stage->kind == KIND_ON_TOUCH)
 		return 0;
-	return call_errno(t->stage->fd, ARENA_IOC_POPULATE, &p);
+	error = call_space(a, t->stage->fd, ARENA_IOC_POPULATE, &p);
+	/* EFAULT: a slot is empty, or a copy could not be made. */
+	if (error && error != EFAULT && error != ENOMEM)
+		fail(a, "POPULATE: %s", strerror(error));
+	return error;
 }
 
 static inline int op_trim(struct actor *a, struct target *t)

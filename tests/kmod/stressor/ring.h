@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The stressor's io_uring, by hand: one entry at a time. */
+/* The stressor's io_uring, by hand: one entry at a time. Also the calls of a space as its commands. */
 #ifndef ARENA_TESTS_KMOD_STRESSOR_RING_H
 #define ARENA_TESTS_KMOD_STRESSOR_RING_H
 
@@ -10,7 +10,7 @@
 /** struct ring - one submission at a time, for one registered buffer */
 struct ring {
 	int fd;
-	unsigned int *sq_tail, *sq_mask, *sq_array, *cq_head, *cq_tail, *cq_mask;
+	unsigned int *sq_head, *sq_tail, *sq_mask, *sq_array, *cq_head, *cq_tail, *cq_mask;
 	struct io_uring_sqe *sqes;
 	struct io_uring_cqe *cqes;
 	char *memory;
@@ -34,6 +34,7 @@ static inline void ring_map(struct io_uring_params *p)
 	ring.memory = m;
 	ring.sqes = mmap(NULL, ring.sqes_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, ring.fd,
 			 IORING_OFF_SQES);
+	ring.sq_head = (unsigned int *)(void *)(m + p->sq_off.head);
 	ring.sq_tail = (unsigned int *)(void *)(m + p->sq_off.tail);
 	ring.sq_mask = (unsigned int *)(void *)(m + p->sq_off.ring_mask);
 	ring.sq_array = (unsigned int *)(void *)(m + p->sq_off.array);
@@ -71,22 +72,85 @@ static inline void ring_drop(void)
 	ring.held.stage = NULL;
 }
 
-/* Submits one entry and waits for it; its result, or -EAGAIN when that was not possible. */
+static inline int ring_enter(unsigned int nr_entries)
+{
+	return (int)syscall(SYS_io_uring_enter, ring.fd, nr_entries, 1, IORING_ENTER_GETEVENTS,
+			    NULL, 0);
+}
+
+/*
+ * Submits one entry and waits for it; its result. -EAGAIN: it was not looked at, which is so when
+ * the kernel has no memory for it, and never will be.
+ */
 static inline int ring_do(const struct io_uring_sqe *sqe)
 {
-	unsigned int tail = *ring.sq_tail, index = tail & *ring.sq_mask, head;
-	int result = -EAGAIN;
+	unsigned int tail = *ring.sq_tail, index = tail & *ring.sq_mask, head = *ring.cq_head;
+	int result;
 
 	ring.sqes[index] = *sqe;
 	ring.sq_array[index] = index;
 	__atomic_store_n(ring.sq_tail, tail + 1, __ATOMIC_RELEASE);
-	if (syscall(SYS_io_uring_enter, ring.fd, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0) < 0)
-		return result;
-	head = *ring.cq_head;
-	if (head != __atomic_load_n(ring.cq_tail, __ATOMIC_ACQUIRE))
-		result = ring.cqes[head++ & *ring.cq_mask].res;
-	__atomic_store_n(ring.cq_head, head, __ATOMIC_RELEASE);
+	ring_enter(1);
+	if (__atomic_load_n(ring.sq_head, __ATOMIC_ACQUIRE) != tail + 1) {
+		__atomic_store_n(ring.sq_tail, tail, __ATOMIC_RELEASE);
+		return -EAGAIN;
+	}
+	while (head == __atomic_load_n(ring.cq_tail, __ATOMIC_ACQUIRE))
+		ring_enter(0);
+	result = ring.cqes[head & *ring.cq_mask].res;
+	__atomic_store_n(ring.cq_head, head + 1, __ATOMIC_RELEASE);
 	return result;
+}
+
+/* ---- calls of a space ----------------------------------------------------------------------- */
+
+static inline int ring_command(int fd, uint32_t op, const void *address, uint32_t nr_calls)
+{
+	struct arena_uring payload = { .address = (uintptr_t)address, .nr_calls = nr_calls };
+	struct io_uring_sqe sqe = { .opcode = IORING_OP_URING_CMD, .fd = fd, .cmd_op = op };
+
+	memcpy(sqe.cmd, &payload, sizeof(payload));
+	return ring_do(&sqe);
+}
+
+/*
+ * The call and another one that is refused, in either order: neither must matter to the other. The
+ * call's result, or what became of the batch.
+ */
+static inline int ring_batch(struct actor *a, int fd, uint32_t op, void *argument)
+{
+	struct arena_populate refused = { .size = sizeof(refused), .flags = 1 };
+	struct arena_uring_call calls[2];
+	unsigned int at = pick(a, 2);
+	int result;
+
+	calls[at] = (struct arena_uring_call){ .op = op, .address = (uintptr_t)argument };
+	calls[!at] = (struct arena_uring_call){ .op = ARENA_IOC_POPULATE,
+						.address = (uintptr_t)&refused };
+	result = ring_command(fd, ARENA_URING_BATCH, calls, 2);
+	if (result < 0)
+		return result;
+	if (result != 2 || calls[!at].result != -EINVAL)
+		fail(a, "a batch of 2 answers %d, its calls %d and %d", result, calls[0].result,
+		     calls[1].result);
+	return calls[at].result;
+}
+
+/* RESERVE, RECLAIM or POPULATE: by the ioctl, or by the ring, alone or in a batch. 0 or errno. */
+static inline int call_space(struct actor *a, int fd, uint32_t op, void *argument)
+{
+	unsigned int way = ring.fd < 0 ? 0 : pick(a, 4);
+	int result = -EAGAIN;
+
+	if (way == 1)
+		result = ring_command(fd, op, argument, 0);
+	else if (way == 2)
+		result = ring_batch(a, fd, op, argument);
+	a->shared->nr_commands += way == 1 || way == 2;
+	/* For want of memory nobody began with it. */
+	if (result == -EAGAIN || result == -ECANCELED)
+		return call_errno(fd, op, argument);
+	return -result;
 }
 
 #endif /* ARENA_TESTS_KMOD_STRESSOR_RING_H */
