@@ -131,6 +131,14 @@ static inline void world_tune(struct world *w)
 	}
 }
 
+/* Without idle chunks the kernel can only ask for kept ones; a grace that differs is over at other times. */
+static inline void world_demand(struct world *w)
+{
+	parameter_set("notice_grace_ms", world_pick(w, 3) * 200);
+	module_trim(w->dev, ~0ULL, 0, NULL);
+	file_write_text("/proc/sys/vm/drop_caches", "2");
+}
+
 static inline void world_kill(struct world *w)
 {
 	if (!kill(w->actors[world_pick(w, NR_ACTORS)], SIGKILL))
@@ -158,6 +166,9 @@ static inline void world_step(struct world *w)
 		break;
 	case 11:
 		world_tune(w);
+		break;
+	case 12:
+		world_demand(w);
 		break;
 	default:
 		break;
