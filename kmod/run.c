@@ -24,6 +24,7 @@
  * @nr_found: of those
  * @nr_charged: beyond what the caller has charged
  * @nr_wanted: length of the run
+ * @step: how many to take at a time
  */
 struct run_search {
 	struct arena_space *space;
@@ -31,6 +32,7 @@ struct run_search {
 	unsigned long nr_found;
 	unsigned long nr_charged;
 	unsigned long nr_wanted;
+	unsigned long step;
 };
 
 /* How many chunks may be looked at for a run of @nr: enough to skip a few that are in use. */
@@ -81,17 +83,34 @@ static int run_collect(struct run_search *search, int nid, unsigned long nr, gfp
 	return 0;
 }
 
-/* As many again, in steps, as may be looked at; those are charged here. */
-static int run_collect_more(struct run_search *search, int nid, gfp_t gfp)
+/* @nr more than the caller has charged: they are charged here. */
+static int run_collect_charged(struct run_search *search, int nid, unsigned long nr, gfp_t gfp)
 {
-	unsigned long most = run_most_chunks(search->nr_wanted);
-	unsigned long nr = min(max(search->nr_wanted / 4, 8UL), most - search->nr_found);
-	int err = nr ? charge_chunks(search->space->user, nr) : -ENOMEM;
+	int err = charge_chunks(search->space->user, nr);
 
 	if (err)
 		return err;
-	search->nr_charged += nr;
-	return run_collect(search, nid, nr, gfp);
+	err = run_collect(search, nid, nr, gfp);
+	if (err)
+		uncharge_chunks(search->space->user, nr);
+	else
+		search->nr_charged += nr;
+	return err;
+}
+
+/* As many again, in steps, as may be looked at; near a limit in ever smaller ones, up to it. */
+static int run_collect_more(struct run_search *search, int nid, gfp_t gfp)
+{
+	unsigned long most = run_most_chunks(search->nr_wanted), nr;
+	int err;
+
+	for (;;) {
+		nr = min(search->step, most - search->nr_found);
+		err = nr ? run_collect_charged(search, nid, nr, gfp) : -ENOMEM;
+		if (!nr || err != -ENOMEM)
+			return err;
+		search->step = nr / 2;
+	}
 }
 
 /* All that is at hand but the run of @first goes back; the run goes to @chunks. */
@@ -118,6 +137,7 @@ static int run_take_node(struct run_search *search, int nid, struct list_head *c
 	int err = run_collect(search, nid, search->nr_wanted, gfp);
 	long first = -1;
 
+	search->step = max(search->nr_wanted / 4, 8UL);
 	while (!err) {
 		first = run_find(search);
 		if (first >= 0)

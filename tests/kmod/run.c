@@ -133,6 +133,27 @@ TEST_F(space, caps_hold_for_the_search)
 }
 
 /*
+ * All that may be had is looked at, also the few that are left up to a cap. A run of 4 was given back
+ * first, so it is found last, after chunks that have no neighbor.
+ */
+TEST_F(space, the_last_before_the_cap_are_looked_at)
+{
+	long long user = parameter_get("max_user_chunks");
+
+	ASSERT_EQ(0, run_reserve(self->fd, 0, 40));
+	/* What the search has looked at beside. */
+	ASSERT_EQ(0, module_trim(self->dev, ~0ULL, 0, NULL));
+	ASSERT_EQ(0, space_zap(self->fd, 0, 4, NULL));
+	for (uint64_t slot = 5; slot < 33; slot += 2)
+		ASSERT_EQ(0, space_zap(self->fd, slot, 1, NULL));
+	/* 22 are left, and 18 idle: 4 that are asked for, 8 more, and then no 8 any more. */
+	ASSERT_EQ(0, parameter_set("max_user_chunks", 22 + 18));
+	ASSERT_EQ(0, run_reserve(self->fd, 100, 4));
+	EXPECT_EQ(4, run_length(self->fd, 100, 4));
+	ASSERT_EQ(0, parameter_set("max_user_chunks", user));
+}
+
+/*
  * More than lies in one piece: as many chunks as the machine has are in use, half of them are given back, and none is free
  * beside. Which half is random, because slots that follow each other may hold every second chunk of memory. Nothing is
  * lost, nobody is killed.
