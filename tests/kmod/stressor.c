@@ -37,6 +37,7 @@ static const struct operation {
 	{ "write", op_write, 14 },
 	{ "read", op_read, 10 },
 	{ "zap", op_zap, 8 },
+	{ "race zap", op_race_zap, 6 },
 	{ "keep", op_keep, 6 },
 	{ "ahead", op_ahead, 1 },
 	{ "run", op_run, 4 },

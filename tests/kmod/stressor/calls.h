@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The stressor's rarer calls: NOTICE, and what RESERVE does beside reserving. */
+/* The stressor's rarer calls: NOTICE, what RESERVE does beside reserving, and ZAP under one's feet. */
 #ifndef ARENA_TESTS_KMOD_STRESSOR_CALLS_H
 #define ARENA_TESTS_KMOD_STRESSOR_CALLS_H
 
@@ -54,6 +54,53 @@ static inline int op_run(struct actor *a, struct target *t)
 		run_enter(a, t->stage, i);
 	a->shared->nr_runs += !error;
 	return error;
+}
+
+/* Reads and writes what is being zapped: it is there or not, but nobody else's. */
+static inline void race_slot(struct actor *a, struct stage *s, unsigned int slot, uint64_t mine)
+{
+	volatile uint64_t *at = sample(s, slot, NR_SAMPLES / 2);
+	uint64_t word;
+	int signal_nr = fault_read(at, &word);
+
+	if (!signal_nr && word != s->word[slot] && word != mine)
+		fail(a, "%s slot %u shows %016" PRIx64 " while it is zapped, it was %016" PRIx64,
+		     kind_names[s->kind], slot, word, s->word[slot]);
+	if (!signal_nr)
+		signal_nr = fault_write(at, mine);
+	if (signal_nr && signal_nr != SIGBUS)
+		fail(a, "%s slot %u is zapped: signal %d", kind_names[s->kind], slot, signal_nr);
+}
+
+/* A worker of the ring zaps what its process goes on using, until the result is there. */
+static inline int op_race_zap(struct actor *a, struct target *t)
+{
+	struct stage *s = t->stage;
+	struct arena_reclaim r = { .size = sizeof(r), .how = ARENA_RECLAIM_ZAP,
+				   .offset_bytes = t->first * CHUNK_BYTES,
+				   .length_bytes = t->nr * CHUNK_BYTES };
+	struct io_uring_sqe sqe = ring_entry(s->fd, ARENA_IOC_RECLAIM, &r, 0);
+	uint32_t gen = ++a->gen;
+	int result;
+
+	if (ring.fd < 0 || !is_exact(s) || s->kind == KIND_ON_TOUCH || !ring_submit(&sqe))
+		return 0;
+	while (!ring_is_done())
+		for (unsigned int i = t->first; i < t->first + t->nr && !ring_is_done(); i++)
+			if (s->state[i] == HELD)
+				race_slot(a, s, i, WORD(a->id, i, gen));
+	result = ring_result();
+	if (result && result != -ENOMEM && result != -ECANCELED)
+		fail(a, "ZAP by a worker: %s", strerror(-result));
+	/* It did not happen: what was written in one place of 33 is written in all. */
+	for (unsigned int i = t->first; result && i < t->first + t->nr; i++)
+		if (s->state[i] == HELD)
+			write_slot(a, s, i);
+	if (result)
+		return result;
+	forget(t);
+	check_slot(a, s, t->first);
+	return 0;
 }
 
 static inline int notice_check(struct actor *a, const struct arena_notice *n)

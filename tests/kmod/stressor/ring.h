@@ -72,44 +72,63 @@ static inline void ring_drop(void)
 	ring.held.stage = NULL;
 }
 
-static inline int ring_enter(unsigned int nr_entries)
-{
-	return (int)syscall(SYS_io_uring_enter, ring.fd, nr_entries, 1, IORING_ENTER_GETEVENTS,
-			    NULL, 0);
-}
-
 /*
- * Submits one entry and waits for it; its result. -EAGAIN: it was not looked at, which is so when
- * the kernel has no memory for it, and never will be.
+ * Submits one entry. False: it was not looked at, which is so when the kernel has no memory for it,
+ * and never will be.
  */
-static inline int ring_do(const struct io_uring_sqe *sqe)
+static inline bool ring_submit(const struct io_uring_sqe *sqe)
 {
-	unsigned int tail = *ring.sq_tail, index = tail & *ring.sq_mask, head = *ring.cq_head;
-	int result;
+	unsigned int tail = *ring.sq_tail, index = tail & *ring.sq_mask;
 
 	ring.sqes[index] = *sqe;
 	ring.sq_array[index] = index;
 	__atomic_store_n(ring.sq_tail, tail + 1, __ATOMIC_RELEASE);
-	ring_enter(1);
-	if (__atomic_load_n(ring.sq_head, __ATOMIC_ACQUIRE) != tail + 1) {
-		__atomic_store_n(ring.sq_tail, tail, __ATOMIC_RELEASE);
-		return -EAGAIN;
-	}
-	while (head == __atomic_load_n(ring.cq_tail, __ATOMIC_ACQUIRE))
-		ring_enter(0);
+	syscall(SYS_io_uring_enter, ring.fd, 1, 0, 0, NULL, 0);
+	if (__atomic_load_n(ring.sq_head, __ATOMIC_ACQUIRE) == tail + 1)
+		return true;
+	__atomic_store_n(ring.sq_tail, tail, __ATOMIC_RELEASE);
+	return false;
+}
+
+static inline bool ring_is_done(void)
+{
+	return *ring.cq_head != __atomic_load_n(ring.cq_tail, __ATOMIC_ACQUIRE);
+}
+
+/* Waits for the entry; its result. */
+static inline int ring_result(void)
+{
+	unsigned int head = *ring.cq_head;
+	int result;
+
+	while (!ring_is_done())
+		syscall(SYS_io_uring_enter, ring.fd, 0, 1, IORING_ENTER_GETEVENTS, NULL, 0);
 	result = ring.cqes[head & *ring.cq_mask].res;
 	__atomic_store_n(ring.cq_head, head + 1, __ATOMIC_RELEASE);
 	return result;
 }
 
+static inline int ring_do(const struct io_uring_sqe *sqe)
+{
+	return ring_submit(sqe) ? ring_result() : -EAGAIN;
+}
+
 /* ---- calls of a space ----------------------------------------------------------------------- */
 
-static inline int ring_command(int fd, uint32_t op, const void *address, uint32_t nr_calls)
+static inline struct io_uring_sqe ring_entry(int fd, uint32_t op, const void *address,
+					     uint32_t nr_calls)
 {
 	struct arena_uring payload = { .address = (uintptr_t)address, .nr_calls = nr_calls };
 	struct io_uring_sqe sqe = { .opcode = IORING_OP_URING_CMD, .fd = fd, .cmd_op = op };
 
 	memcpy(sqe.cmd, &payload, sizeof(payload));
+	return sqe;
+}
+
+static inline int ring_command(int fd, uint32_t op, const void *address, uint32_t nr_calls)
+{
+	struct io_uring_sqe sqe = ring_entry(fd, op, address, nr_calls);
+
 	return ring_do(&sqe);
 }
 
