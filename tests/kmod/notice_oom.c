@@ -9,8 +9,8 @@
 #include "common.h"
 #include <sys/eventfd.h>
 
-#define KEPT_CHUNKS	200U		/* 400 MiB */
-#define HOG_MORE_KB	(128L << 10)	/* beyond what is free, a third of what is kept */
+#define LEFT_CHUNKS	80		/* 160 MiB stay free, so that the hog is soon done */
+#define HOG_MORE_KB	(128L << 10)	/* beyond what is free, a fraction of what is kept */
 #define LONG_MS		60000		/* longer than the hog takes, and the most there is */
 
 /* Exits with 0 when it got all its memory; the first to be killed if anybody is. */
@@ -28,13 +28,14 @@ static int hog(size_t bytes)
 	return 0;
 }
 
-static int keep_many(int fd, int event)
+/* All that the machine has but LEFT_CHUNKS. */
+static int keep_many(int fd, int event, uint64_t nr)
 {
 	struct arena_notice n = { .size = sizeof(n), .flags = ARENA_NOTICE_EVENTFD,
 				  .eventfd = event };
 
-	return call_errno(fd, ARENA_IOC_NOTICE, &n) ?: space_reserve(fd, 0, KEPT_CHUNKS, NULL) ?:
-	       space_keep(fd, 0, KEPT_CHUNKS, NULL);
+	return call_errno(fd, ARENA_IOC_NOTICE, &n) ?: space_reserve(fd, 0, nr, NULL) ?:
+	       space_keep(fd, 0, nr, NULL);
 }
 
 TEST_F(space, kept_chunks_go_before_anybody_is_killed)
@@ -42,21 +43,28 @@ TEST_F(space, kept_chunks_go_before_anybody_is_killed)
 	int event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	struct arena_notice n = { .size = sizeof(n) };
 	struct arena_stat before = module_stat(self->dev), after;
+	uint64_t nr = (uint64_t)(free_kb() / 2048 - LEFT_CHUNKS);
 	struct arena_reserve r;
 	eventfd_t count = 0;
+	int fd;
 
+	ASSERT_EQ(0, parameter_set("max_total_chunks", meminfo_kb("MemTotal") / 2048));
+	ASSERT_EQ(0, parameter_set("max_user_chunks", meminfo_kb("MemTotal") / 2048));
+	fd = space_create(self->dev, nr);
 	ASSERT_EQ(0, parameter_set("notice_grace_ms", LONG_MS));
 	ASSERT_EQ(0, parameter_set("notice_calm_ms", LONG_MS)) TH_LOG("so that the level stays");
-	ASSERT_EQ(0, keep_many(self->fd, event));
+	ASSERT_EQ(0, keep_many(fd, event, nr));
 	EXPECT_EQ(0, IN_CHILD(hog((size_t)(free_kb() + HOG_MORE_KB) << 10))) TH_LOG("killed?");
 	after = module_stat(self->dev);
 	EXPECT_LT(before.discarded_chunks, after.discarded_chunks);
-	EXPECT_EQ(0, call_errno(self->fd, ARENA_IOC_NOTICE, &n));
+	EXPECT_EQ(0, call_errno(fd, ARENA_IOC_NOTICE, &n));
 	EXPECT_EQ(ARENA_NOTICE_CRITICAL, n.level);
 	EXPECT_EQ(0, eventfd_read(event, &count));
 	EXPECT_LT(0, count);
-	ASSERT_EQ(0, space_reserve(self->fd, 0, KEPT_CHUNKS, &r));
+	ASSERT_EQ(0, space_reserve(fd, 0, nr, &r));
+	after = module_stat(self->dev);
 	EXPECT_EQ(after.discarded_chunks - before.discarded_chunks, r.fresh_chunks);
+	close(fd);
 	close(event);
 }
 
