@@ -364,7 +364,7 @@ static unsigned long child_word(struct view *child, struct vm_area_struct *vma, 
 
 	if (share_is_exclusive(share))
 		nr_foreign = chunk_unmap_foreign_refs(child->space, i, chunk);
-	/* With a memory error it can never be copied: it stays where it is, and the child has none. */
+	/* With a memory error it can never be copied: it stays, and the child has none. */
 	if (chunk_is_poisoned(chunk) || !share_add(&share, nr_foreign))
 		return child_copy(child, vma, i, chunk, slot_state(word) == SLOT_LIVE);
 	chunk_set_share(chunk, share);

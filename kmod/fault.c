@@ -126,7 +126,7 @@ static struct folio *view_touch(struct view *view, unsigned long i, struct vm_ar
 	if (view_reserve(view, i, i + 1, false, GFP_NOWAIT | __GFP_NORETRY, &placer, &reserved))
 		return NULL;
 	chunk = slot_lock_chunk(view, view_slot(view, i));
-	/* There all the time, and yet not to be had: a memory error met it before it was cleared. */
+	/* There all the time, and yet not to be had: a memory error came before the clearing. */
 	if (!chunk && !reserved.fresh_chunks && slot_is_held(READ_ONCE(*view_slot(view, i))))
 		return NULL;
 	/*
@@ -305,7 +305,7 @@ static vm_fault_t fault_cow(struct vm_fault *vmf)
 	while ((err = fault_cow_chunk(vmf, view, &chunk)) == -EBUSY && waited++ < PATIENCE_JIFFIES)
 		if (schedule_timeout_killable(1))
 			break;
-	/* A dying task needs an error: only that ends a copy in the kernel, which tries again else. */
+	/* A dying task needs an error: nothing else ends what the kernel copies for it. */
 	if (err)
 		return err == -EAGAIN ? VM_FAULT_NOPAGE : VM_FAULT_SIGBUS;
 	return fault_answer(vmf, view, chunk);
