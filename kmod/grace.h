@@ -4,14 +4,15 @@
  * keeps the data and what the time is, is the caller's business (notice.c), and a host test
  * enumerates the transitions (tests/unit/grace.c).
  *
- *          ask                 grace is over            satisfied, and calm for long enough
+ *          ask             tell, grace is over          satisfied, and calm for long enough
  *   CALM --------> TOLD --------------------> TAKING -----------------------------------> CALM
  *     \__________________________________________/^
  *          ask, and somebody is about to be killed
  *
- * While TOLD the owners may give chunks, which lowers what is wanted, or reserve them again, so
- * that less can be taken. While TAKING, what is asked for is taken without another grace: pressure
- * comes in bursts, and owners who were told a moment ago know.
+ * The grace is the owners': it runs from when they are told, however late that is. While TOLD they
+ * may give chunks, which lowers what is wanted, or reserve them again, so that less can be taken.
+ * While TAKING, what is asked for is taken without another grace: pressure comes in bursts, and
+ * owners who were told a moment ago know.
  *
  * wanted_chunks <= kept chunks at the time of the last ask.
  */
@@ -28,7 +29,7 @@ typedef uint64_t u64;
 
 enum grace_phase {
 	GRACE_CALM = 0,
-	GRACE_TOLD = 1,		/* owners were told; nothing is taken yet */
+	GRACE_TOLD = 1,		/* owners are told; nothing is taken yet */
 	GRACE_TAKING = 2,	/* what is wanted is taken */
 };
 
@@ -45,6 +46,9 @@ enum grace_need {
  */
 #define GRACE_MAX_ASKS 26
 
+/* struct grace.told_ns while owners have yet to be told. */
+#define GRACE_UNTOLD (~(u64)0)
+
 /** struct grace_rules - how long; module parameters */
 struct grace_rules {
 	u64 grace_ns;
@@ -56,7 +60,7 @@ struct grace {
 	enum grace_phase phase;
 	bool critical;		/* a kill was near since it began */
 	unsigned int nr_asks;	/* at a limit, since it began */
-	u64 told_ns;		/* when it began */
+	u64 told_ns;		/* when owners were told of it first, or GRACE_UNTOLD */
 	u64 asked_ns;		/* when chunks were last asked for */
 	u64 wanted_chunks;	/* asked for, neither given nor taken yet */
 };
@@ -101,7 +105,7 @@ static inline bool grace_ask(struct grace *g, const struct grace_rules *rules, u
 	if (g->phase == GRACE_CALM) {
 		was_critical = false;
 		g->phase = GRACE_TOLD;
-		g->told_ns = now_ns;
+		g->told_ns = GRACE_UNTOLD;
 	}
 	if (!grace_is_patient(g, need)) {
 		g->phase = GRACE_TAKING;
@@ -111,6 +115,13 @@ static inline bool grace_ask(struct grace *g, const struct grace_rules *rules, u
 	room = kept > g->wanted_chunks ? kept - g->wanted_chunks : 0;
 	g->wanted_chunks = nr < room ? g->wanted_chunks + nr : kept;
 	return news || g->critical != was_critical;
+}
+
+/** Owners are told now. Only the first time starts the grace. */
+static inline void grace_tell(struct grace *g, u64 now_ns)
+{
+	if (g->told_ns == GRACE_UNTOLD)
+		g->told_ns = now_ns;
 }
 
 /** Owners gave @nr chunks, or they were taken. */

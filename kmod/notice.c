@@ -89,6 +89,8 @@ bool notice_take_news(struct notice *notice)
 	spin_lock(&notice->lock);
 	news = notice->untold;
 	notice->untold = false;
+	if (news)
+		grace_tell(&notice->grace, ktime_get_ns());
 	spin_unlock(&notice->lock);
 	return news;
 }

@@ -54,7 +54,7 @@ bool notice_ask(struct notice *notice, u64 nr, u64 kept, enum grace_need need);
 void notice_settle(struct notice *notice, u64 nr);
 /** Nothing is left to take. */
 void notice_give_up(struct notice *notice);
-/** Whether owners have to be told, once. */
+/** Whether owners have to be told, once: now, for their grace begins. */
 bool notice_take_news(struct notice *notice);
 /** How many chunks to take now. */
 u64 notice_due_chunks(struct notice *notice);

@@ -13,14 +13,16 @@
 
 static const struct grace_rules rules = { .grace_ns = GRACE_NS, .calm_ns = CALM_NS };
 
-enum event { ASK_ONE, ASK_MANY, ASK_NOTHING, ASK_LIMIT, ASK_OOM, GIVE_ONE, GIVE_ALL, PASS_SHORT, PASS_GRACE, NR_EVENTS };
+enum event { ASK_ONE, ASK_MANY, ASK_NOTHING, ASK_LIMIT, ASK_OOM, TELL, GIVE_ONE, GIVE_ALL, PASS_SHORT, PASS_GRACE,
+	     NR_EVENTS };
 
 /* What the test itself remembers. */
 struct memory {
 	u64 now_ns;
-	u64 began_ns;	/* the ask that ended the calm */
+	u64 told_ns;	/* the first time since the ask that ended the calm */
 	u64 asked_ns;
-	bool oom;	/* since then */
+	bool told;	/* since that ask */
+	bool oom;	/* since then as well */
 	unsigned int news;
 };
 
@@ -36,8 +38,7 @@ static bool ask(struct grace *g, struct memory *m, u64 nr, u64 kept, enum grace_
 		return news;
 	}
 	if (before.phase == GRACE_CALM) {
-		m->began_ns = m->now_ns;
-		m->oom = false;
+		m->told = m->oom = false;
 		CHECK(news);
 	}
 	if (!before.wanted_chunks)
@@ -55,6 +56,14 @@ static bool ask(struct grace *g, struct memory *m, u64 nr, u64 kept, enum grace_
 	return news;
 }
 
+static void tell(struct grace *g, struct memory *m)
+{
+	grace_tell(g, m->now_ns);
+	if (!m->told)
+		m->told_ns = m->now_ns;
+	m->told = true;
+}
+
 static void step(struct grace *g, struct memory *m, enum event event)
 {
 	u64 wanted = g->wanted_chunks;
@@ -65,6 +74,7 @@ static void step(struct grace *g, struct memory *m, enum event event)
 	case ASK_NOTHING: m->news += ask(g, m, 1, 0, GRACE_OOM); break;
 	case ASK_LIMIT: m->news += ask(g, m, 1, 2, GRACE_LIMIT); break;
 	case ASK_OOM: m->news += ask(g, m, 2, KEPT, GRACE_OOM); break;
+	case TELL: tell(g, m); break;
 	case GIVE_ONE: grace_settle(g, 1); CHECK_EQ(g->wanted_chunks, wanted ? wanted - 1 : 0); break;
 	case GIVE_ALL: grace_settle(g, UINT64_MAX); CHECK_EQ(g->wanted_chunks, 0); break;
 	case PASS_SHORT: m->now_ns += GRACE_NS / 2; break;
@@ -76,7 +86,7 @@ static void step(struct grace *g, struct memory *m, enum event event)
 
 static void promises(const struct grace *g, const struct memory *m)
 {
-	u64 age_ns = m->now_ns - m->began_ns;
+	u64 age_ns = m->told ? m->now_ns - m->told_ns : 0;
 
 	if (g->phase == GRACE_CALM) {
 		CHECK_EQ(g->wanted_chunks, 0);
@@ -85,7 +95,7 @@ static void promises(const struct grace *g, const struct memory *m)
 		CHECK_EQ(grace_left_ns(g, &rules, m->now_ns), 0);
 		return;
 	}
-	/* Nothing is due before the grace is over, but for a kill; and then all of it is. */
+	/* Nothing is due before owners were told and the grace is over, but for a kill; and then all of it is. */
 	if (age_ns < GRACE_NS && !m->oom) {
 		CHECK_EQ(grace_due_chunks(g), 0);
 		CHECK_EQ(grace_left_ns(g, &rules, m->now_ns) + age_ns, GRACE_NS);
@@ -119,8 +129,8 @@ TEST(sequences, "grace/every sequence of six events")
 	struct grace g = { .phase = GRACE_CALM };
 	struct memory m = { .now_ns = 100 };
 
-	/* 9 + 9^2 + ... + 9^6 */
-	CHECK_EQ(explore(&g, &m, DEPTH), 597870);
+	/* 10 + 10^2 + ... + 10^6 */
+	CHECK_EQ(explore(&g, &m, DEPTH), 1111110);
 }
 
 TEST(limit, "grace/a cgroup at its limit does not wait to be killed")
@@ -150,11 +160,28 @@ TEST(no_grace, "grace/without a grace chunks are due at once")
 	CHECK_EQ(g.phase, GRACE_CALM);
 }
 
+TEST(late, "grace/owners who are told late have all of it, and once")
+{
+	struct grace g = { .phase = GRACE_CALM };
+
+	grace_ask(&g, &rules, 100, 1, KEPT, GRACE_RECLAIM);
+	grace_advance(&g, &rules, 100 + 10 * GRACE_NS);
+	CHECK_EQ(grace_due_chunks(&g), 0);
+	grace_tell(&g, 200);
+	grace_tell(&g, 200 + GRACE_NS - 1);
+	grace_advance(&g, &rules, 200 + GRACE_NS - 1);
+	CHECK_EQ(grace_due_chunks(&g), 0);
+	CHECK_EQ(grace_left_ns(&g, &rules, 200 + GRACE_NS - 1), 1);
+	grace_advance(&g, &rules, 200 + GRACE_NS);
+	CHECK_EQ(grace_due_chunks(&g), 1);
+}
+
 TEST(backwards, "grace/a clock that goes back ends nothing")
 {
 	struct grace g = { .phase = GRACE_CALM };
 
 	grace_ask(&g, &rules, 100, 1, KEPT, GRACE_RECLAIM);
+	grace_tell(&g, 100);
 	grace_advance(&g, &rules, 50);
 	CHECK_EQ(g.phase, GRACE_TOLD);
 	CHECK_EQ(grace_left_ns(&g, &rules, 50), GRACE_NS);
