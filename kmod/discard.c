@@ -6,6 +6,7 @@
  * is wanted still.
  */
 #include <linux/jiffies.h>
+#include <linux/sched/mm.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 
@@ -70,13 +71,19 @@ static u64 look_after(struct pool_group *group)
 	return state.wanted_chunks ? state.grace_ns : U64_MAX;
 }
 
+/*
+ * What it allocates it gives back many times over, and those who are out of memory wait for it: so
+ * it may use the reserves, and neither reclaims nor runs the OOM killer.
+ */
 static void discard_worker(struct work_struct *work)
 {
+	unsigned int flags = memalloc_noreclaim_save();
 	struct pool_group *group = NULL;
 	u64 next_ns = U64_MAX;
 
 	while ((group = group_next(group)))
 		next_ns = min(next_ns, look_after(group));
+	memalloc_noreclaim_restore(flags);
 	wake_up_all(&discard_done);
 	if (next_ns != U64_MAX)
 		queue_delayed_work(discard_queue, &discard_work, nsecs_to_jiffies(next_ns) + 1);
