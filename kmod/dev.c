@@ -217,7 +217,8 @@ static long call_trim(struct file *file, union call *call)
 		return -EPERM;
 	call->trim.pool_chunks = pool_trim(NULL, NUMA_NO_NODE, max);
 	if (call->trim.flags & ARENA_TRIM_KEPT && call->trim.pool_chunks < max)
-		call->trim.discarded_chunks = discard_kept(NULL, max - call->trim.pool_chunks);
+		call->trim.discarded_chunks =
+			discard_kept(NULL, max - call->trim.pool_chunks, NULL);
 	return 0;
 }
 

@@ -3,7 +3,8 @@
  * The worker behind notices. Kept chunks have to be unmapped before they can be freed, which may
  * sleep, and their owners have to be told, which wakes tasks: neither can be done inside the
  * allocation that asks. The worker tells at once, comes back when the grace is over, and takes what
- * is wanted still.
+ * is wanted still. It serves everybody, so it never waits for a view in which its owner works: a
+ * RESERVE there may last for seconds. It looks again soon.
  */
 #include <linux/jiffies.h>
 #include <linux/sched/mm.h>
@@ -47,15 +48,19 @@ static void tell_owners(struct pool_group *group)
 	}
 }
 
+/* Often enough for discard_wait(), seldom enough for a view that is busy for seconds. */
+#define BUSY_NS (10 * NSEC_PER_MSEC)
+
 static void take_due(struct pool_group *group)
 {
 	u64 due = notice_due_chunks(&group->notice), taken;
+	bool busy = false;
 
 	if (!due)
 		return;
-	taken = discard_kept(group, due);
+	taken = discard_kept(group, due, &busy);
 	/* Somebody reserved them again, or they are in quarantine: waiting brings nothing. */
-	if (taken < due)
+	if (taken < due && !busy)
 		notice_give_up(&group->notice);
 }
 
@@ -68,7 +73,7 @@ static u64 look_after(struct pool_group *group)
 		tell_owners(group);
 	take_due(group);
 	state = notice_state(&group->notice);
-	return state.wanted_chunks ? state.grace_ns : U64_MAX;
+	return state.wanted_chunks ? max_t(u64, state.grace_ns, BUSY_NS) : U64_MAX;
 }
 
 /*

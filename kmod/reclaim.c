@@ -184,6 +184,18 @@ static int lock_with_spares(struct view *view, struct range_spares *spares)
 	return err;
 }
 
+/* The same without waiting: -EBUSY when somebody works in the view. */
+static int trylock_with_spares(struct view *view, struct range_spares *spares)
+{
+	int err = range_spares_get(spares);
+
+	if (!err && !mutex_trylock(&view->lock)) {
+		range_spares_put(spares);
+		err = -EBUSY;
+	}
+	return err;
+}
+
 static void unlock_with_spares(struct view *view, struct range_spares *spares)
 {
 	mutex_unlock(&view->lock);
@@ -280,13 +292,22 @@ static bool discard_oldest_locked(struct view *view, unsigned long max,
 	return true;
 }
 
+static bool discard_lock(struct view *view, struct range_spares *spares, bool *busy)
+{
+	int err = busy ? trylock_with_spares(view, spares) : lock_with_spares(view, spares);
+
+	if (busy && err)
+		*busy = true;
+	return !err;
+}
+
 /* Returns how many went to the system; *@more says whether it makes sense to ask again. */
-static unsigned long discard_some(struct view *view, unsigned long max, bool *more)
+static unsigned long discard_some(struct view *view, unsigned long max, bool *busy, bool *more)
 {
 	struct detached detached;
 	struct range_spares spares;
 
-	*more = !lock_with_spares(view, &spares);
+	*more = discard_lock(view, &spares, busy);
 	if (!*more)
 		return 0;
 	detached_init(&detached);
@@ -299,20 +320,21 @@ static unsigned long discard_some(struct view *view, unsigned long max, bool *mo
 }
 
 /* *@more: as above. */
-static unsigned long discard_of_space(struct arena_space *space, unsigned long max, bool *more)
+static unsigned long discard_of_space(struct arena_space *space, unsigned long max, bool *busy,
+				      bool *more)
 {
 	struct view *view = view_get_kept(space);
 	unsigned long nr = 0;
 
 	*more = view;
 	if (view) {
-		nr = discard_some(view, max, more);
+		nr = discard_some(view, max, busy, more);
 		view_put(view);
 	}
 	return nr;
 }
 
-unsigned long discard_kept(struct pool_group *group, unsigned long max)
+unsigned long discard_kept(struct pool_group *group, unsigned long max, bool *busy)
 {
 	struct arena_space *space;
 	unsigned long nr = 0;
@@ -323,7 +345,7 @@ unsigned long discard_kept(struct pool_group *group, unsigned long max)
 		id = space->id;
 		more = !group || space->group == group;
 		while (more && nr < max)
-			nr += discard_of_space(space, max - nr, &more);
+			nr += discard_of_space(space, max - nr, busy, &more);
 		space_put(space);
 	}
 	return nr;

@@ -31,9 +31,10 @@ int space_zap(struct arena_space *space, unsigned long first, unsigned long end,
 	      struct reclaimed *reclaimed);
 /**
  * Give up to @max kept chunks of the spaces of @group (NULL: of all) to the system, oldest first
- * within a space. Returns how many.
+ * within a space. Returns how many. With @busy it waits for no view that somebody works in: it
+ * skips that one and sets *@busy.
  */
-unsigned long discard_kept(struct pool_group *group, unsigned long max);
+unsigned long discard_kept(struct pool_group *group, unsigned long max, bool *busy);
 unsigned long discarded_chunks(void);
 /** Every slot goes, and none may come. No mapping of the view is left. */
 void view_kill(struct view *view);

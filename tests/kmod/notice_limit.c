@@ -130,4 +130,52 @@ TEST_F_TIMEOUT(space, kept_chunks_go_before_the_killer_comes, 100)
 	EXPECT_TRUE(WAIT_UNTIL(!rmdir(OTHER), SETTLE_MS));
 }
 
+/* Keeps, and then is slowed down in RESERVE, which holds the lock of what it keeps. */
+static int keep_and_be_slow(int dev, int ready)
+{
+	char byte = 1;
+	int fd;
+
+	if (group_join(GROUP))
+		return 1;
+	fd = keep_some(dev);
+	/* Room for what it keeps, so that nobody asks for that before it is in RESERVE. */
+	if (fd < 0 || file_write_text(GROUP "memory.max", "max\n") ||
+	    file_write_text(GROUP "memory.high", "83886080\n") || write(ready, &byte, 1) != 1)
+		return 2;
+	space_reserve(fd, KEPT_CHUNKS, KEPT_CHUNKS, NULL);
+	/* Too early: nothing was shown. */
+	return 3;
+}
+
+/* Nobody's lock keeps what others keep from being asked for and taken. */
+TEST_F_TIMEOUT(space, one_who_is_slow_stops_nobody, 100)
+{
+	long long grace_ms = parameter_get("notice_grace_ms");
+	int ready[2], status;
+	char byte;
+	pid_t slow;
+
+	ASSERT_EQ(0, group_make(GROUP));
+	ASSERT_EQ(0, pipe(ready));
+	ASSERT_EQ(0, parameter_set("notice_grace_ms", 0));
+	ASSERT_EQ(0, space_reserve(self->fd, 0, 8, NULL));
+	ASSERT_EQ(0, space_keep(self->fd, 0, 8, NULL));
+	slow = fork();
+	if (!slow)
+		_exit(keep_and_be_slow(self->dev, ready[1]));
+	ASSERT_EQ(1, read(ready[0], &byte, 1));
+	/* It is in RESERVE, and its group's reclaim has asked for what it keeps. */
+	sleep_ms(1000);
+	ASSERT_EQ(8, space_stat(self->dev).kept_chunks);
+	EXPECT_TRUE(WAIT_UNTIL(!module_trim(self->dev, ~0ULL, 0, NULL) &&
+			       !file_write_text("/proc/sys/vm/drop_caches", "2\n") &&
+			       space_stat(self->dev).kept_chunks < 8, 5000));
+	EXPECT_EQ(0, waitpid(slow, &status, WNOHANG));
+	kill(slow, SIGKILL);
+	EXPECT_EQ(slow, waitpid(slow, &status, 0));
+	EXPECT_EQ(0, parameter_set("notice_grace_ms", grace_ms));
+	EXPECT_TRUE(WAIT_UNTIL(!rmdir(GROUP), SETTLE_MS));
+}
+
 TEST_HARNESS_MAIN
