@@ -247,6 +247,17 @@ static inline struct mem_cgroup *compat_memcg_root(void)
 	return memcg;
 }
 
+/* Whether @memcg, or a group that it is in, may be charged for fewer than @nr pages more. */
+static inline bool compat_memcg_is_full(struct mem_cgroup *memcg, unsigned long nr)
+{
+#ifdef CONFIG_MEMCG
+	for (; memcg; memcg = parent_mem_cgroup(memcg))
+		if (page_counter_read(&memcg->memory) + nr > READ_ONCE(memcg->memory.max))
+			return true;
+#endif
+	return false;
+}
+
 /* Who is charged for what the current process creates, with a reference. */
 static inline struct mem_cgroup *compat_memcg_get_current(void)
 {

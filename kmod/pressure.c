@@ -103,14 +103,15 @@ struct scan {
 };
 
 /*
- * A cgroup's own reclaim looks like that of the system, but for the thread of the latter. Taking
- * one for the other costs owners a part of their grace; the reverse would cost a life.
+ * A cgroup's own reclaim looks like that of the system, but for the thread of the latter. So it is
+ * asked whether a limit is near: a cgroup kills only when what is charged does not fit, and that is
+ * a chunk at most. Taking the system's reclaim for that of a full cgroup costs owners a part of
+ * their grace; the reverse would cost a life.
  */
 static enum grace_need scan_need(struct pool_group *group)
 {
-	bool has_limit = group->memcg && parent_mem_cgroup(group->memcg);
-
-	return has_limit && !current_is_kswapd() ? GRACE_LIMIT : GRACE_RECLAIM;
+	return !current_is_kswapd() && compat_memcg_is_full(group->memcg, CHUNK_PAGES) ?
+		       GRACE_LIMIT : GRACE_RECLAIM;
 }
 
 static enum lru_status scan_pool(struct list_head *item, struct list_lru_one *list,

@@ -130,6 +130,37 @@ TEST_F_TIMEOUT(space, kept_chunks_go_before_the_killer_comes, 100)
 	EXPECT_TRUE(WAIT_UNTIL(!rmdir(OTHER), SETTLE_MS));
 }
 
+/* A cgroup that is far from its limit is asked as the system's own processes are: with a grace. */
+TEST_F_TIMEOUT(space, far_from_the_limit_there_is_a_grace, 100)
+{
+	long long grace_ms = parameter_get("notice_grace_ms");
+	int ready[2], done[2];
+	char byte;
+	pid_t other;
+
+	ASSERT_EQ(0, group_make(OTHER));
+	ASSERT_EQ(0, pipe(ready));
+	ASSERT_EQ(0, pipe(done));
+	ASSERT_EQ(0, parameter_set("notice_grace_ms", LONG_MS));
+	other = fork();
+	if (!other) {
+		close(done[1]);
+		_exit(keep_and_wait(self->dev, ready[1], done[0]));
+	}
+	ASSERT_EQ(1, read(ready[0], &byte, 1));
+	/* More often than a cgroup at its limit may ask. */
+	for (unsigned int i = 0; i < 40; i++) {
+		ASSERT_EQ(0, module_trim(self->dev, ~0ULL, 0, NULL));
+		ASSERT_EQ(0, file_write_text("/proc/sys/vm/drop_caches", "2\n"));
+	}
+	EXPECT_EQ(KEPT_CHUNKS, space_stat_of(self->dev, other).kept_chunks);
+	EXPECT_EQ(0, parameter_set("notice_grace_ms", grace_ms));
+	close(done[1]);
+	EXPECT_EQ(0, child_status(other));
+	EXPECT_TRUE(handed_settles(self->dev, 0));
+	EXPECT_TRUE(WAIT_UNTIL(!rmdir(OTHER), SETTLE_MS));
+}
+
 /* Keeps, and then is slowed down in RESERVE, which holds the lock of what it keeps. */
 static int keep_and_be_slow(int dev, int ready)
 {
