@@ -108,17 +108,19 @@ void discard_later(struct pool_group *group, unsigned long nr, enum grace_need n
 /* So that such a task loses no more than a fifth of its time. */
 #define VAIN_JIFFIES HZ
 
-unsigned long discard_wait(unsigned long before)
+static unsigned long nr_freed(struct pool_group *group)
 {
-	/* Not 0, which is minutes ahead at boot. Races cost a wait more or less. */
-	static unsigned long vain_until = INITIAL_JIFFIES;
+	return atomic_long_read(&group->nr_freed);
+}
 
-	if (time_before(jiffies, READ_ONCE(vain_until)))
+unsigned long discard_wait(struct pool_group *group, unsigned long before)
+{
+	if (time_before(jiffies, READ_ONCE(group->vain_until)))
 		return 0;
-	if (wait_event_killable_timeout(discard_done, discarded_chunks() != before,
+	if (wait_event_killable_timeout(discard_done, nr_freed(group) != before,
 					OOM_WAIT_JIFFIES) == 0)
-		WRITE_ONCE(vain_until, jiffies + VAIN_JIFFIES);
-	return discarded_chunks() - before;
+		WRITE_ONCE(group->vain_until, jiffies + VAIN_JIFFIES);
+	return nr_freed(group) - before;
 }
 
 unsigned long discard_soon(unsigned long nr)

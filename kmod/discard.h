@@ -19,10 +19,10 @@ void discard_exit(void);
 /** @nr kept chunks of the spaces of @group are wanted. Never waits: for the shrinker. */
 void discard_later(struct pool_group *group, unsigned long nr, enum grace_need need);
 /**
- * Wait until something was taken since discarded_chunks() was @before, but not for long; when that
- * was in vain, not at all for a while. Returns how many chunks went.
+ * Wait until something of @group was taken since its nr_freed was @before, but not for long; when
+ * that was in vain, not at all for a while. Returns how many chunks went.
  */
-unsigned long discard_wait(unsigned long before);
+unsigned long discard_wait(struct pool_group *group, unsigned long before);
 /** Somebody is about to be killed: @nr chunks of any group at once. Returns how many went. */
 unsigned long discard_soon(unsigned long nr);
 

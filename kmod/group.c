@@ -80,6 +80,8 @@ struct pool_group *group_create(struct mem_cgroup *memcg, gfp_t gfp)
 		return NULL;
 	INIT_LIST_HEAD(&group->link);
 	group->memcg = memcg;
+	/* Not 0, which is minutes ahead at boot. */
+	group->vain_until = jiffies;
 	notice_init(&group->notice);
 	return group;
 }
@@ -150,6 +152,11 @@ struct pool_group *group_get_current(void)
 void group_get(struct pool_group *group)
 {
 	atomic_long_inc(&group->refs);
+}
+
+bool group_try_get(struct pool_group *group)
+{
+	return atomic_long_inc_not_zero(&group->refs);
 }
 
 void group_put(struct pool_group *group)

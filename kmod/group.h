@@ -24,6 +24,9 @@ struct pool;
  * @memcg: who is charged, with a reference; the root cgroup and NULL (there are none): nobody.
  *	Fixed
  * @nr_kept: slots of its spaces whose contents are discardable; atomic
+ * @nr_freed: chunks that went to the system because they were kept, ever; atomic
+ * @vain_until: in jiffies: until then nobody waits for discards (discard_wait()); racy, which costs
+ *	a wait more or less
  * @notice: that kept slots are wanted
  * @pools: by node, made when the first chunk of that node comes; published by cmpxchg, then fixed
  */
@@ -32,6 +35,8 @@ struct pool_group {
 	atomic_long_t refs;
 	struct mem_cgroup *memcg;
 	atomic_long_t nr_kept;
+	atomic_long_t nr_freed;
+	unsigned long vain_until;
 	struct notice notice;
 	struct pool *pools[];
 };
@@ -46,6 +51,8 @@ void group_exit(void);
  */
 struct pool_group *group_get_current(void);
 void group_get(struct pool_group *group);
+/** For who finds it by a pool; false when nobody else has one, it may be about to end. */
+bool group_try_get(struct pool_group *group);
 void group_put(struct pool_group *group);
 
 /**

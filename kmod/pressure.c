@@ -99,7 +99,8 @@ struct scan {
 	unsigned long want_chunks;
 	unsigned long nr_chunks;	/* in @chunks */
 	struct list_head chunks;
-	bool is_due;			/* kept chunks of a cgroup are being taken */
+	struct pool_group *due;		/* its kept chunks are taken; with a reference, or NULL */
+	unsigned long due_freed;	/* nr_freed of @due before it was asked */
 };
 
 /*
@@ -114,22 +115,32 @@ static enum grace_need scan_need(struct pool_group *group)
 		       GRACE_LIMIT : GRACE_RECLAIM;
 }
 
+static void scan_ask(struct scan *scan, struct pool_group *group, unsigned long nr)
+{
+	unsigned long freed = atomic_long_read(&group->nr_freed);
+	enum grace_need need = scan_need(group);
+
+	discard_later(group, nr, need);
+	/* There may be several: the kernel moves those of removed cgroups to the parent. */
+	if (need == GRACE_LIMIT && !scan->due && notice_due_chunks(&group->notice) &&
+	    group_try_get(group)) {
+		scan->due = group;
+		scan->due_freed = freed;
+	}
+}
+
 static enum lru_status scan_pool(struct list_head *item, struct list_lru_one *list,
 				 spinlock_t *lock, void *arg)
 {
 	struct pool *pool = container_of(item, struct pool, shrink);
 	struct scan *scan = arg;
-	enum grace_need need = scan_need(pool->group);
 	unsigned long want = scan->want_chunks - scan->nr_chunks;
 	unsigned long nr = cpu_slot_drain(pool->group, pool->nid, want, &scan->chunks, true);
 
 	nr += pool_try_isolate(pool, want - nr, &scan->chunks);
 	scan->nr_chunks += nr;
-	if (nr < want && atomic_long_read(&pool->group->nr_kept)) {
-		discard_later(pool->group, want - nr, need);
-		if (need == GRACE_LIMIT)
-			scan->is_due |= notice_due_chunks(&pool->group->notice) > 0;
-	}
+	if (nr < want && atomic_long_read(&pool->group->nr_kept))
+		scan_ask(scan, pool->group, want - nr);
 	return LRU_SKIP;
 }
 
@@ -147,14 +158,16 @@ static bool may_wait(struct shrink_control *sc)
 static unsigned long scan_pages(struct shrinker *s, struct shrink_control *sc)
 {
 	struct scan scan = { .want_chunks = DIV_ROUND_UP(sc->nr_to_scan, CHUNK_PAGES) };
-	unsigned long nr, before = discarded_chunks();
+	unsigned long nr;
 
 	INIT_LIST_HEAD(&scan.chunks);
 	visit_pools(sc, scan_pool, &scan);
 	trace_pressure(sc->nid, scan.want_chunks);
 	nr = pool_return(&scan.chunks);
-	if (!nr && scan.is_due && may_wait(sc))
-		nr = discard_wait(before);
+	if (!nr && scan.due && may_wait(sc))
+		nr = discard_wait(scan.due, scan.due_freed);
+	if (scan.due)
+		group_put(scan.due);
 	sc->nr_scanned = max(nr * CHUNK_PAGES, sc->nr_to_scan);
 	return nr ? nr * CHUNK_PAGES : SHRINK_STOP;
 }

@@ -306,6 +306,7 @@ static unsigned long discard_some(struct view *view, unsigned long max, bool *bu
 {
 	struct detached detached;
 	struct range_spares spares;
+	unsigned long nr;
 
 	*more = discard_lock(view, &spares, busy);
 	if (!*more)
@@ -316,7 +317,9 @@ static unsigned long discard_some(struct view *view, unsigned long max, bool *bu
 
 	detached_settle(view, &detached);
 	atomic_long_add(detached_slots(&detached), &nr_discarded);
-	return pool_return(&detached.chunks);
+	nr = pool_return(&detached.chunks);
+	atomic_long_add(nr, &view->space->group->nr_freed);
+	return nr;
 }
 
 /* *@more: as above. */
