@@ -125,13 +125,13 @@ unsigned long discard_wait(struct pool_group *group, unsigned long before)
 
 unsigned long discard_soon(unsigned long nr)
 {
-	unsigned long before = discarded_chunks();
+	unsigned long before = freed_chunks();
 	struct pool_group *group = NULL;
 
 	while ((group = group_next(group)))
 		discard_later(group, nr, GRACE_OOM);
-	wait_event_timeout(discard_done, discarded_chunks() != before, OOM_WAIT_JIFFIES);
-	return discarded_chunks() - before;
+	wait_event_timeout(discard_done, freed_chunks() != before, OOM_WAIT_JIFFIES);
+	return freed_chunks() - before;
 }
 
 __poll_t discard_poll(struct arena_space *space, struct file *file, poll_table *table)

@@ -29,10 +29,16 @@
 #include "uapi/arena.h"
 
 static atomic_long_t nr_discarded;
+static atomic_long_t nr_freed;
 
 unsigned long discarded_chunks(void)
 {
 	return atomic_long_read(&nr_discarded);
+}
+
+unsigned long freed_chunks(void)
+{
+	return atomic_long_read(&nr_freed);
 }
 
 /** struct detached - chunks on their way out of a space */
@@ -319,6 +325,7 @@ static unsigned long discard_some(struct view *view, unsigned long max, bool *bu
 	atomic_long_add(detached_slots(&detached), &nr_discarded);
 	nr = pool_return(&detached.chunks);
 	atomic_long_add(nr, &view->space->group->nr_freed);
+	atomic_long_add(nr, &nr_freed);
 	return nr;
 }
 

@@ -35,7 +35,10 @@ int space_zap(struct arena_space *space, unsigned long first, unsigned long end,
  * skips that one and sets *@busy.
  */
 unsigned long discard_kept(struct pool_group *group, unsigned long max, bool *busy);
+/** Kept chunks that lost their slots, ever. */
 unsigned long discarded_chunks(void);
+/** Those of them that went to the system: not what somebody else still refers to or shares. */
+unsigned long freed_chunks(void);
 /** Every slot goes, and none may come. No mapping of the view is left. */
 void view_kill(struct view *view);
 /** Every slot goes. No mapping of the view is left. */
