@@ -588,6 +588,8 @@ unsigned long pool_trim_one(struct pool *pool, unsigned long max, bool try)
 	while (nr < max && got) {
 		got = pool_trim_batch(pool, min(max - nr, TRIM_BATCH), try);
 		nr += got;
+		if (!try)
+			cond_resched();
 	}
 	return nr;
 }

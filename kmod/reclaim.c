@@ -16,6 +16,7 @@
  */
 #include <linux/mm.h>
 #include <linux/pagemap.h>
+#include <linux/sched/signal.h>
 
 #include "cow.h"
 #include "group.h"
@@ -280,45 +281,59 @@ static bool has_kept(struct arena_space *space)
 	return view_totals(space).nr_kept;
 }
 
+/** struct discard - kept chunks that are being taken */
+struct discard {
+	unsigned long nr_wanted;	/* chunks that have yet to go to the system */
+	unsigned long nr_slots;		/* that may yet be emptied: as many as were kept at first */
+	bool try;			/* not to wait for a view's lock */
+	bool is_busy;			/* so that a view was passed over */
+};
+
+/* Whoever keeps the same chunks again and again must not hold up whoever takes them. */
+static bool discard_is_over(struct discard *discard)
+{
+	return !discard->nr_wanted || !discard->nr_slots || fatal_signal_pending(current);
+}
+
+static bool discard_lock(struct view *view, struct range_spares *spares, struct discard *discard)
+{
+	int err = discard->try ? trylock_with_spares(view, spares) : lock_with_spares(view, spares);
+
+	discard->is_busy |= discard->try && err;
+	return !err;
+}
+
 /*
- * The tail of the oldest kept range: what is left of it keeps its age. False when nothing was kept.
+ * The tail of the oldest kept range: what is left of it keeps its age. Returns how many slots; 0
+ * when nothing was kept.
  */
-static bool discard_oldest_locked(struct view *view, unsigned long max,
-				  struct range_spares *spares, struct detached *detached)
+static unsigned long discard_oldest_locked(struct view *view, unsigned long max,
+					   struct range_spares *spares, struct detached *detached)
 {
 	struct slot_range *oldest =
 		list_first_entry_or_null(&view->map.kept, struct slot_range, kept);
 	unsigned long nr;
 
 	if (!oldest)
-		return false;
+		return 0;
 	nr = min(oldest->end - oldest->first, max);
 	trace_reclaim(view->space->id, TRACE_DISCARD, oldest->end - nr, nr, nr);
 	detach_locked(view, oldest->end - nr, oldest->end, spares, detached);
-	return true;
+	return nr;
 }
 
-static bool discard_lock(struct view *view, struct range_spares *spares, bool *busy)
-{
-	int err = busy ? trylock_with_spares(view, spares) : lock_with_spares(view, spares);
-
-	if (busy && err)
-		*busy = true;
-	return !err;
-}
-
-/* Returns how many went to the system; *@more says whether it makes sense to ask again. */
-static unsigned long discard_some(struct view *view, unsigned long max, bool *busy, bool *more)
+/* Whether it makes sense to ask again. */
+static bool discard_some(struct view *view, struct discard *discard)
 {
 	struct detached detached;
 	struct range_spares spares;
-	unsigned long nr;
+	unsigned long nr_slots, nr;
 
-	*more = discard_lock(view, &spares, busy);
-	if (!*more)
-		return 0;
+	if (!discard_lock(view, &spares, discard))
+		return false;
 	detached_init(&detached);
-	*more = discard_oldest_locked(view, max, &spares, &detached);
+	nr_slots = discard_oldest_locked(view, min(discard->nr_wanted, discard->nr_slots), &spares,
+					 &detached);
 	unlock_with_spares(view, &spares);
 
 	detached_settle(view, &detached);
@@ -326,39 +341,41 @@ static unsigned long discard_some(struct view *view, unsigned long max, bool *bu
 	nr = pool_return(&detached.chunks);
 	atomic_long_add(nr, &view->space->group->nr_freed);
 	atomic_long_add(nr, &nr_freed);
-	return nr;
+	discard->nr_wanted -= nr;
+	discard->nr_slots -= nr_slots;
+	return nr_slots;
 }
 
-/* *@more: as above. */
-static unsigned long discard_of_space(struct arena_space *space, unsigned long max, bool *busy,
-				      bool *more)
+static void discard_of_space(struct arena_space *space, struct discard *discard)
 {
-	struct view *view = view_get_kept(space);
-	unsigned long nr = 0;
+	struct view *view;
+	bool more = true;
 
-	*more = view;
-	if (view) {
-		nr = discard_some(view, max, busy, more);
+	while (more && !discard_is_over(discard) && (view = view_get_kept(space))) {
+		more = discard_some(view, discard);
 		view_put(view);
 	}
-	return nr;
 }
 
 unsigned long discard_kept(struct pool_group *group, unsigned long max, bool *busy)
 {
+	struct discard discard = {
+		.nr_wanted = max,
+		.nr_slots = group ? atomic_long_read(&group->nr_kept) : group_kept_slots(),
+		.try = busy,
+	};
 	struct arena_space *space;
-	unsigned long nr = 0;
 	u64 id = 0;
-	bool more;
 
-	while (nr < max && (space = space_next(id, has_kept))) {
+	while (!discard_is_over(&discard) && (space = space_next(id, has_kept))) {
 		id = space->id;
-		more = !group || space->group == group;
-		while (more && nr < max)
-			nr += discard_of_space(space, max - nr, busy, &more);
+		if (!group || space->group == group)
+			discard_of_space(space, &discard);
 		space_put(space);
 	}
-	return nr;
+	if (busy)
+		*busy = discard.is_busy;
+	return max - discard.nr_wanted;
 }
 
 static void detach_all(struct view *view, bool dead)

@@ -31,8 +31,9 @@ int space_zap(struct arena_space *space, unsigned long first, unsigned long end,
 	      struct reclaimed *reclaimed);
 /**
  * Give up to @max kept chunks of the spaces of @group (NULL: of all) to the system, oldest first
- * within a space. Returns how many. With @busy it waits for no view that somebody works in: it
- * skips that one and sets *@busy.
+ * within a space; no more than were kept at first, and nothing after a fatal signal. Returns how
+ * many. With @busy it waits for no view that somebody works in: it skips that one and sets
+ * *@busy.
  */
 unsigned long discard_kept(struct pool_group *group, unsigned long max, bool *busy);
 /** Kept chunks that lost their slots, ever. */
