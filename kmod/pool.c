@@ -47,7 +47,7 @@ struct pool_counters {
 static struct pool_counters *counters;	/* by node; fixed after init */
 static struct kmem_cache *pool_cache;
 static atomic_long_t nr_idle;		/* in the lists of all pools */
-static DECLARE_WAIT_QUEUE_HEAD(clearing_done);	/* a thread has put a chunk back */
+static DECLARE_WAIT_QUEUE_HEAD(clearing_done);	/* a thread has no chunk in hand any more */
 
 #ifdef ARENA_KUNIT
 atomic_long_t pool_locks;
@@ -383,14 +383,16 @@ static unsigned long pool_trim_others(struct pool_group *group, nodemask_t *node
 
 /*
  * What the clearing thread has in hand is on no list, but charged: without it a group at its limit
- * would not get back what it has given. The lists have been looked at before.
+ * would not get back what it has given. The lists have been looked at before. What the thread
+ * returned to the system meanwhile is uncharged: the caller tries once more.
  */
 static unsigned long pool_take_clearing(struct pool *pool, struct list_head *chunks,
 					unsigned long nr)
 {
 	if (!pool)
 		return 0;
-	wait_event_killable_timeout(clearing_done, !READ_ONCE(pool->is_clearing),
+	/* Pairs with the release in pool_set_idle(). */
+	wait_event_killable_timeout(clearing_done, !smp_load_acquire(&pool->is_busy),
 				    CLEARING_WAIT_JIFFIES);
 	return pool_take_idle(pool, chunks, nr);
 }
@@ -409,8 +411,9 @@ static unsigned long pool_take_hard(struct pool_group *group, struct list_head *
 	for_each_node_mask(nid, *nodes)
 		if (got < nr && gfpflags_allow_blocking(gfp))
 			got += pool_take_clearing(READ_ONCE(group->pools[nid]), chunks, nr - got);
-	if (got < nr && !fatal_signal_pending(current) && !system_has_chunk(near, nodes) &&
-	    pool_trim_others(group, nodes, nr - got))
+	/* If there is one by now: somebody, perhaps the thread, has let go of it. */
+	if (got < nr && !fatal_signal_pending(current) &&
+	    (system_has_chunk(near, nodes) || pool_trim_others(group, nodes, nr - got)))
 		got += pool_take_new(group, chunks, nr - got, near, nodes, gfp);
 	return got;
 }
@@ -541,6 +544,23 @@ void pool_ahead(struct pool_group *group, int nid, unsigned long nr)
 }
 
 /*
+ * Before the lock under which chunks leave a list, and before the charge of a new one: both are
+ * ordered, so whoever misses them sees this.
+ */
+static void pool_set_busy(struct pool *pool)
+{
+	WRITE_ONCE(pool->is_busy, true);
+}
+
+static void pool_set_idle(struct pool *pool)
+{
+	/* Pairs with the acquire in pool_take_clearing(). */
+	smp_store_release(&pool->is_busy, false);
+	if (wq_has_sleeper(&clearing_done))
+		wake_up_all(&clearing_done);
+}
+
+/*
  * The thread waits for nobody: a group at its limit, or a node without memory, gets no more. What
  * there is beyond the bound of all pools would only go back, and so would what the parent of a
  * removed cgroup were to pay for.
@@ -551,6 +571,7 @@ bool pool_get_ahead(struct pool *pool)
 
 	if (!READ_ONCE(pool->nr_ahead))
 		return false;
+	pool_set_busy(pool);
 	if (READ_ONCE(pool->nr_ahead) > pool_nr_idle(pool) &&
 	    atomic_long_read(&nr_idle) < READ_ONCE(pool_max_chunks) &&
 	    mem_cgroup_online(pool->group->memcg))
@@ -563,6 +584,7 @@ bool pool_get_ahead(struct pool *pool)
 	if (!chunk || pool_nr_idle(pool) >= pool->nr_ahead)
 		WRITE_ONCE(pool->nr_ahead, 0);
 	spin_unlock(&pool->lock);
+	pool_set_idle(pool);
 	return chunk;
 }
 
@@ -628,19 +650,27 @@ unsigned long pool_trim(struct pool_group *group, int nid, unsigned long max)
 
 void pool_return_surplus(struct pool *pool)
 {
-	pool_trim_batch(pool, min(pool_surplus(pool), TRIM_BATCH), false);
+	unsigned long nr = min(pool_surplus(pool), TRIM_BATCH);
+
+	if (!nr)
+		return;
+	pool_set_busy(pool);
+	pool_trim_batch(pool, nr, false);
+	pool_set_idle(pool);
 }
 
 struct folio *pool_clear_begin(struct pool *pool)
 {
 	struct folio *chunk;
 
+	pool_set_busy(pool);
 	pool_lock(pool);
 	chunk = pool_pop_locked(&pool->dirty, &pool->nr_dirty);
 	if (chunk)
 		WRITE_ONCE(pool->nr_dirty, pool->nr_dirty + 1);
-	WRITE_ONCE(pool->is_clearing, chunk);
 	spin_unlock(&pool->lock);
+	if (!chunk)
+		pool_set_idle(pool);
 	return chunk;
 }
 
@@ -649,10 +679,8 @@ void pool_clear_end(struct pool *pool, struct folio *chunk)
 	pool_lock(pool);
 	WRITE_ONCE(pool->nr_dirty, pool->nr_dirty - 1);
 	pool_push_locked(pool, chunk);
-	WRITE_ONCE(pool->is_clearing, false);
 	spin_unlock(&pool->lock);
-	if (wq_has_sleeper(&clearing_done))
-		wake_up_all(&clearing_done);
+	pool_set_idle(pool);
 }
 
 static void pool_stats_group(struct pool_group *group, int nid, struct pool_stats *stats)

@@ -36,13 +36,14 @@ static inline void chunk_set_uncleared(struct folio *chunk, bool uncleared)
  * struct pool - idle chunks of one group on one node
  * @group: fixed
  * @nid: fixed
- * @lock: guards the lists, their counts, @nr_ahead and @is_clearing
+ * @lock: guards the lists, their counts and @nr_ahead
  * @clean: zeroed chunks
  * @dirty: chunks that wait for the clearing thread
  * @nr_clean: length of @clean
  * @nr_dirty: length of @dirty, plus the one that is being cleared
  * @nr_ahead: idle chunks that somebody wants soon; 0 when there are or cannot be so many
- * @is_clearing: a clearing thread has one chunk of @dirty in hand
+ * @is_busy: the clearing thread may have chunks in hand that are on no list; written by it alone,
+ *	release after they are back on a list or uncharged, acquire by who waits for that
  * @used_jiffies: when somebody took or gave last; racy
  * @queue: in the queue of the clearing thread; guard clearer.lock
  * @is_queued: in that queue, or being served; guard clearer.lock
@@ -57,7 +58,7 @@ struct pool {
 	unsigned long nr_clean;
 	unsigned long nr_dirty;
 	unsigned long nr_ahead;
-	bool is_clearing;
+	bool is_busy;
 	unsigned long used_jiffies;
 	struct list_head queue;
 	bool is_queued;
