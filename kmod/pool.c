@@ -301,8 +301,10 @@ static struct folio *pool_exchange(struct pool *pool, struct folio *chunk)
 
 	pool_lock(pool);
 	clean = pool_pop_locked(&pool->clean, &pool->nr_clean);
-	if (clean)
+	if (clean) {
+		WRITE_ONCE(pool->used_jiffies, jiffies);
 		pool_push_locked(pool, chunk);
+	}
 	spin_unlock(&pool->lock);
 	if (!clean)
 		return chunk;
