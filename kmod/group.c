@@ -54,6 +54,11 @@ static bool tick_stopped;	/* set once, at exit */
 
 void group_watch_idle(void)
 {
+	/*
+	 * What the caller brought comes before the look at the tick. Pairs with the barrier in
+	 * tick(): either it finds what was brought, or this finds it unarmed.
+	 */
+	smp_mb();
 	if (READ_ONCE(tick_armed) || READ_ONCE(tick_stopped))
 		return;
 	WRITE_ONCE(tick_armed, true);
@@ -162,8 +167,8 @@ bool group_try_get(struct pool_group *group)
 void group_put(struct pool_group *group)
 {
 	/*
-	 * Full order: whoever ends the group sees what was done to it. It may be gone after
-	 * this.
+	 * Full order: whoever ends the group sees what was done to it (pairs with the acquire in
+	 * group_is_over()). It may be gone after this.
 	 */
 	if (atomic_long_dec_and_test(&group->refs))
 		group_watch_idle();
@@ -231,7 +236,10 @@ static bool group_is_over(struct pool_group *group)
 {
 	int nid;
 
-	if (group == root || atomic_long_read(&group->refs))
+	if (group == root)
+		return false;
+	/* Pairs with the full order of group_put(): what was done to the group is seen. */
+	if (atomic_long_read_acquire(&group->refs))
 		return false;
 	for_each_node(nid)
 		if (group->pools[nid] && pool_nr_idle(group->pools[nid]))
@@ -261,7 +269,7 @@ static void tick(struct work_struct *work)
 	if (READ_ONCE(tick_stopped))
 		return;
 	WRITE_ONCE(tick_armed, false);
-	/* What comes from now on arms the tick again. */
+	/* What comes from now on arms it again. Pairs with the barrier in group_watch_idle(). */
 	smp_mb();
 	idle = cpu_slots_age();
 	while ((group = group_next(group)))
