@@ -377,6 +377,19 @@ static unsigned long pool_trim_others(struct pool_group *group, nodemask_t *node
 	return nr;
 }
 
+/* Up to @max idle chunks of @group itself on all nodes but @nodes: they are charged as well. */
+static unsigned long pool_trim_elsewhere(struct pool_group *group, nodemask_t *nodes,
+					 unsigned long max)
+{
+	unsigned long nr = 0;
+	int nid;
+
+	for_each_node(nid)
+		if (!node_isset(nid, *nodes) && nr < max)
+			nr += pool_trim(group, nid, max - nr);
+	return nr;
+}
+
 /*
  * Longer than zeroing a chunk takes, short enough when the thread that does it gets no CPU because
  * others have more important work.
@@ -399,6 +412,23 @@ static unsigned long pool_take_clearing(struct pool *pool, struct list_head *chu
 	return pool_take_idle(pool, chunks, nr);
 }
 
+/*
+ * One look at the system says little: others take and give meanwhile, so it is tried again. Whom it
+ * still refuses is at his own limit.
+ */
+static unsigned long pool_take_last(struct pool_group *group, struct list_head *chunks,
+				    unsigned long nr, int near, nodemask_t *nodes, gfp_t gfp)
+{
+	bool is_limited = system_has_chunk(near, nodes);
+	unsigned long got = 0;
+
+	if (is_limited || pool_trim_others(group, nodes, nr))
+		got = pool_take_new(group, chunks, nr, near, nodes, gfp);
+	if (got < nr && is_limited && pool_trim_elsewhere(group, nodes, nr - got))
+		got += pool_take_new(group, chunks, nr - got, near, nodes, gfp);
+	return got;
+}
+
 /* The last places to look in before -ENOMEM. */
 static unsigned long pool_take_hard(struct pool_group *group, struct list_head *chunks,
 				    unsigned long nr, int near, nodemask_t *nodes, gfp_t gfp)
@@ -413,10 +443,8 @@ static unsigned long pool_take_hard(struct pool_group *group, struct list_head *
 	for_each_node_mask(nid, *nodes)
 		if (got < nr && gfpflags_allow_blocking(gfp))
 			got += pool_take_clearing(READ_ONCE(group->pools[nid]), chunks, nr - got);
-	/* If there is one by now: somebody, perhaps the thread, has let go of it. */
-	if (got < nr && !fatal_signal_pending(current) &&
-	    (system_has_chunk(near, nodes) || pool_trim_others(group, nodes, nr - got)))
-		got += pool_take_new(group, chunks, nr - got, near, nodes, gfp);
+	if (got < nr && !fatal_signal_pending(current))
+		got += pool_take_last(group, chunks, nr - got, near, nodes, gfp);
 	return got;
 }
 
