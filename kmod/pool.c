@@ -187,10 +187,9 @@ static bool chunk_is_sound(struct folio *chunk)
 	return false;
 }
 
-static void pool_push_locked(struct pool *pool, struct folio *chunk)
+/* @chunk is sound; whoever brings many asks before he takes the lock. */
+static void pool_push_sound_locked(struct pool *pool, struct folio *chunk)
 {
-	if (!chunk_is_sound(chunk))
-		return;
 	if (chunk_is_uncleared(chunk)) {
 		list_add(&chunk->lru, &pool->dirty);
 		WRITE_ONCE(pool->nr_dirty, pool->nr_dirty + 1);
@@ -199,6 +198,12 @@ static void pool_push_locked(struct pool *pool, struct folio *chunk)
 		WRITE_ONCE(pool->nr_clean, pool->nr_clean + 1);
 	}
 	atomic_long_inc(&nr_idle);
+}
+
+static void pool_push_locked(struct pool *pool, struct folio *chunk)
+{
+	if (chunk_is_sound(chunk))
+		pool_push_sound_locked(pool, chunk);
 }
 
 static void pool_unlink_locked(struct folio *chunk, unsigned long *nr)
@@ -508,24 +513,37 @@ void pool_push(struct pool *pool, struct folio *chunk)
 	pool_pushed(pool);
 }
 
+/* Move the leading chunks on @nid, not too many, from @chunks to @sound. Returns how many. */
+static unsigned long pool_split_node(struct list_head *chunks, int nid, struct list_head *sound)
+{
+	struct folio *chunk;
+	unsigned long nr = 0;
+
+	while (nr < GIVE_BATCH && (chunk = list_first_entry_or_null(chunks, struct folio, lru)) &&
+	       folio_nid(chunk) == nid) {
+		list_del(&chunk->lru);
+		/* Looks at every page on some kernels: too long for under a lock. */
+		if (chunk_is_sound(chunk))
+			list_add_tail(&chunk->lru, sound);
+		nr++;
+	}
+	return nr;
+}
+
 /*
  * The leading chunks of @chunks that belong to one node, not too many, under one lock acquisition.
  * Returns how many.
  */
 static unsigned long pool_give_node(struct pool_group *group, struct list_head *chunks)
 {
-	struct folio *chunk = list_first_entry(chunks, struct folio, lru);
-	int nid = folio_nid(chunk);
-	struct pool *pool = group->pools[nid];
-	unsigned long nr = 0;
+	struct folio *chunk = list_first_entry(chunks, struct folio, lru), *next;
+	struct pool *pool = group->pools[folio_nid(chunk)];
+	LIST_HEAD(sound);
+	unsigned long nr = pool_split_node(chunks, pool->nid, &sound);
 
 	pool_lock(pool);
-	do {
-		list_del(&chunk->lru);
-		pool_push_locked(pool, chunk);
-		nr++;
-		chunk = list_first_entry_or_null(chunks, struct folio, lru);
-	} while (chunk && nr < GIVE_BATCH && folio_nid(chunk) == nid);
+	list_for_each_entry_safe(chunk, next, &sound, lru)
+		pool_push_sound_locked(pool, chunk);
 	spin_unlock(&pool->lock);
 	pool_pushed(pool);
 	return nr;
