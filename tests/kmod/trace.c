@@ -7,7 +7,10 @@
  */
 #include "common.h"
 #include <fcntl.h>
+#include <pthread.h>
 #include <regex.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <sys/uio.h>
 
 #define TRACING		"/sys/kernel/tracing/"
@@ -202,6 +205,140 @@ TEST(formats_name_the_fields)
 		ASSERT_EQ(0, file_read_text(path, text, sizeof(text))) TH_LOG("%s", path);
 		EXPECT_NE(NULL, strstr(text, field)) TH_LOG("%s of %s", fields[i][1], fields[i][0]);
 	}
+}
+
+/*
+ * ---- the kernel's own event for flushes of the TLB ----------------------------------------------
+ *
+ * It names its reason by a number (include/linux/mm_types.h, enum tlb_flush_reason); left out are switches
+ * between tasks and flushes of the kernel's own addresses.
+ */
+#define FLUSH		TRACING "events/tlb/tlb_flush/"
+#define FLUSH_REMOTE	"(1)"	/* here, because another processor asked */
+#define FLUSH_HERE	"(3)"
+#define FLUSH_SENT	"(4)"	/* other processors were asked, all by one event */
+#define FLUSH_CHUNKS	128
+#define FLUSH_ROUNDS	20
+
+static unsigned int trace_count(const char *word)
+{
+	unsigned int count = 0;
+
+	for (const char *at = trace_read(); (at = strstr(at, word)); at++)
+		count++;
+	return count;
+}
+
+struct flushes {
+	unsigned int here;
+	unsigned int sent;
+	unsigned int remote;
+};
+
+static int pin_to(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	return sched_setaffinity(0, sizeof(set), &set);
+}
+
+/* What one ZAP of all these chunks, each of them touched, flushes in the threads of this process. */
+static int flushes_of_zap(int fd, char *map, pid_t other, struct flushes *flushes)
+{
+	char filter[128];
+
+	for (size_t i = 0; i < FLUSH_CHUNKS; i++)
+		map[i * CHUNK_BYTES] = 1;
+	snprintf(filter, sizeof(filter), "(reason == 1 || reason == 3 || reason == 4) && "
+		 "(common_pid == %d || common_pid == %d)", gettid(), other);
+	if (trace_clear() || file_write_text(FLUSH "filter", filter) ||
+	    file_write_text(FLUSH "enable", "1"))
+		return -1;
+	if (space_zap(fd, 0, FLUSH_CHUNKS, NULL) || file_write_text(FLUSH "enable", "0"))
+		return -1;
+	*flushes = (struct flushes){ trace_count(FLUSH_HERE), trace_count(FLUSH_SENT),
+				     trace_count(FLUSH_REMOTE) };
+	return file_write_text(FLUSH "filter", "0");
+}
+
+/*
+ * One flush, not one for each chunk. The other processor runs another process meanwhile: else it would keep this
+ * one's addresses for a while after it last ran there, and be asked too.
+ */
+TEST_F(space, a_zap_of_many_chunks_flushes_once)
+{
+	struct flushes flushes;
+	pid_t other;
+	char *map;
+
+	ASSERT_EQ(0, pin_to(0));
+	other = fork();
+	if (!other) {
+		pin_to(1);
+		for (;;)
+			continue;
+	}
+	sleep_ms(100);
+	map = space_map(self->fd, 0, FLUSH_CHUNKS);
+	EXPECT_NE(MAP_FAILED, map);
+	EXPECT_EQ(0, flushes_of_zap(self->fd, map, other, &flushes));
+	TH_LOG("%u flush for %u chunks, %u requests to other processors", flushes.here,
+	       FLUSH_CHUNKS, flushes.sent);
+	EXPECT_EQ(1, flushes.here);
+	EXPECT_EQ(0, flushes.sent);
+	EXPECT_EQ(0, flushes.remote);
+	kill(other, SIGKILL);
+	EXPECT_EQ(128 + SIGKILL, child_status(other));
+}
+
+struct spinner {
+	atomic_int tid;		/* 0 until it runs where it should */
+	atomic_bool stop;
+};
+
+static void *spin(void *data)
+{
+	struct spinner *spinner = data;
+
+	if (!pin_to(1))
+		atomic_store(&spinner->tid, gettid());
+	while (!atomic_load(&spinner->stop))
+		continue;
+	return NULL;
+}
+
+/*
+ * The same with a thread on another processor. A processor that happens to run something else needs
+ * no flush, so there may be none there, but never more than one; it is tried until there was one.
+ */
+TEST_F(space, a_zap_of_many_chunks_asks_other_processors_once)
+{
+	struct spinner spinner = { .tid = 0 };
+	struct flushes flushes = { 0 };
+	pthread_t thread;
+	char *map;
+
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+		SKIP(return, "one processor");
+	ASSERT_EQ(0, pin_to(0));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, spin, &spinner));
+	EXPECT_TRUE(WAIT_UNTIL(atomic_load(&spinner.tid), SETTLE_MS));
+	map = space_map_bare(self->fd, 0, FLUSH_CHUNKS);
+	EXPECT_NE(MAP_FAILED, map);
+	for (int round = 0; round < FLUSH_ROUNDS && !flushes.remote; round++) {
+		EXPECT_EQ(0, space_reserve(self->fd, 0, FLUSH_CHUNKS, NULL));
+		EXPECT_EQ(0, flushes_of_zap(self->fd, map, spinner.tid, &flushes));
+		EXPECT_EQ(1, flushes.here);
+		EXPECT_GE(1, flushes.sent);
+		EXPECT_GE(1, flushes.remote);
+	}
+	TH_LOG("%u flush here and %u there for %u chunks, by %u request", flushes.here,
+	       flushes.remote, FLUSH_CHUNKS, flushes.sent);
+	EXPECT_EQ(1, flushes.remote);
+	atomic_store(&spinner.stop, true);
+	EXPECT_EQ(0, pthread_join(thread, NULL));
 }
 
 TEST_HARNESS_MAIN
