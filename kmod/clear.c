@@ -5,7 +5,8 @@
  * returns what is beyond the bound of all pools: both would cost whoever gives and takes too much.
  * The pools of a node that gets memory later are served by the first thread.
  *
- * Limits: the CPU time is nobody's but the module's. SCHED_IDLE and a rate keep it out of the way.
+ * Limits: the CPU time is nobody's but the module's. SCHED_IDLE, a rate and a share of CPU keep it
+ * out of the way.
  */
 #include <linux/kthread.h>
 #include <linux/mm.h>
@@ -64,6 +65,23 @@ module_param_cb(clear_max_chunks_per_s, &clear_max_ops, &clear_max_chunks_per_s,
 MODULE_PARM_DESC(clear_max_chunks_per_s,
 		 "Most chunks one clearing thread zeroes in a second (0 to 1000000; 0 = no limit; "
 		 "default: 1024)");
+
+/* Of one CPU, for each thread. All of it, because at SCHED_IDLE it is what nobody else wants. */
+static unsigned int clear_max_percent = 100;
+
+static int clear_percent_set(const char *text, const struct kernel_param *param)
+{
+	return param_set_uint_minmax(text, param, 1, 100);
+}
+
+static const struct kernel_param_ops clear_percent_ops = {
+	.set = clear_percent_set,
+	.get = param_get_uint,
+};
+
+module_param_cb(clear_max_percent, &clear_percent_ops, &clear_max_percent, 0644);
+MODULE_PARM_DESC(clear_max_percent,
+		 "Most CPU time of one clearing thread, in percent (1 to 100; default: 100)");
 
 #ifdef CONFIG_X86_64
 /*
@@ -172,20 +190,51 @@ static void clearer_done(struct clearer *clearer, struct pool *pool)
 		group_put(pool->group);
 }
 
+/**
+ * struct pace - what a thread has done and not yet paused for
+ * @burst: chunks
+ * @ran_ns: its CPU time when that was last asked
+ * @owed_ns: idle time that its share of CPU makes it owe, less than a tick of it after a pause
+ */
+struct pace {
+	unsigned int burst;
+	u64 ran_ns;
+	u64 owed_ns;
+};
+
 /*
  * A chunk was zeroed, by the page allocator perhaps. A tick is the shortest pause: so many chunks
  * at a time as the rate allows per tick, at least one, and then so many ticks as they are worth.
  */
-static void clearer_pace(unsigned int *burst)
+static void clearer_pace(struct pace *pace)
 {
 	unsigned long rate = READ_ONCE(clear_max_chunks_per_s);
 
-	++*burst;
-	if (rate && *burst + 1UL <= rate / HZ)
+	pace->burst++;
+	if (rate && pace->burst + 1UL <= rate / HZ)
 		return;
 	if (rate)
-		schedule_timeout_idle(DIV_ROUND_UP(*burst * (unsigned long)HZ, rate));
-	*burst = 0;
+		schedule_timeout_idle(DIV_ROUND_UP(pace->burst * (unsigned long)HZ, rate));
+	pace->burst = 0;
+}
+
+/*
+ * Pause for as long as the others' share of what it ran. What the scheduler has not accounted for
+ * yet is paid for at the next chunk.
+ */
+static void clearer_share(struct pace *pace)
+{
+	unsigned int percent = READ_ONCE(clear_max_percent);
+	u64 ran_ns = READ_ONCE(current->se.sum_exec_runtime);
+	unsigned long pause;
+
+	pace->owed_ns += div_u64((ran_ns - pace->ran_ns) * (100 - percent), percent);
+	pace->ran_ns = ran_ns;
+	pause = nsecs_to_jiffies(pace->owed_ns);
+	if (!pause)
+		return;
+	pace->owed_ns -= jiffies_to_nsecs(pause);
+	schedule_timeout_idle(pause);
 }
 
 /* Zero one chunk; false when none is left. */
@@ -205,7 +254,7 @@ static bool clearer_step(struct clearer *clearer, struct pool *pool)
 static int clearer_main(void *data)
 {
 	struct clearer *clearer = data;
-	unsigned int burst = 0;
+	struct pace pace = {};
 	struct pool *pool;
 
 	while (!kthread_should_stop()) {
@@ -217,9 +266,10 @@ static int clearer_main(void *data)
 		/* What is too much goes first: it need not be zeroed. */
 		pool_return_surplus(pool);
 		if (pool_get_ahead(pool))
-			clearer_pace(&burst);
+			clearer_pace(&pace);
 		if (clearer_step(clearer, pool))
-			clearer_pace(&burst);
+			clearer_pace(&pace);
+		clearer_share(&pace);
 		clearer_done(clearer, pool);
 		cond_resched();
 	}

@@ -161,6 +161,47 @@ TEST_F(space, the_clearing_thread_keeps_to_its_rate)
 	parameter_set("clear_max_chunks_per_s", rate);
 }
 
+static struct arena_stat stat_while_dirty(int fd, unsigned int ms)
+{
+	WAIT_UNTIL(!module_stat(fd).dirty_chunks, ms);
+	return module_stat(fd);
+}
+
+/* Its share of CPU holds while there is more to do than it allows. */
+TEST_F(space, the_clearing_thread_keeps_to_its_share)
+{
+	long long rate = parameter_get("clear_max_chunks_per_s"), ms;
+	const unsigned int nr = 200, percent = 10;
+	struct arena_stat before, after;
+	uint64_t ran_ns, chunk_ns;
+	char *map;
+
+	parameter_set("pool_max_chunks", 400);
+	ASSERT_EQ(0, parameter_set("clear_max_chunks_per_s", 0));
+	ASSERT_EQ(0, parameter_set("clear_max_percent", percent));
+	map = space_map(self->fd, 0, nr);
+	ASSERT_NE(MAP_FAILED, map);
+	for (unsigned int i = 0; i < nr; i++)
+		map[i * CHUNK_BYTES] = 1;
+	before = module_stat(self->dev);
+	ms = now_ms();
+	ASSERT_EQ(0, space_zap(self->fd, 0, nr, NULL));
+	after = stat_while_dirty(self->dev, 3000);
+	ms = now_ms() - ms;
+	ran_ns = after.clearing_ns - before.clearing_ns;
+	ASSERT_LT(before.cleared_chunks, after.cleared_chunks);
+	chunk_ns = ran_ns / (after.cleared_chunks - before.cleared_chunks);
+	TH_LOG("%llu chunks in %lld ms, %llu.%llu %% of them on a processor",
+	       after.cleared_chunks - before.cleared_chunks, ms,
+	       (unsigned long long)ran_ns / MS_NS * 100 / ms,
+	       (unsigned long long)ran_ns / MS_NS * 1000 / ms % 10);
+	/* Half as much again for clocks, and a chunk that is paid for later. */
+	EXPECT_LE(ran_ns, (uint64_t)(ms * MS_NS) * percent * 3 / 200 + chunk_ns);
+	EXPECT_EQ(0, parameter_set("clear_max_percent", 100));
+	EXPECT_TRUE(WAIT_UNTIL(!module_stat(self->dev).dirty_chunks, 20000));
+	parameter_set("clear_max_chunks_per_s", rate);
+}
+
 /* A lower bound holds for what is there already. */
 TEST_F(space, a_lower_bound_of_the_pools_takes_effect)
 {
