@@ -32,11 +32,6 @@
 #define TRIM_BATCH 16UL
 /* Chunks given under one lock acquisition: some ten microseconds. */
 #define GIVE_BATCH 128
-/*
- * Chunks looked at to find the highest: giving back from the top leaves runs of free memory below,
- * and looking at all of them under the lock would take too long.
- */
-#define HIGHEST_OF 16
 
 /** struct pool_counters - of one node, ever; atomic */
 struct pool_counters {
@@ -119,8 +114,7 @@ static struct pool *pool_create(struct pool_group *group, int nid, gfp_t gfp)
 	pool->group = group;
 	pool->nid = nid;
 	spin_lock_init(&pool->lock);
-	INIT_LIST_HEAD(&pool->clean);
-	INIT_LIST_HEAD(&pool->dirty);
+	idle_init(&pool->idle);
 	INIT_LIST_HEAD(&pool->queue);
 	INIT_LIST_HEAD(&pool->shrink);
 	pool->used_jiffies = jiffies;
@@ -190,13 +184,7 @@ static bool chunk_is_sound(struct folio *chunk)
 /* @chunk is sound; whoever brings many asks before he takes the lock. */
 static void pool_push_sound_locked(struct pool *pool, struct folio *chunk)
 {
-	if (chunk_is_uncleared(chunk)) {
-		list_add(&chunk->lru, &pool->dirty);
-		WRITE_ONCE(pool->nr_dirty, pool->nr_dirty + 1);
-	} else {
-		list_add(&chunk->lru, &pool->clean);
-		WRITE_ONCE(pool->nr_clean, pool->nr_clean + 1);
-	}
+	idle_push(&pool->idle, chunk);
 	atomic_long_inc(&nr_idle);
 }
 
@@ -206,48 +194,18 @@ static void pool_push_locked(struct pool *pool, struct folio *chunk)
 		pool_push_sound_locked(pool, chunk);
 }
 
-static void pool_unlink_locked(struct folio *chunk, unsigned long *nr)
-{
-	list_del(&chunk->lru);
-	WRITE_ONCE(*nr, *nr - 1);
-	atomic_long_dec(&nr_idle);
-}
-
-/* The next sound chunk of @list: the one that came last, its cache lines may still be warm. */
-static struct folio *pool_pop_locked(struct list_head *list, unsigned long *nr)
+/* The next sound chunk that @pop gives. Inline, so that @pop is no indirect call. */
+static __always_inline struct folio *pool_pop_locked(struct pool *pool,
+						     struct folio *(*pop)(struct idle *idle))
 {
 	struct folio *chunk;
 
-	while ((chunk = list_first_entry_or_null(list, struct folio, lru))) {
-		pool_unlink_locked(chunk, nr);
+	while ((chunk = pop(&pool->idle))) {
+		atomic_long_dec(&nr_idle);
 		if (chunk_is_sound(chunk))
 			break;
 	}
 	return chunk;
-}
-
-static struct folio *pool_pop_ready_locked(struct pool *pool)
-{
-	struct folio *chunk = pool_pop_locked(&pool->clean, &pool->nr_clean);
-
-	return chunk ?: pool_pop_locked(&pool->dirty, &pool->nr_dirty);
-}
-
-/* The highest of those that have been idle for longest. */
-static struct folio *pool_pop_highest_locked(struct list_head *list, unsigned long *nr)
-{
-	struct folio *chunk, *highest = NULL;
-	int seen = 0;
-
-	list_for_each_entry_reverse(chunk, list, lru) {
-		if (!highest || folio_pfn(chunk) > folio_pfn(highest))
-			highest = chunk;
-		if (++seen == HIGHEST_OF)
-			break;
-	}
-	if (highest)
-		pool_unlink_locked(highest, nr);
-	return highest;
 }
 
 static unsigned long pool_isolate_locked(struct pool *pool, unsigned long max,
@@ -256,12 +214,11 @@ static unsigned long pool_isolate_locked(struct pool *pool, unsigned long max,
 	unsigned long nr;
 
 	for (nr = 0; nr < max; nr++) {
-		struct folio *chunk = pool_pop_highest_locked(&pool->dirty, &pool->nr_dirty);
+		struct folio *chunk = idle_pop_reclaim(&pool->idle);
 
 		if (!chunk)
-			chunk = pool_pop_highest_locked(&pool->clean, &pool->nr_clean);
-		if (!chunk)
 			break;
+		atomic_long_dec(&nr_idle);
 		list_add(&chunk->lru, chunks);
 	}
 	/* Whoever takes chunks away does not want to see them made again. */
@@ -291,7 +248,7 @@ static unsigned long pool_take_idle(struct pool *pool, struct list_head *chunks,
 		return 0;
 	pool_lock(pool);
 	WRITE_ONCE(pool->used_jiffies, jiffies);
-	while (got < nr && (chunk = pool_pop_ready_locked(pool))) {
+	while (got < nr && (chunk = pool_pop_locked(pool, idle_pop))) {
 		list_add_tail(&chunk->lru, chunks);
 		got++;
 	}
@@ -305,7 +262,7 @@ static struct folio *pool_exchange(struct pool *pool, struct folio *chunk)
 	struct folio *clean;
 
 	pool_lock(pool);
-	clean = pool_pop_locked(&pool->clean, &pool->nr_clean);
+	clean = pool_pop_locked(pool, idle_pop_clean);
 	if (clean) {
 		WRITE_ONCE(pool->used_jiffies, jiffies);
 		pool_push_locked(pool, chunk);
@@ -324,7 +281,7 @@ static bool pool_take_slot(struct pool *pool, struct list_head *chunks)
 
 	if (!chunk || !chunk_is_sound(chunk))
 		return false;
-	if (chunk_is_uncleared(chunk) && READ_ONCE(pool->nr_clean))
+	if (chunk_is_uncleared(chunk) && READ_ONCE(pool->idle.nr_clean))
 		chunk = pool_exchange(pool, chunk);
 	list_add_tail(&chunk->lru, chunks);
 	return true;
@@ -483,14 +440,13 @@ int pool_take(struct pool_group *group, const struct placement *place, struct li
 /* How many chunks this pool holds beyond the bound, which is for all pools together. */
 static unsigned long pool_surplus(struct pool *pool)
 {
-	unsigned long idle = atomic_long_read(&nr_idle), most = READ_ONCE(pool_max_chunks);
-
-	return idle > most ? min(idle - most, pool_nr_idle(pool)) : 0;
+	return idle_surplus(atomic_long_read(&nr_idle), READ_ONCE(pool_max_chunks),
+			    pool_nr_idle(pool));
 }
 
 bool pool_has_work(struct pool *pool)
 {
-	return !list_empty(&pool->dirty) || READ_ONCE(pool->nr_ahead) || pool_surplus(pool);
+	return !list_empty(&pool->idle.dirty) || READ_ONCE(pool->nr_ahead) || pool_surplus(pool);
 }
 
 /*
@@ -713,9 +669,9 @@ struct folio *pool_clear_begin(struct pool *pool)
 
 	pool_set_busy(pool);
 	pool_lock(pool);
-	chunk = pool_pop_locked(&pool->dirty, &pool->nr_dirty);
+	chunk = pool_pop_locked(pool, idle_pop_dirty);
 	if (chunk)
-		WRITE_ONCE(pool->nr_dirty, pool->nr_dirty + 1);
+		idle_clear_begin(&pool->idle);
 	spin_unlock(&pool->lock);
 	if (!chunk)
 		pool_set_idle(pool);
@@ -725,7 +681,7 @@ struct folio *pool_clear_begin(struct pool *pool)
 void pool_clear_end(struct pool *pool, struct folio *chunk)
 {
 	pool_lock(pool);
-	WRITE_ONCE(pool->nr_dirty, pool->nr_dirty - 1);
+	idle_clear_end(&pool->idle);
 	pool_push_locked(pool, chunk);
 	spin_unlock(&pool->lock);
 	pool_set_idle(pool);
@@ -737,8 +693,8 @@ static void pool_stats_group(struct pool_group *group, int nid, struct pool_stat
 
 	if (!pool)
 		return;
-	stats->clean_chunks += READ_ONCE(pool->nr_clean);
-	stats->dirty_chunks += READ_ONCE(pool->nr_dirty);
+	stats->clean_chunks += READ_ONCE(pool->idle.nr_clean);
+	stats->dirty_chunks += READ_ONCE(pool->idle.nr_dirty);
 }
 
 static void pool_stats_node(int nid, struct pool_stats *stats)

@@ -14,6 +14,8 @@
 #include <linux/spinlock.h>
 #include <linux/types.h>
 
+#include "idle.h"
+
 #define CHUNK_ORDER	HPAGE_PMD_ORDER
 #define CHUNK_SHIFT	HPAGE_PMD_SHIFT
 #define CHUNK_BYTES	(1UL << CHUNK_SHIFT)
@@ -22,25 +24,12 @@
 struct placement;
 struct pool_group;
 
-static inline bool chunk_is_uncleared(struct folio *chunk)
-{
-	return chunk->private;
-}
-
-static inline void chunk_set_uncleared(struct folio *chunk, bool uncleared)
-{
-	chunk->private = (void *)(unsigned long)uncleared;
-}
-
 /**
  * struct pool - idle chunks of one group on one node
  * @group: fixed
  * @nid: fixed
- * @lock: guards the lists, their counts and @nr_ahead
- * @clean: zeroed chunks
- * @dirty: chunks that wait for the clearing thread
- * @nr_clean: length of @clean
- * @nr_dirty: length of @dirty, plus the one that is being cleared
+ * @lock: guards @idle and @nr_ahead
+ * @idle: the chunks; the counts are also read without the lock
  * @nr_ahead: idle chunks that somebody wants soon; 0 when there are or cannot be so many
  * @is_busy: the clearing thread may have chunks in hand that are on no list; written by it alone,
  *	release after they are back on a list or uncharged, acquire by who waits for that
@@ -53,10 +42,7 @@ struct pool {
 	struct pool_group *group;
 	int nid;
 	spinlock_t lock;
-	struct list_head clean;
-	struct list_head dirty;
-	unsigned long nr_clean;
-	unsigned long nr_dirty;
+	struct idle idle;
 	unsigned long nr_ahead;
 	bool is_busy;
 	unsigned long used_jiffies;
@@ -91,7 +77,7 @@ void pool_ahead(struct pool_group *group, int nid, unsigned long nr);
 /** Idle chunks in @pool. Racy. */
 static inline unsigned long pool_nr_idle(struct pool *pool)
 {
-	return READ_ONCE(pool->nr_clean) + READ_ONCE(pool->nr_dirty);
+	return READ_ONCE(pool->idle.nr_clean) + READ_ONCE(pool->idle.nr_dirty);
 }
 
 /**
@@ -112,7 +98,6 @@ void pool_push(struct pool *pool, struct folio *chunk);
 
 /* For the clearing threads. */
 bool pool_has_work(struct pool *pool);
-/** The dirty chunk stays in nr_dirty while it is cleared, so that no chunk is ever uncounted. */
 struct folio *pool_clear_begin(struct pool *pool);
 void pool_clear_end(struct pool *pool, struct folio *chunk);
 void pool_return_surplus(struct pool *pool);

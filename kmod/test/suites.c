@@ -9,6 +9,7 @@
 static struct kunit_suite *suites[] = {
 	&slot_suite,
 	&view_suite,
+	&idle_suite,
 	&pool_suite,
 };
 

@@ -14,6 +14,7 @@ struct kunit_suite;
 /* One for each file; suites.c lists them. */
 extern struct kunit_suite slot_suite;
 extern struct kunit_suite view_suite;
+extern struct kunit_suite idle_suite;
 extern struct kunit_suite pool_suite;
 
 /** Runs all suites. What they found is in KUnit's debugfs folder and in the kernel log. */
