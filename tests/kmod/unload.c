@@ -7,12 +7,19 @@
  * it, or where ARENA_KO says, and leaves the module loaded.
  */
 #include "common.h"
+#include <grp.h>
+#include <sys/prctl.h>
 #include <sys/uio.h>
+#include <sys/utsname.h>
 
 #define NR_CYCLES	100
-/* Half of the cycles losing one chunk each would be 100 MiB, one page each of slab 200 KiB. */
+/* By then caches and lists that only grow at first are warm. */
+#define WARM_CYCLES	5
+#define USER_TESTER	1000
+#define GROUP_ARENA	990
+/* The cycles after that losing one chunk each would be 190 MiB, one page each of slab 380 KiB. */
 #define SLACK_KB	2048	/* what comes and goes in the rest of the system */
-#define SLAB_SLACK_KB	96
+#define SLAB_SLACK_KB	190
 /* Against somebody who holds the device most of the time. */
 #define PATIENCE_MS	20000
 
@@ -125,9 +132,28 @@ static int use_a_little(void)
 	return space_keep(dev, 0, 2, NULL);
 }
 
-/* Somebody who does not care whether the module is there. Ends when he is killed. */
-static void use_all_the_time(void)
+/* There is no udev to do it. */
+static int device_share(void)
 {
+	return chown(DEVICE, 0, GROUP_ARENA);
+}
+
+static int become_tester(void)
+{
+	gid_t group = GROUP_ARENA;
+
+	return setgroups(1, &group) || setresgid(USER_TESTER, USER_TESTER, USER_TESTER) ||
+	       setresuid(USER_TESTER, USER_TESTER, USER_TESTER);
+}
+
+/*
+ * Another user, who does not care whether the module is there. Counts how often it was, and ends when he
+ * is killed.
+ */
+static void use_all_the_time(volatile unsigned long *nr_uses)
+{
+	if (become_tester())
+		_exit(1);
 	for (;;) {
 		int dev = open(DEVICE, O_RDWR | O_CLOEXEC);
 
@@ -135,10 +161,15 @@ static void use_all_the_time(void)
 			sleep_ms(1);
 			continue;
 		}
-		space_reserve(dev, 0, 2, NULL);
+		*nr_uses += !space_reserve(dev, 0, 2, NULL);
 		close(dev);
 		sleep_ms(2);
 	}
+}
+
+static unsigned long *shared_counter(void)
+{
+	return mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 }
 
 struct memory {
@@ -163,18 +194,21 @@ static bool memory_is_back(const struct memory *before)
 TEST_F_TIMEOUT(space, load_and_unload_while_somebody_opens_and_closes, 200)
 {
 	struct memory before = { 0 }, after;
+	unsigned long *nr_uses = shared_counter();
 	pid_t somebody;
 
+	ASSERT_NE(MAP_FAILED, nr_uses);
+	ASSERT_EQ(0, device_share());
 	close(self->fd);
 	close(self->dev);
 	somebody = fork();
 	if (!somebody)
-		use_all_the_time();
+		use_all_the_time(nr_uses);
 	for (unsigned int i = 0; i < NR_CYCLES; i++) {
 		ASSERT_EQ(0, IN_CHILD(use_a_little()));
 		ASSERT_TRUE(WAIT_UNTIL(module_unload() == 0, PATIENCE_MS)) TH_LOG("cycle %u: %m", i);
 		ASSERT_NE(0, access(DEVICE, F_OK));
-		if (i == NR_CYCLES / 2)
+		if (i == WARM_CYCLES)
 			before = memory_now();
 		if (i == NR_CYCLES - 1 && !WAIT_UNTIL(memory_is_back(&before), SETTLE_MS)) {
 			after = memory_now();
@@ -183,7 +217,11 @@ TEST_F_TIMEOUT(space, load_and_unload_while_somebody_opens_and_closes, 200)
 						  after.slab_kb);
 		}
 		ASSERT_EQ(0, module_load());
+		ASSERT_EQ(0, device_share());
 	}
+	/* So that it was he who had to be waited for, not an empty chair. */
+	EXPECT_TRUE(WAIT_UNTIL(*nr_uses > NR_CYCLES / 10, SETTLE_MS));
+	TH_LOG("%lu times used by the other user", *nr_uses);
 	kill(somebody, SIGKILL);
 	EXPECT_EQ(128 + SIGKILL, child_status(somebody));
 	self->dev = open(DEVICE, O_RDWR | O_CLOEXEC);
@@ -191,6 +229,58 @@ TEST_F_TIMEOUT(space, load_and_unload_while_somebody_opens_and_closes, 200)
 	self->fd = space_create(self->dev, 4);
 	EXPECT_LE(0, self->fd);
 	EXPECT_EQ(0, module_stat(self->dev).handed_chunks);
+}
+
+/* 0 when one of the lines that the log has and `log` has not yet read says `text`. */
+static int log_says(int log, const char *text)
+{
+	char line[2048];
+	ssize_t n;
+
+	while ((n = read(log, line, sizeof(line) - 1)) > 0) {
+		line[n] = '\0';
+		if (strstr(line, text))
+			return 0;
+	}
+	return ENOENT;
+}
+
+static int load_without_huge_pages(void)
+{
+	return prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) ? errno : module_load();
+}
+
+static uint64_t features(void)
+{
+	int dev = open(DEVICE, O_RDWR | O_CLOEXEC);
+	uint64_t answer = dev < 0 ? 0 : module_info(dev).features;
+
+	close(dev);
+	return answer;
+}
+
+/* Where huge mappings do not appear the module says so. 6.1 does not look at what a process forbade itself. */
+TEST(a_module_that_sees_single_pages_says_so)
+{
+	int log = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	struct utsname name;
+	bool huge;
+
+	ASSERT_LE(0, log);
+	ASSERT_EQ(0, uname(&name));
+	huge = !strncmp(name.release, "6.1.", 4);
+	ASSERT_TRUE(unload_succeeds());
+	ASSERT_LE(0, lseek(log, 0, SEEK_END));
+	EXPECT_EQ(0, IN_CHILD(load_without_huge_pages()));
+	EXPECT_EQ(0, log_says(log, huge ? "chunks are mapped by PMDs"
+				   : "chunks are mapped by single pages, not by PMDs"));
+	EXPECT_EQ(huge, !!(features() & ARENA_FEATURE_PMD));
+	EXPECT_NE(0, features());
+	ASSERT_TRUE(unload_succeeds());
+	ASSERT_EQ(0, module_load());
+	EXPECT_EQ(0, log_says(log, "chunks are mapped by PMDs"));
+	EXPECT_NE(0, features() & ARENA_FEATURE_PMD);
+	close(log);
 }
 
 TEST_HARNESS_MAIN
