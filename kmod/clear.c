@@ -23,7 +23,8 @@
 
 /**
  * struct clearer - a thread and its queue
- * @lock: guards @queue, and pool.queue and pool.is_queued of the pools it serves
+ * @lock: guards @queue, and pool.queue and pool.is_queued of the pools it serves; the latter is
+ * also read without it
  * @queue: pools with something to do; each has a reference to its group while it is queued or
  * served
  * @wait: the thread waits here while @queue is empty
@@ -147,26 +148,40 @@ static struct clearer *clearer_of(int nid)
 	return clearers[nid] ?: first_clearer;
 }
 
+static void clearer_lock(struct clearer *clearer) __acquires(&clearer->lock)
+{
+	pool_lock_note();
+	spin_lock(&clearer->lock);
+}
+
+/*
+ * Usually it is queued already, and stays so: clearer_done() looks for work again after it has said
+ * that it is not.
+ */
 void clear_queue(struct pool *pool)
 {
 	struct clearer *clearer = clearer_of(pool->nid);
 
-	pool_lock_note();
-	spin_lock(&clearer->lock);
+	/* Pairs with the one in clearer_done(): the work is seen there, or the end of it here. */
+	smp_mb();
+	if (READ_ONCE(pool->is_queued))
+		return;
+	clearer_lock(clearer);
 	if (!pool->is_queued) {
-		pool->is_queued = true;
+		WRITE_ONCE(pool->is_queued, true);
 		group_get(pool->group);
 		list_add_tail(&pool->queue, &clearer->queue);
 	}
 	spin_unlock(&clearer->lock);
-	wake_up(&clearer->wait);
+	if (wq_has_sleeper(&clearer->wait))
+		wake_up(&clearer->wait);
 }
 
 static struct pool *clearer_next(struct clearer *clearer)
 {
 	struct pool *pool;
 
-	spin_lock(&clearer->lock);
+	clearer_lock(clearer);
 	pool = list_first_entry_or_null(&clearer->queue, struct pool, queue);
 	if (pool)
 		list_del_init(&pool->queue);
@@ -179,12 +194,15 @@ static void clearer_done(struct clearer *clearer, struct pool *pool)
 {
 	bool more;
 
-	spin_lock(&clearer->lock);
+	clearer_lock(clearer);
+	WRITE_ONCE(pool->is_queued, false);
+	/* Pairs with the one in clear_queue(). */
+	smp_mb();
 	more = pool_has_work(pool);
-	if (more)
+	if (more) {
+		WRITE_ONCE(pool->is_queued, true);
 		list_add_tail(&pool->queue, &clearer->queue);
-	else
-		pool->is_queued = false;
+	}
 	spin_unlock(&clearer->lock);
 	if (!more)
 		group_put(pool->group);

@@ -233,6 +233,7 @@ unsigned long pool_try_isolate(struct pool *pool, unsigned long max, struct list
 
 	if (!spin_trylock(&pool->lock))
 		return 0;
+	pool_lock_note();
 	nr = pool_isolate_locked(pool, max, chunks);
 	spin_unlock(&pool->lock);
 	return nr;

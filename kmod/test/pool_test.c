@@ -26,6 +26,8 @@ enum pool_event {
 
 #define DEPTH		5
 #define NR_SEQUENCES	(6 * 6 * 6 * 6 * 6)
+/* Without what cannot be given because it is not held: that depends on no thread. */
+#define NR_APPLIED	26388UL
 /* What an owner leaves behind. */
 #define SECRET		0x5ec4e75ec4e7UL
 
@@ -248,8 +250,7 @@ static void pool_test_sequences(struct kunit *test)
 	for (sequence = 0; sequence < NR_SEQUENCES; sequence++)
 		walk_sequence(walk, sequence);
 	KUNIT_EXPECT_EQ(test, sequence, 7776U);
-	/* What cannot be given is not held: that depends on no thread. */
-	KUNIT_EXPECT_GT(test, walk->nr_applied, (unsigned long)NR_SEQUENCES * 3);
+	KUNIT_EXPECT_EQ(test, walk->nr_applied, NR_APPLIED);
 	KUNIT_EXPECT_EQ(test, walk->nr_wrong, 0UL);
 }
 
@@ -287,6 +288,46 @@ static void pool_test_locks_dirty(struct kunit *test)
 	KUNIT_EXPECT_LE(test, turn_over(walk, true), (long)PAIRS / 16);
 }
 
+#define MIXED_CHUNKS	8
+#define MIXED_PAIRS	128
+/* One to exchange it, one to queue the pool, and four of the thread that zeroes it. */
+#define MIXED_LOCKS	6L
+
+/* Shared locks that MIXED_PAIRS of take and give cost when the thread keeps up. */
+static long turn_over_slowly(struct pool_walk *walk)
+{
+	struct pool *pool = walk->group->pools[numa_mem_id()];
+	long locks = atomic_long_read(&pool_locks), pairs, right = 0;
+
+	migrate_disable();
+	for (pairs = 0; pairs < MIXED_PAIRS; pairs++) {
+		right += walk_take(walk, 1) && walk_give(walk, 1, true);
+		while (READ_ONCE(pool->is_queued))
+			usleep_range(100, 200);
+	}
+	migrate_enable();
+	locks = atomic_long_read(&pool_locks) - locks;
+	return right == MIXED_PAIRS ? locks : LONG_MAX;
+}
+
+/*
+ * Whoever touches what he takes gives it back dirty. The slot holds one chunk, so the thread gets it,
+ * and the taker a clean one, by way of the pool: far from one lock for 16, and far cheaper than
+ * zeroing.
+ */
+static void pool_test_locks_mixed(struct kunit *test)
+{
+	struct pool_walk *walk = test->priv;
+	long locks;
+
+	KUNIT_ASSERT_TRUE(test, walk_take(walk, MIXED_CHUNKS));
+	KUNIT_ASSERT_TRUE(test, walk_give(walk, MIXED_CHUNKS, false));
+	KUNIT_ASSERT_TRUE(test, group_is_quiet(walk->group));
+	locks = turn_over_slowly(walk);
+	kunit_info(test, "%ld shared locks for 16 times take and give", locks * 16 / MIXED_PAIRS);
+	KUNIT_EXPECT_LE(test, locks, MIXED_PAIRS * MIXED_LOCKS);
+}
+
 /* A dirty chunk in the slot gives way to a clean one of the pool. */
 static void pool_test_prefers_clean(struct kunit *test)
 {
@@ -301,6 +342,73 @@ static void pool_test_prefers_clean(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, held_first_is_clean(walk));
 	walk_give(walk, 1, false);
 	migrate_enable();
+}
+
+#define ORDER_CHUNKS	6
+#define ORDER_DIRTY	2
+
+/*
+ * A pool of its own, of which no clearing thread knows: dirty chunks stay so. They are pushed clean
+ * for that, and change lists behind its back.
+ */
+static struct pool *order_pool(struct kunit *test, struct pool_walk *walk)
+{
+	struct pool *pool = kunit_kzalloc(test, sizeof(*pool), GFP_KERNEL);
+	struct folio *chunk, *next;
+	int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, pool);
+	KUNIT_ASSERT_TRUE(test, walk_take(walk, ORDER_CHUNKS));
+	pool->group = walk->group;
+	spin_lock_init(&pool->lock);
+	idle_init(&pool->idle);
+	list_for_each_entry_safe(chunk, next, &walk->held, lru) {
+		list_del(&chunk->lru);
+		pool_push(pool, chunk);
+	}
+	for (i = 0; i < ORDER_DIRTY; i++) {
+		chunk = idle_pop_clean(&pool->idle);
+		chunk_soil(chunk);
+		idle_push(&pool->idle, chunk);
+	}
+	return pool;
+}
+
+/* What the shrinker takes: dirty before clean, and of each the highest address first. */
+static void pool_test_isolate_order(struct kunit *test)
+{
+	struct pool_walk *walk = test->priv;
+	struct pool *pool = order_pool(test, walk);
+	struct folio *chunk, *before = NULL;
+	int nr = 0;
+
+	KUNIT_EXPECT_EQ(test, pool_try_isolate(pool, ORDER_CHUNKS, &walk->held),
+			(unsigned long)ORDER_CHUNKS);
+	KUNIT_EXPECT_EQ(test, pool_nr_idle(pool), 0UL);
+	/* The first that was taken is the last of the list. */
+	list_for_each_entry_reverse(chunk, &walk->held, lru) {
+		KUNIT_EXPECT_EQ(test, chunk_is_uncleared(chunk), nr < ORDER_DIRTY);
+		if (nr && nr != ORDER_DIRTY)
+			KUNIT_EXPECT_LT(test, folio_pfn(chunk), folio_pfn(before));
+		before = chunk;
+		nr++;
+	}
+	walk_give(walk, ORDER_CHUNKS, true);
+}
+
+/* The shrinker waits for nobody. */
+static void pool_test_isolate_gives_up(struct kunit *test)
+{
+	struct pool_walk *walk = test->priv;
+	struct pool *pool = order_pool(test, walk);
+
+	spin_lock(&pool->lock);
+	KUNIT_EXPECT_EQ(test, pool_try_isolate(pool, ORDER_CHUNKS, &walk->held), 0UL);
+	KUNIT_EXPECT_TRUE(test, list_empty(&walk->held));
+	spin_unlock(&pool->lock);
+	KUNIT_EXPECT_EQ(test, pool_try_isolate(pool, ORDER_CHUNKS, &walk->held),
+			(unsigned long)ORDER_CHUNKS);
+	walk_give(walk, ORDER_CHUNKS, true);
 }
 
 /* One lock for many. */
@@ -321,7 +429,10 @@ static struct kunit_case pool_cases[] = {
 	KUNIT_CASE(pool_test_sequences),
 	KUNIT_CASE(pool_test_locks_clean),
 	KUNIT_CASE(pool_test_locks_dirty),
+	KUNIT_CASE(pool_test_locks_mixed),
 	KUNIT_CASE(pool_test_locks_batch),
+	KUNIT_CASE(pool_test_isolate_order),
+	KUNIT_CASE(pool_test_isolate_gives_up),
 	KUNIT_CASE(pool_test_prefers_clean),
 	{}
 };

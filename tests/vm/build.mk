@@ -46,7 +46,8 @@ vm-tests: $(VM_PROGRAMS) $(VM_HELPERS) $(DEBUG_PROGRAMS) daemon tests
 ## vm-kunit: the module's own tests (kmod/test), in a VM whose kernel has KUnit (KIND=debug, SERIES=6.12)
 vm-kunit:
 	@module=$$(tests/vm/module --kunit --kind $(or $(KIND),debug) $(or $(SERIES),6.12)) && \
-	tests/vm/run --kind $(or $(KIND),debug) --series $(or $(SERIES),6.12) --module $$module -- tests/debug/kunit.sh
+	tests/vm/run --kind $(or $(KIND),debug) --series $(or $(SERIES),6.12) --module $$module \
+		--env KUNIT_CASES=$$(cat kmod/test/*_test.c | grep -c 'KUNIT_CASE(') -- tests/debug/kunit.sh
 
 ## vm-lockstat: what taking and giving a chunk costs on 1 and 2 processors; with KIND=debug, lock by lock
 vm-lockstat: $(DEBUG_PROGRAMS)
