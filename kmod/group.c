@@ -41,8 +41,8 @@ static const struct kernel_param_ops pool_idle_ops = {
 
 module_param_cb(pool_idle_s, &pool_idle_ops, &pool_idle_s, 0644);
 MODULE_PARM_DESC(pool_idle_s,
-		 "Seconds after which idle chunks that nobody takes go back to the system (0 to "
-		 "86400; 0 = never; default: 60)");
+		 "Seconds after which idle chunks nobody takes go back to the system (0 to 86400; "
+		 "0 = never; default: 60)");
 
 /* Often enough to be done well within two seconds of a cgroup's end. */
 #define TICK_JIFFIES max(1UL, (unsigned long)HZ / 2)

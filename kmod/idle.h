@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The lists of idle chunks of one pool: in which order they come, go and are given back, and what is
- * too much. No locks and no policy: pool.c has both. A host test and KUnit enumerate it; on a host
- * the includer brings lists and a stand-in for folios (test/idle_host.h).
+ * The lists of idle chunks of one pool: in which order they come, go and are given back, and what
+ * is too much. No locks and no policy: pool.c has both. A host test and KUnit enumerate it; on a
+ * host the includer brings lists and a stand-in for folios (test/idle_host.h).
  */
 #ifndef ARENA_IDLE_H
 #define ARENA_IDLE_H
