@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What kmod/idle.h needs of the kernel, for a host: doubly linked lists, and a folio that is nothing but
- * its place in an array. Written for this test; only what is used, without the kernel's debugging.
+ * What kmod/idle.h needs of the kernel, for a host: doubly linked lists, and a folio that is
+ * nothing but its place in an array. Written for this test; only what is used, without the kernel's
+ * debugging.
  */
 #ifndef ARENA_TEST_IDLE_HOST_H
 #define ARENA_TEST_IDLE_HOST_H
@@ -10,7 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WRITE_ONCE(to, value) (*(volatile __typeof__(to) *)&(to) = (value))
+/* There is one thread. */
+#define WRITE_ONCE(to, value) ((to) = (value))
 
 struct list_head {
 	struct list_head *next, *prev;

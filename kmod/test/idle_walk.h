@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Every sequence of six events on the lists of idle chunks (kmod/idle.h), against a model that is an
- * array in the order of arrival. One source for KUnit (idle_test.c) and for a host test under the
- * sanitizers (tests/unit/pool.c). The chunks are folios that stand for no memory: only their links, their
- * mark and their order in the array count.
+ * Every sequence of six events on the lists of idle chunks (kmod/idle.h), against a model that is
+ * an array in the order of arrival. One source for KUnit (idle_test.c) and for a host test under
+ * the sanitizers (tests/unit/pool.c). The chunks are folios that stand for no memory: only their
+ * links, their mark and their order in the array count.
  */
 #ifndef ARENA_TEST_IDLE_WALK_H
 #define ARENA_TEST_IDLE_WALK_H
@@ -189,16 +189,16 @@ static inline unsigned long idle_walk_window(struct idle_walk *walk, bool dirty)
 		chunk_set_uncleared(&walk->folios[i], dirty);
 		idle_push(&walk->idle, &walk->folios[i]);
 	}
-	/* Each that goes lets a higher one into view; the end empties what is in view from the top. */
+	/* Each that goes lets a higher one into view; then what is in view goes from the top. */
 	for (i = IDLE_HIGHEST_OF; i < IDLE_WALK_CHUNKS; i++)
 		nr_wrong += idle_pop_reclaim(&walk->idle) != &walk->folios[i - 1];
 	nr_wrong += idle_pop_reclaim(&walk->idle) != &walk->folios[IDLE_WALK_CHUNKS - 1];
 	for (i = IDLE_HIGHEST_OF - 1; i > 0; i--)
 		nr_wrong += idle_pop_reclaim(&walk->idle) != &walk->folios[i - 1];
-	return nr_wrong + (idle_pop_reclaim(&walk->idle) != NULL);
+	return nr_wrong + !!idle_pop_reclaim(&walk->idle);
 }
 
-/* What is given back is what is too much, as far as one has it. Returns how many answers are wrong. */
+/* What is given back is what is too much, as far as one has it. Returns how often it is not. */
 static inline unsigned long idle_walk_surplus(void)
 {
 	unsigned long all, most, own, answer, nr_wrong = 0;

@@ -311,8 +311,8 @@ static long turn_over_slowly(struct pool_walk *walk)
 }
 
 /*
- * Whoever touches what he takes gives it back dirty. The slot holds one chunk, so the thread gets it,
- * and the taker a clean one, by way of the pool: far from one lock for 16, and far cheaper than
+ * Whoever touches what he takes gives it back dirty. The slot holds one chunk, so the thread gets
+ * it, and the taker a clean one, by way of the pool: far from one lock for 16, and far cheaper than
  * zeroing.
  */
 static void pool_test_locks_mixed(struct kunit *test)
