@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT
+/*
+ * C++'s operators new and delete in all their forms, by their symbols: the library needs no C++ to be built, and programs without C++ none to
+ * run. What only libstdc++ can do, the new-handler and the exception, is called where it is there.
+ *
+ * Names: Itanium C++ ABI, section 5.1.
+ */
+#include <stdlib.h>
+
+#include "panic.h"
+#include "shim/shim.h"
+
+typedef void handler(void);
+
+extern handler *std_get_new_handler(void) __asm__("_ZSt15get_new_handlerv") __attribute__((weak));
+extern void std_throw_bad_alloc(void) __asm__("_ZSt17__throw_bad_allocv") __attribute__((weak, noreturn));
+
+static void *try_once(size_t bytes, size_t align_bytes)
+{
+	return align_bytes > 16 ? shim_alloc_aligned(bytes, align_bytes) : shim_alloc(bytes);
+}
+
+/* The handler frees something, throws, or ends the program; without one there is no hope. */
+static void *try_with_handler(size_t bytes, size_t align_bytes)
+{
+	void *object = NULL;
+	handler *help;
+
+	while (!object && std_get_new_handler && (help = std_get_new_handler())) {
+		help();
+		object = try_once(bytes, align_bytes);
+	}
+	return object;
+}
+
+static void *new_or_throw(size_t bytes, size_t align_bytes)
+{
+	void *object = try_once(bytes, align_bytes);
+
+	if (unlikely(!object))
+		object = try_with_handler(bytes, align_bytes);
+	if (likely(object))
+		return object;
+	if (std_throw_bad_alloc)
+		std_throw_bad_alloc();
+	panic("out of memory in operator new (%zu bytes)", bytes);
+}
+
+static void *new_or_null(size_t bytes, size_t align_bytes)
+{
+	void *object = try_once(bytes, align_bytes);
+
+	return object ? object : try_with_handler(bytes, align_bytes);
+}
+
+/* A function of C under a name of C++. */
+#define NEW(name, symbol, parameters, call) \
+	SHIM_API void *name parameters __asm__(symbol); \
+	void *name parameters { return call; }
+#define DELETE(name, symbol, parameters) \
+	SHIM_API void name parameters __asm__(symbol); \
+	void name parameters { free(object); }
+
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+
+NEW(new_one, "_Znwm", (size_t bytes), new_or_throw(bytes, 1))
+NEW(new_array, "_Znam", (size_t bytes), new_or_throw(bytes, 1))
+NEW(new_one_nothrow, "_ZnwmRKSt9nothrow_t", (size_t bytes, const void *tag), new_or_null(bytes, 1))
+NEW(new_array_nothrow, "_ZnamRKSt9nothrow_t", (size_t bytes, const void *tag), new_or_null(bytes, 1))
+NEW(new_one_aligned, "_ZnwmSt11align_val_t", (size_t bytes, size_t align), new_or_throw(bytes, align))
+NEW(new_array_aligned, "_ZnamSt11align_val_t", (size_t bytes, size_t align), new_or_throw(bytes, align))
+NEW(new_one_aligned_nothrow, "_ZnwmSt11align_val_tRKSt9nothrow_t", (size_t bytes, size_t align, const void *tag),
+    new_or_null(bytes, align))
+NEW(new_array_aligned_nothrow, "_ZnamSt11align_val_tRKSt9nothrow_t", (size_t bytes, size_t align, const void *tag),
+    new_or_null(bytes, align))
+
+DELETE(delete_one, "_ZdlPv", (void *object))
+DELETE(delete_array, "_ZdaPv", (void *object))
+DELETE(delete_one_sized, "_ZdlPvm", (void *object, size_t bytes))
+DELETE(delete_array_sized, "_ZdaPvm", (void *object, size_t bytes))
+DELETE(delete_one_nothrow, "_ZdlPvRKSt9nothrow_t", (void *object, const void *tag))
+DELETE(delete_array_nothrow, "_ZdaPvRKSt9nothrow_t", (void *object, const void *tag))
+DELETE(delete_one_aligned, "_ZdlPvSt11align_val_t", (void *object, size_t align))
+DELETE(delete_array_aligned, "_ZdaPvSt11align_val_t", (void *object, size_t align))
+DELETE(delete_one_sized_aligned, "_ZdlPvmSt11align_val_t", (void *object, size_t bytes, size_t align))
+DELETE(delete_array_sized_aligned, "_ZdaPvmSt11align_val_t", (void *object, size_t bytes, size_t align))
+DELETE(delete_one_aligned_nothrow, "_ZdlPvSt11align_val_tRKSt9nothrow_t",
+       (void *object, size_t align, const void *tag))
+DELETE(delete_array_aligned_nothrow, "_ZdaPvSt11align_val_tRKSt9nothrow_t",
+       (void *object, size_t align, const void *tag))

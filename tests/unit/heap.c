@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: MIT
+/* Heaps: sizes, alignment, realloc, misuse, remote frees, ends of threads, and memory that comes back. */
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "heap.h"
+#include "tests/harness.h"
+
+static struct heap *fresh_heap(void)
+{
+	struct heap *heap = heap_create(ARENA_SOURCE_THP);
+
+	CHECK(heap);
+	return heap;
+}
+
+TEST(sizes, "heap/every size to 40,000 is usable, aligned and apart from its neighbor")
+{
+	struct heap *heap = fresh_heap();
+	char *before = NULL;
+	size_t before_bytes = 0;
+
+	for (size_t bytes = 0; bytes <= 40000; bytes += bytes < 2100 ? 1 : 97) {
+		char *object = heap_alloc(heap, bytes);
+
+		CHECK(object);
+		CHECK_EQ((uintptr_t)object % 16, 0);
+		CHECK(heap_usable_bytes(object) >= bytes);
+		CHECK(heap_of(object) == heap);
+		memset(object, 0xa5, bytes);
+		for (size_t i = 0; i < before_bytes; i++)
+			CHECK_EQ(before[i], (char)0x5a);
+		memset(object, 0x5a, bytes);
+		if (before)
+			heap_free(heap, before);
+		before = object;
+		before_bytes = bytes;
+	}
+	heap_free(heap, before);
+	heap_free(heap, NULL);
+	heap_validate(heap);
+}
+
+TEST(large, "heap/objects of 33 KiB to 5 MiB, and their neighbors")
+{
+	struct heap *heap = fresh_heap();
+	char *objects[40];
+
+	for (size_t i = 0; i < 40; i++) {
+		size_t bytes = (33 + i * 131) * KiB;
+
+		objects[i] = heap_alloc(heap, bytes);
+		CHECK(objects[i]);
+		memset(objects[i], (int)i, bytes);
+	}
+	for (size_t i = 0; i < 40; i++) {
+		CHECK_EQ(objects[i][0], i);
+		CHECK_EQ(objects[i][(33 + i * 131) * KiB - 1], i);
+		heap_free(heap, objects[i]);
+	}
+	heap_validate(heap);
+	CHECK_EQ(heap->pages.mapped, 0);
+	CHECK_EQ(heap_scavenge(heap, 0), heap->pages.returned);
+	CHECK_EQ(heap->pages.nr_idle, 0);
+	heap_validate(heap);
+}
+
+TEST(aligned, "heap/alignments of 16 bytes to 4 MiB")
+{
+	struct heap *heap = fresh_heap();
+
+	for (size_t align = 16; align <= 4 * MiB; align *= 2)
+		for (size_t bytes = 1; bytes <= 300000; bytes = bytes * 3 + 5) {
+			void *object = heap_alloc_aligned(heap, bytes, align);
+
+			if (align > CHUNK_BYTES && !object)
+				continue;
+			CHECK(object);
+			CHECK_EQ((uintptr_t)object % align, 0);
+			memset(object, 1, bytes);
+			CHECK(heap_usable_bytes(object) >= bytes);
+			heap_free(heap, object);
+		}
+	heap_validate(heap);
+}
+
+TEST(calloc_zero, "heap/calloc is zero also where memory was used before")
+{
+	struct heap *heap = fresh_heap();
+
+	for (int round = 0; round < 3; round++)
+		for (size_t bytes = 1; bytes < 3 * MiB; bytes = bytes * 2 + 3) {
+			unsigned char *object = heap_calloc(heap, bytes);
+
+			CHECK(object);
+			for (size_t i = 0; i < bytes; i++)
+				CHECK_EQ(object[i], 0);
+			memset(object, 0xff, bytes);
+			heap_free(heap, object);
+		}
+}
+
+TEST(realloc_keeps, "heap/realloc keeps what is there, in place where it can")
+{
+	struct heap *heap = fresh_heap();
+	unsigned char *object = NULL;
+	size_t have = 0;
+
+	for (size_t bytes = 1; bytes < 20 * MiB; bytes = bytes * 3 / 2 + 1) {
+		object = heap_realloc(heap, object, bytes);
+		CHECK(object);
+		for (size_t i = 0; i < have; i += 61)
+			CHECK_EQ(object[i], (unsigned char)(i * 7));
+		for (size_t i = 0; i < bytes; i++)
+			object[i] = (unsigned char)(i * 7);
+		have = bytes;
+	}
+	for (; have > 1; have /= 3) {
+		object = heap_realloc(heap, object, have);
+		CHECK(object);
+		for (size_t i = 0; i < have; i += 61)
+			CHECK_EQ(object[i], (unsigned char)(i * 7));
+	}
+	heap_free(heap, object);
+	heap_validate(heap);
+	CHECK_EQ(heap->pages.handed, heap->pages.mapped + heap->pages.nr_idle + heap->pages.returned);
+}
+
+/* ---------------------------------------------------------------- misuse */
+
+static void *volatile victim; /* volatile: the compiler knows what free() is about */
+static struct heap *victim_heap;
+
+static void free_victim(void *unused)
+{
+	(void)unused;
+	heap_free(victim_heap, victim);
+}
+
+static void *free_victim_thread(void *unused)
+{
+	free_victim(unused);
+	return NULL;
+}
+
+static void free_twice(void *unused)
+{
+	free_victim(unused);
+	free_victim(unused);
+}
+
+static void free_twice_elsewhere(void *unused)
+{
+	pthread_t thread;
+
+	free_victim(unused);
+	pthread_create(&thread, NULL, free_victim_thread, NULL);
+	pthread_join(thread, NULL);
+}
+
+static void free_elsewhere_twice(void *unused)
+{
+	pthread_t thread;
+
+	pthread_create(&thread, NULL, free_victim_thread, NULL);
+	pthread_join(thread, NULL);
+	free_twice_elsewhere(unused);
+}
+
+static void check_dies(void (*function)(void *), void *object, const char *says)
+{
+	struct death death;
+
+	victim = object;
+	harness_child(&death, function, NULL);
+	CHECK(harness_died(&death, SIGABRT));
+	CHECK_HAS(death.text, says);
+}
+
+TEST(double_free, "heap/a double free is caught, whoever frees, small, middle and large")
+{
+	static const size_t sizes[] = { 1, 16, 24, 48, 64, 512, 1024, 1025, 5000, 32768, 32769, 3000000 };
+
+	victim_heap = fresh_heap();
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		void *keeps = heap_alloc(victim_heap, sizes[i]), *object = heap_alloc(victim_heap, sizes[i]);
+
+		check_dies(free_twice, object, "free");
+		if (!harness_thread_sanitized()) {
+			check_dies(free_twice_elsewhere, object, "free");
+			check_dies(free_elsewhere_twice, object, "free");
+		}
+		heap_free(victim_heap, keeps);
+	}
+}
+
+TEST(interior_free, "heap/a free of the middle of an object is caught")
+{
+	static const size_t sizes[] = { 17, 24, 48, 64, 512, 1024, 1500, 5000, 32768, 32769, 3000000 };
+
+	victim_heap = fresh_heap();
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		char *object = heap_alloc(victim_heap, sizes[i]);
+
+		check_dies(free_victim, object + 16, "free");
+		check_dies(free_victim, object + 1, "free");
+		check_dies(free_victim, object + sizes[i] - 1, "free");
+	}
+}
+
+TEST(foreign_free, "heap/a free of the stack, of nothing, and behind the last slot of a page is caught")
+{
+	char *object, on_stack[64];
+
+	victim_heap = fresh_heap();
+	object = heap_alloc(victim_heap, 48);
+	check_dies(free_victim, on_stack, "no memory of a heap");
+	check_dies(free_victim, (void *)8, "no memory of a heap");
+	check_dies(free_victim, (char *)((uintptr_t)object & ~(uintptr_t)4095) + 85 * 48, "no object begins there");
+	check_dies(free_victim, object + 64 * MiB, "no object begins there");
+	check_dies(free_victim, object + 1 * GiB, "no memory of a heap");
+}
+
+/* ---------------------------------------------------------------- threads */
+
+enum { NR_REMOTE = 20000 };
+
+static void *free_all(void *objects)
+{
+	for (size_t i = 0; i < NR_REMOTE; i++)
+		heap_free(victim_heap, ((void **)objects)[i]);
+	return NULL;
+}
+
+TEST(remote, "heap/what another thread frees is used again")
+{
+	static void *objects[NR_REMOTE];
+	uint64_t peak = 0;
+
+	victim_heap = fresh_heap();
+	for (int round = 0; round < 20; round++) {
+		pthread_t thread;
+
+		for (size_t i = 0; i < NR_REMOTE; i++) {
+			objects[i] = heap_alloc(victim_heap, 16 + i % 700);
+			CHECK(objects[i]);
+			memset(objects[i], 1, 16 + i % 700);
+		}
+		CHECK(!pthread_create(&thread, NULL, free_all, objects));
+		pthread_join(thread, NULL);
+		if (round == 1)
+			peak = victim_heap->pages.peak;
+	}
+	CHECK(victim_heap->pages.peak <= peak + 1);
+	heap_validate(victim_heap);
+}
+
+static void *fill(void *objects)
+{
+	for (size_t i = 0; i < NR_REMOTE; i++) {
+		((void **)objects)[i] = heap_alloc(victim_heap, 64);
+		memset(((void **)objects)[i], 1, 64);
+	}
+	return NULL;
+}
+
+TEST(ended, "heap/spans of ended threads serve the next ones")
+{
+	static void *objects[NR_REMOTE];
+
+	victim_heap = fresh_heap();
+	for (int round = 0; round < 50; round++) {
+		pthread_t thread;
+
+		CHECK(!pthread_create(&thread, NULL, fill, objects));
+		pthread_join(thread, NULL);
+		free_all(objects);
+	}
+	CHECK(victim_heap->pages.peak <= 3);
+	heap_validate(victim_heap);
+}
+
+TEST(goes_back, "heap/when everything is freed the chunks go back")
+{
+	enum { NR = 200000 };
+	struct heap *heap = fresh_heap();
+	void **objects = heap_alloc(heap, NR * sizeof(*objects));
+	size_t before, after;
+
+	for (size_t i = 0; i < NR; i++) {
+		objects[i] = heap_alloc(heap, 300);
+		memset(objects[i], 1, 300);
+	}
+	before = harness_rss_bytes();
+	for (size_t i = 0; i < NR; i++)
+		heap_free(heap, objects[i]);
+	heap_free(heap, objects);
+	heap_scavenge(heap, 0);
+	after = harness_rss_bytes();
+	heap_validate(heap);
+	CHECK(heap->pages.mapped <= 2);
+	if (!harness_sanitized())
+		CHECK(after + 50 * MiB < before);
+}
+
+TEST(destroy, "heap/a destroyed heap takes everything with it, and the next one starts anew")
+{
+	for (int round = 0; round < 100; round++) {
+		struct heap *heap = fresh_heap();
+		char *object = heap_alloc(heap, 100);
+
+		CHECK(object);
+		memset(object, 1, 100);
+		CHECK(heap_alloc(heap, 10 * MiB));
+		CHECK_EQ(heap->pages.mapped, 6);
+		heap_destroy(heap);
+		CHECK(!heap_of(object));
+	}
+}
+
+TEST(many_heaps, "heap/sixty-three heaps at a time, one is one too many")
+{
+	struct heap *heaps[HEAPS_MAX];
+
+	for (size_t i = 1; i < HEAPS_MAX; i++) {
+		heaps[i] = fresh_heap();
+		CHECK(heap_alloc(heaps[i], 10));
+	}
+	CHECK(!heap_create(ARENA_SOURCE_THP));
+	for (size_t i = 1; i < HEAPS_MAX; i++)
+		heap_destroy(heaps[i]);
+	CHECK(heap_create(ARENA_SOURCE_PAGES));
+}
