@@ -40,7 +40,7 @@ static void fork_parent(void)
 static void fork_child(void)
 {
 	meta_fork_done();
-	heap_fork_done();
+	heap_fork_child();
 	chunk_fork_child();
 	ctl_fork_child();
 }

@@ -22,6 +22,7 @@
 #include "opt.h"
 #include "os.h"
 #include "panic.h"
+#include "scavenger.h"
 
 /* An object must not be longer: sums of addresses would overflow. */
 #define OBJECT_MAX_BYTES ((size_t)1 << (ADDRESS_SHIFT - 1))
@@ -267,13 +268,30 @@ uint32_t heap_adopt(struct heap *heap, struct cache *cache, unsigned int class)
 
 /* ---------------------------------------------------------------- pages for caches */
 
+/* Page numbers come and go under the lock; the scavenger hears of it outside, because it may have to be made. */
+static void begin(struct heap *heap)
+{
+	lock_acquire(&heap->lock);
+}
+
+static void end(struct heap *heap)
+{
+	bool is_big = heap->pages.mapped >= SCAVENGER_LEAST_CHUNKS, has_idle = heap->pages.nr_idle > 0;
+
+	lock_release(&heap->lock);
+	if (unlikely(is_big))
+		scavenger_start();
+	if (has_idle)
+		scavenger_kick();
+}
+
 uint64_t heap_take_group(struct heap *heap, uint32_t *first)
 {
 	uint64_t group;
 
-	lock_acquire(&heap->lock);
+	begin(heap);
 	group = palloc_take_group(&heap->pages, first);
-	lock_release(&heap->lock);
+	end(heap);
 	return group;
 }
 
@@ -281,9 +299,9 @@ void heap_give_group(struct heap *heap, uint32_t first, uint64_t group)
 {
 	if (!group)
 		return;
-	lock_acquire(&heap->lock);
+	begin(heap);
 	palloc_give_group(&heap->pages, first, group);
-	lock_release(&heap->lock);
+	end(heap);
 }
 
 uint32_t heap_take_pages(struct heap *heap, uint32_t nr)
@@ -291,17 +309,17 @@ uint32_t heap_take_pages(struct heap *heap, uint32_t nr)
 	uint32_t page;
 	bool is_zero;
 
-	lock_acquire(&heap->lock);
+	begin(heap);
 	page = palloc_run(&heap->pages, nr, 1, &is_zero);
-	lock_release(&heap->lock);
+	end(heap);
 	return page;
 }
 
 void heap_give_pages(struct heap *heap, uint32_t page, uint32_t nr)
 {
-	lock_acquire(&heap->lock);
+	begin(heap);
 	palloc_free(&heap->pages, page, nr);
-	lock_release(&heap->lock);
+	end(heap);
 }
 
 uint64_t heap_scavenge(struct heap *heap, uint64_t keep)
@@ -312,6 +330,20 @@ uint64_t heap_scavenge(struct heap *heap, uint64_t keep)
 	nr = palloc_scavenge(&heap->pages, keep, UINT64_MAX);
 	lock_release(&heap->lock);
 	return nr;
+}
+
+struct heap *heap_hold(size_t i)
+{
+	lock_acquire(&lock_setup);
+	if (heaps[i].is_live)
+		return &heaps[i];
+	lock_release(&lock_setup);
+	return NULL;
+}
+
+void heap_unhold(void)
+{
+	lock_release(&lock_setup);
 }
 
 /* ---------------------------------------------------------------- what an address is */
@@ -375,11 +407,11 @@ void *heap_alloc_large(struct heap *heap, size_t bytes, size_t align_bytes, bool
 
 	if (bytes > OBJECT_MAX_BYTES || nr + align_pages > region.bytes / PAGE_BYTES)
 		return NULL;
-	lock_acquire(&heap->lock);
+	begin(heap);
 	page = palloc_run(&heap->pages, (uint32_t)nr, (uint32_t)align_pages, is_zero);
 	if (page != PAGE_NONE)
 		region.spans[page] = (struct span){ .nr_pages = (uint32_t)nr, .state = SPAN_LARGE };
-	lock_release(&heap->lock);
+	end(heap);
 	return page == PAGE_NONE ? NULL : (void *)region_address(&region, page);
 }
 
@@ -388,14 +420,14 @@ void heap_free_large(struct span *span, uint32_t page, const void *object)
 	struct heap *heap = heap_of(object);
 	bool is_large;
 
-	lock_acquire(&heap->lock);
+	begin(heap);
 	/* Two threads that free it at once both come here. */
 	is_large = span->state == SPAN_LARGE;
 	if (is_large) {
 		span->state = SPAN_NONE;
 		palloc_free(&heap->pages, page, span->nr_pages);
 	}
-	lock_release(&heap->lock);
+	end(heap);
 	if (!is_large)
 		heap_misuse("free()", object, "it is free already");
 }
@@ -406,14 +438,14 @@ static bool resize_large(struct heap *heap, struct span *span, uint32_t page, si
 	uint32_t nr = (uint32_t)pages_from_bytes(bytes), old = span->nr_pages;
 	bool done = true;
 
-	lock_acquire(&heap->lock);
+	begin(heap);
 	if (nr > old)
 		done = palloc_extend(&heap->pages, page + old, nr - old);
 	else if (nr < old)
 		palloc_free(&heap->pages, page + nr, old - nr);
 	if (done)
 		span->nr_pages = nr;
-	lock_release(&heap->lock);
+	end(heap);
 	return done;
 }
 
@@ -512,4 +544,10 @@ void heap_fork_done(void)
 	for (size_t i = 0; i < HEAPS_MAX; i++)
 		if (heaps[i].is_live)
 			lock_release_nested(&heaps[i].lock);
+}
+
+void heap_fork_child(void)
+{
+	heap_fork_done();
+	scavenger_fork_child();
 }

@@ -67,6 +67,9 @@ struct span *heap_find_span(const void *object, uint32_t *page, const char *what
 /** Misuse: says so and ends. */
 void heap_misuse(const char *what, const void *object, const char *why) __attribute__((noreturn, cold));
 
+/** The @i-th heap, held: it cannot be destroyed until heap_unhold(). NULL, and nothing held, when there is none. */
+struct heap *heap_hold(size_t i);
+void heap_unhold(void);
 /** Give idle chunks back, all but @keep; returns how many. */
 uint64_t heap_scavenge(struct heap *heap, uint64_t keep);
 /** Panics when the heap's tables contradict each other; no other thread may use it meanwhile. */
@@ -75,6 +78,7 @@ void heap_validate(struct heap *heap);
 /* fork(): all locks are held across it, after lock_setup. */
 void heap_fork_prepare(void);
 void heap_fork_done(void);
+void heap_fork_child(void);
 
 static inline void *heap_alloc(struct heap *heap, size_t bytes)
 {

@@ -203,6 +203,16 @@ uint64_t os_clock_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+/* By number: the function of that name is a point of cancellation. */
+void os_sleep_ns(uint64_t ns)
+{
+	struct timespec time = { .tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u) };
+	int saved = errno;
+
+	syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &time, NULL);
+	errno = saved;
+}
+
 /* The functions of these names would be points of cancellation, and callers hold locks. */
 bool os_read_text(const char *path, char *text, size_t text_bytes)
 {

@@ -45,6 +45,8 @@ int os_map_file(void *base, size_t bytes, int fd);
 
 /** Nanoseconds of a clock that only runs forward. */
 uint64_t os_clock_ns(void);
+/** Sleep; signals may end it early. */
+void os_sleep_ns(uint64_t ns);
 /** The start of a small file such as those of /proc/sys, as a string; false when it cannot be read. */
 bool os_read_text(const char *path, char *text, size_t text_bytes);
 /** Wait while *word is @value; may wake early. */

