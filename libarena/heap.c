@@ -210,13 +210,24 @@ struct cache *heap_cache_get(struct heap *heap)
 	return cache;
 }
 
+static void flush(struct cache *cache)
+{
+	cache_clean(cache);
+	heap_give_group(cache->heap, cache->group_first, cache->group);
+	cache->group = 0;
+}
+
+void heap_flush(struct heap *heap)
+{
+	if (heap_caches[heap->id] != &cache_none)
+		flush(heap_caches[heap->id]);
+}
+
 static void park(struct cache *cache)
 {
 	struct heap *heap = cache->heap;
 
-	cache_clean(cache);
-	heap_give_group(heap, cache->group_first, cache->group);
-	cache->group = 0;
+	flush(cache);
 	lock_acquire(&heap->lock);
 	cache->next_parked = heap->parked;
 	heap->parked = cache;

@@ -39,6 +39,9 @@ void heap_destroy(struct heap *heap);
 /** This thread's cache, made or taken over now when there is none; NULL when out of memory. */
 struct cache *heap_cache_get(struct heap *heap);
 
+/** Give back what this thread's cache has at hand: pages without objects. */
+void heap_flush(struct heap *heap);
+
 /** Pages for caches. */
 uint64_t heap_take_group(struct heap *heap, uint32_t *first);
 void heap_give_group(struct heap *heap, uint32_t first, uint64_t group);

@@ -101,6 +101,7 @@ size_t arena_heap_trim(struct arena_heap *heap, size_t max_bytes)
 	struct heap *it = inner(heap);
 	uint64_t nr;
 
+	heap_flush(it);
 	lock_acquire(&it->lock);
 	nr = palloc_scavenge(&it->pages, 0, chunks_from_bytes(max_bytes));
 	lock_release(&it->lock);

@@ -59,7 +59,10 @@ SHIM_API int malloc_trim(size_t pad)
 {
 	struct heap *heap = heap_main();
 
-	return heap && heap_scavenge(heap, pad / CHUNK_BYTES) > 0;
+	if (!heap)
+		return 0;
+	heap_flush(heap);
+	return heap_scavenge(heap, pad / CHUNK_BYTES) > 0;
 }
 
 SHIM_API int malloc_info(int options, FILE *stream)

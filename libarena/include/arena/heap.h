@@ -74,7 +74,10 @@ struct arena_heap_stats {
 	uint64_t used_bytes;		/* pages that are an object's, or at a thread's hand */
 };
 ARENA_API void arena_heap_stats(struct arena_heap *heap, struct arena_heap_stats *stats);
-/** Give idle chunks back to the system now, at most @max_bytes (rounded up to chunks); returns bytes given back. */
+/**
+ * Give idle chunks back to the system now, at most @max_bytes (rounded up to chunks), after what the calling thread has at hand;
+ * returns bytes given back.
+ */
 ARENA_API size_t arena_heap_trim(struct arena_heap *heap, size_t max_bytes);
 
 #ifdef __cplusplus
