@@ -6,8 +6,18 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "arena/heap.h"
 #include "heap.h"
 #include "tests/harness.h"
+
+/* Under the lock, because the scavenger may be at work. */
+static struct arena_heap_stats counts(struct heap *heap)
+{
+	struct arena_heap_stats stats;
+
+	arena_heap_stats((struct arena_heap *)(void *)heap, &stats);
+	return stats;
+}
 
 static struct heap *fresh_heap(void)
 {
@@ -62,9 +72,9 @@ TEST(large, "heap/objects of 33 KiB to 5 MiB, and their neighbors")
 		heap_free(heap, objects[i]);
 	}
 	heap_validate(heap);
-	CHECK_EQ(heap->pages.mapped, 0);
+	CHECK_EQ(counts(heap).mapped_chunks, 0);
 	heap_scavenge(heap, 0);
-	CHECK_EQ(heap->pages.nr_idle, 0);
+	CHECK_EQ(counts(heap).idle_chunks, 0);
 	heap_validate(heap);
 }
 
@@ -126,7 +136,7 @@ TEST(realloc_keeps, "heap/realloc keeps what is there, in place where it can")
 	}
 	heap_free(heap, object);
 	heap_validate(heap);
-	CHECK_EQ(heap->pages.handed, heap->pages.mapped + heap->pages.nr_idle + heap->pages.returned);
+	CHECK_EQ(counts(heap).handed_chunks, counts(heap).mapped_chunks + counts(heap).idle_chunks + counts(heap).returned_chunks);
 }
 
 /* ---------------------------------------------------------------- misuse */
@@ -301,7 +311,7 @@ TEST(goes_back, "heap/when everything is freed the chunks go back")
 	heap_scavenge(heap, 0);
 	after = harness_rss_bytes();
 	heap_validate(heap);
-	CHECK(heap->pages.mapped <= 2);
+	CHECK(counts(heap).mapped_chunks <= 2);
 	if (!harness_sanitized())
 		CHECK(after + 50 * MiB < before);
 }
@@ -315,7 +325,7 @@ TEST(destroy, "heap/a destroyed heap takes everything with it, and the next one 
 		CHECK(object);
 		memset(object, 1, 100);
 		CHECK(heap_alloc(heap, 10 * MiB));
-		CHECK_EQ(heap->pages.mapped, 6);
+		CHECK_EQ(counts(heap).mapped_chunks, 6);
 		heap_destroy(heap);
 		CHECK(!heap_of(object));
 	}
@@ -361,12 +371,12 @@ TEST(comes_back, "heap/a heap that is freed goes back by itself while the progra
 
 	victim_heap = fresh_heap();
 	fill_and_free(128 * MiB);
-	CHECK(victim_heap->pages.handed >= 64);
+	CHECK(counts(victim_heap).handed_chunks >= 64);
 	end = harness_seconds() + 60;
-	while (harness_seconds() < end && victim_heap->pages.nr_idle > 2)
+	while (harness_seconds() < end && counts(victim_heap).idle_chunks > 2)
 		usleep(10000);
-	harness_note("%lu chunks idle after %.1f s", (unsigned long)victim_heap->pages.nr_idle,
+	harness_note("%lu chunks idle after %.1f s", (unsigned long)counts(victim_heap).idle_chunks,
 		     harness_seconds() - (end - 60));
-	CHECK(victim_heap->pages.nr_idle <= 2);
+	CHECK(counts(victim_heap).idle_chunks <= 2);
 	heap_validate(victim_heap);
 }
