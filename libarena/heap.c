@@ -19,6 +19,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "chunk.h"
 #include "opt.h"
 #include "os.h"
 #include "panic.h"
@@ -66,10 +67,26 @@ static int start_region(void)
 	return error;
 }
 
+/*
+ * What AUTO means for heaps: what the environment names, else the device, where it is and can give a child of fork() its own copy,
+ * else transparent huge pages. A module that is too old is reported by dev.c.
+ */
+static enum arena_source choose_source(enum arena_source source)
+{
+	if (!source)
+		source = chunk_source_named();
+	if (!source)
+		source = region_start_dev(&region) ? ARENA_SOURCE_THP : ARENA_SOURCE_DEV;
+	return source;
+}
+
 static int start_locked(struct heap *heap, enum arena_source source)
 {
 	int error = start_region();
 
+	source = error ? source : choose_source(source);
+	if (!error && source == ARENA_SOURCE_DEV)
+		error = region_start_dev(&region);
 	if (!error)
 		error = palloc_init(&heap->pages, &region, source);
 	if (error)
@@ -86,7 +103,12 @@ static struct heap *start_main(void)
 
 	lock_acquire(&lock_setup);
 	if (!heaps[0].is_live)
+		error = start_locked(&heaps[0], ARENA_SOURCE_AUTO);
+	/* A program cannot do without malloc(). */
+	if (error && opt_source()) {
+		report("source %s is not to be had (error %d): malloc() uses thp", opt_source(), -error);
 		error = start_locked(&heaps[0], ARENA_SOURCE_THP);
+	}
 	if (!error)
 		atomic_store_release(&main_started, 1u);
 	lock_release(&lock_setup);
@@ -106,7 +128,7 @@ struct heap *heap_create(enum arena_source source)
 	for (size_t i = 1; i < HEAPS_MAX && !heap; i++)
 		if (!heaps[i].is_live)
 			heap = &heaps[i];
-	if (heap && start_locked(heap, source ? source : ARENA_SOURCE_THP))
+	if (heap && start_locked(heap, source))
 		heap = NULL;
 	lock_release(&lock_setup);
 	return heap;

@@ -22,7 +22,7 @@ struct arena_heap *arena_heap_create(const struct arena_heap_options *options)
 
 	if (!options)
 		options = &defaults;
-	if (options->source == ARENA_SOURCE_DEV || options->source >= ARENA_NR_SOURCES)
+	if (options->source >= ARENA_NR_SOURCES)
 		return NULL;
 	heap = heap_create(options->source);
 	if (heap && options->limit_bytes)

@@ -315,7 +315,7 @@ void palloc_give_group(struct palloc *pages, uint32_t first, uint64_t group)
 int palloc_init(struct palloc *pages, struct region *region, enum arena_source source)
 {
 	*pages = (struct palloc){ .region = region, .source = source, .limit_chunks = UINT64_MAX, .idle = CHUNK_NONE };
-	pages->starts_small = source == ARENA_SOURCE_THP;
+	pages->starts_small = source == ARENA_SOURCE_THP || source == ARENA_SOURCE_DEV;
 	for (unsigned int i = 0; i < PALLOC_LISTS; i++)
 		pages->lists[i] = CHUNK_NONE;
 	pages->tree.leaves = region->leaves;

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 
+#include "dev.h"
 #include "os.h"
 
 /* Tables of so many chunks are opened at once: 128 MiB of addresses, 4 MiB of which are tables. */
@@ -75,6 +76,7 @@ int region_init(struct region *region, size_t want_chunks)
 		create(region, nr / 4);
 	}
 	region->lock = (struct lock)LOCK_INIT(LOCK_REGION);
+	region->fd = -1;
 	return region->base ? 0 : -ENOMEM;
 }
 
@@ -173,16 +175,44 @@ void region_give(struct region *region, uint32_t chunk, uint32_t nr)
 
 /* ---------------------------------------------------------------- memory */
 
+int region_start_dev(struct region *region)
+{
+	int fd = region->fd < 0 ? dev_create_cow(region->nr_chunks, &region->nr_slots) : region->fd;
+
+	if (fd < 0)
+		return fd;
+	region->fd = fd;
+	return 0;
+}
+
+/* Reserved apart from mapping: a mapping that fails leaves a hole, which somebody else may fill. */
+static int back_dev(struct region *region, uint32_t chunk, uint32_t nr)
+{
+	void *base = (void *)(region->base + chunk * CHUNK_BYTES);
+	int error;
+
+	if (region->fd < 0 || chunk + nr > region->nr_slots)
+		return -ENOMEM;
+	error = os_map_part(base, nr * CHUNK_BYTES, region->fd, chunk * CHUNK_BYTES);
+	if (!error)
+		error = dev_reserve(region->fd, chunk, nr);
+	if (error)
+		os_close(base, nr * CHUNK_BYTES);
+	return error;
+}
+
 int region_back(struct region *region, uint32_t chunk, uint32_t nr, enum arena_source source)
 {
 	void *base = (void *)(region->base + chunk * CHUNK_BYTES);
 	size_t bytes = nr * CHUNK_BYTES;
-	int error = -ENOTSUP;
+	int error;
 
-	if (source == ARENA_SOURCE_THP || source == ARENA_SOURCE_PAGES)
-		error = os_open(base, bytes, source == ARENA_SOURCE_THP ? OS_PAGES_HUGE : OS_PAGES_SMALL);
+	if (source == ARENA_SOURCE_DEV)
+		error = back_dev(region, chunk, nr);
 	else if (source == ARENA_SOURCE_HUGETLB)
 		error = os_map_hugetlb(base, bytes);
+	else
+		error = os_open(base, bytes, source == ARENA_SOURCE_THP ? OS_PAGES_HUGE : OS_PAGES_SMALL);
 	for (uint32_t i = chunk; !error && i < chunk + nr; i++) {
 		region->chunks[i].is_backed = true;
 		region->chunks[i].source = (uint8_t)source;
@@ -194,10 +224,11 @@ int region_back(struct region *region, uint32_t chunk, uint32_t nr, enum arena_s
 void region_unback(struct region *region, uint32_t chunk, uint32_t nr)
 {
 	void *base = (void *)(region->base + chunk * CHUNK_BYTES);
-	int error = os_close(base, nr * CHUNK_BYTES);
+	bool is_dev = region->chunks[chunk].source == ARENA_SOURCE_DEV;
+	int error = is_dev ? dev_zap(region->fd, chunk, nr) : 0;
 
 	/* Only a full address map refuses; the memory goes back all the same. */
-	if (error)
+	if (!error && os_close(base, nr * CHUNK_BYTES) && !is_dev)
 		error = os_drop(base, nr * CHUNK_BYTES);
 	if (error)
 		panic("giving memory back to the system failed with error %d", -error);

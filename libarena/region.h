@@ -42,6 +42,8 @@ struct region {
 	struct bits *leaves;	/* per chunk: pages in use. Guarded by the lock of the chunk's heap */
 	struct chunk_info *chunks; /* per chunk */
 	uint64_t *taken;	/* per chunk a bit: some heap's */
+	int fd;			/* of the device's space whose slots are the chunks; -1: none. Fixed before a heap has chunks of dev */
+	size_t nr_slots;	/* of that space: fixed as fd */
 
 	struct lock lock;	/* guards all below, and taken */
 	uint32_t nr_open;	/* chunks whose tables are open */
@@ -56,6 +58,8 @@ uint32_t region_take(struct region *region, uint32_t nr, struct palloc *pages);
 /** Give back chunks that have no memory. */
 void region_give(struct region *region, uint32_t chunk, uint32_t nr);
 
+/** Make chunks of the device to be had: 0, or -errno that says why they are not. The caller sees to it that one does so at a time. */
+int region_start_dev(struct region *region);
 /** Memory for chunks without: zeroed when touched. 0 or -ENOMEM. */
 int region_back(struct region *region, uint32_t chunk, uint32_t nr, enum arena_source source);
 /** Give the memory of chunks back to the system; their addresses fault. */

@@ -380,3 +380,59 @@ TEST(comes_back, "heap/a heap that is freed goes back by itself while the progra
 	CHECK(counts(victim_heap).idle_chunks <= 2);
 	heap_validate(victim_heap);
 }
+
+/* ---------------------------------------------------------------- sources */
+
+static void child_of_fork(void *unused)
+{
+	unsigned char *object = victim;
+
+	(void)unused;
+	for (size_t i = 0; i < 5 * MiB; i += 4096)
+		CHECK_EQ(object[i], 7);
+	memset(object, 9, 3 * MiB);
+	/* And what is freed and allocated is the child's alone. */
+	heap_free(victim_heap, object);
+	object = heap_alloc(victim_heap, 7 * MiB);
+	CHECK(object);
+	memset(object, 11, 7 * MiB);
+	for (int i = 0; i < 10000; i++)
+		heap_free(victim_heap, heap_alloc(victim_heap, 100));
+}
+
+TEST_EACH_SOURCE(each_source, "heap/large objects are of the heap's source, small ones start on pages, forks part")
+{
+	struct death death;
+	unsigned char *large;
+	char *small;
+
+	if (arena_source_check(source))
+		harness_skip("no source %s here: %s", arena_source_name(source), strerror(-arena_source_check(source)));
+	victim_heap = heap_create(source);
+	CHECK(victim_heap);
+	small = heap_alloc(victim_heap, 100);
+	victim = large = heap_calloc(victim_heap, 5 * MiB);
+	CHECK(small && large);
+	CHECK_EQ(heap_region()->chunks[region_page(heap_region(), (uintptr_t)large) / PAGES_PER_CHUNK].source, source);
+	for (size_t i = 0; i < 5 * MiB; i++)
+		CHECK_EQ(large[i], 0);
+	memset(large, 7, 5 * MiB);
+	strcpy(small, "hello");
+	/* The kernel may kill a child that writes to hugetlb memory: it is only for who asks. */
+	if (source != ARENA_SOURCE_HUGETLB && !harness_thread_sanitized()) {
+		harness_child(&death, child_of_fork, NULL);
+		CHECK_EQ(death.signal, 0);
+		CHECK_EQ(death.status, 0);
+	}
+	for (size_t i = 0; i < 5 * MiB; i++)
+		CHECK_EQ(large[i], 7);
+	CHECK_STR(small, "hello");
+	heap_free(victim_heap, large);
+	heap_flush(victim_heap);
+	heap_scavenge(victim_heap, 0);
+	CHECK_EQ(counts(victim_heap).mapped_chunks, 1);
+	CHECK(harness_faults(large));
+	heap_validate(victim_heap);
+	heap_destroy(victim_heap);
+	CHECK(harness_faults(small));
+}

@@ -29,7 +29,7 @@ extern "C" {
 struct arena_heap;
 
 struct arena_heap_options {
-	enum arena_source source;	/* THP, PAGES or HUGETLB; default AUTO, which is THP */
+	enum arena_source source;	/* default AUTO: DEV where it is to be had, else THP */
 	size_t limit_bytes;		/* most memory the heap may hold, in whole chunks of 2 MiB; 0 = no limit */
 };
 
