@@ -248,7 +248,7 @@ static uint32_t adopt_from(struct cache *parked, struct cache *cache, unsigned i
 	parked->bins[class].partial = span->next;
 	if (span->next != PAGE_NONE)
 		region.spans[span->next].prev = PAGE_NONE;
-	atomic_store_relaxed(span->nr_pages == 1 ? &span->owner : &span->owner_wide, cache);
+	span_set_owner(span, cache, span->nr_pages);
 	return page;
 }
 
@@ -336,13 +336,13 @@ struct span *heap_find_span(const void *object, uint32_t *page, const char *what
 		heap_misuse(what, object, "this is no memory of a heap");
 	*page = (uint32_t)(offset >> PAGE_SHIFT);
 	span = &region.spans[*page];
-	if (span->state == SPAN_INSIDE) {
+	if (span_state(span) == SPAN_INSIDE) {
 		*page -= span->back;
 		span -= span->back;
 	}
-	if (span->state == SPAN_NONE)
+	if (span_state(span) == SPAN_NONE)
 		heap_misuse(what, object, "no object begins there: it is free already, or never was one");
-	if (span->state == SPAN_LARGE && offset % PAGE_BYTES)
+	if (span_state(span) == SPAN_LARGE && offset % PAGE_BYTES)
 		heap_misuse(what, object, "it points into an object, not to its beginning");
 	return span;
 }
@@ -363,7 +363,7 @@ size_t heap_usable_bytes(const void *object)
 	uint32_t page;
 	const struct span *span = heap_find_span(object, &page, "malloc_usable_size()");
 
-	return span->state == SPAN_LARGE ? span->nr_pages * PAGE_BYTES : size_classes[span->class].bytes;
+	return span_state(span) == SPAN_LARGE ? span->nr_pages * PAGE_BYTES : size_classes[span->class].bytes;
 }
 
 /* ---------------------------------------------------------------- large objects */
@@ -377,8 +377,10 @@ void *heap_alloc_large(struct heap *heap, size_t bytes, size_t align_bytes, bool
 		return NULL;
 	lock_acquire(&heap->lock);
 	page = palloc_run(&heap->pages, (uint32_t)nr, (uint32_t)align_pages, is_zero);
-	if (page != PAGE_NONE)
-		region.spans[page] = (struct span){ .nr_pages = (uint32_t)nr, .state = SPAN_LARGE };
+	if (page != PAGE_NONE) {
+		region.spans[page].nr_pages = (uint32_t)nr;
+		span_set_state(&region.spans[page], SPAN_LARGE);
+	}
 	lock_release(&heap->lock);
 	return page == PAGE_NONE ? NULL : (void *)region_address(&region, page);
 }
@@ -390,9 +392,9 @@ void heap_free_large(struct span *span, uint32_t page, const void *object)
 
 	lock_acquire(&heap->lock);
 	/* Two threads that free it at once both come here. */
-	is_large = span->state == SPAN_LARGE;
+	is_large = span_state(span) == SPAN_LARGE;
 	if (is_large) {
-		span->state = SPAN_NONE;
+		span_set_state(span, SPAN_NONE);
 		palloc_free(&heap->pages, page, span->nr_pages);
 	}
 	lock_release(&heap->lock);
