@@ -405,9 +405,12 @@ void heap_free_large(struct span *span, uint32_t page, const void *object)
 /* Grow or shrink where it is. */
 static bool resize_large(struct heap *heap, struct span *span, uint32_t page, size_t bytes)
 {
-	uint32_t nr = (uint32_t)pages_from_bytes(bytes), old = span->nr_pages;
+	uint32_t nr, old = span->nr_pages;
 	bool done = true;
 
+	if (bytes > region.bytes)
+		return false;
+	nr = (uint32_t)pages_from_bytes(bytes);
 	lock_acquire(&heap->lock);
 	if (nr > old)
 		done = palloc_extend(&heap->pages, page + old, nr - old);
@@ -467,20 +470,20 @@ void *heap_realloc(struct heap *heap, void *object, size_t bytes)
 	struct span *span;
 	uint32_t page;
 	size_t usable;
+	bool is_large;
 	void *fresh;
 
 	if (!object)
 		return heap_alloc(heap, bytes);
 	span = heap_find_span(object, &page, "realloc()");
-	usable = span->state == SPAN_LARGE ? span->nr_pages * PAGE_BYTES : size_classes[span->class].bytes;
-	if (span->state == SPAN_LARGE && bytes > CLASS_MAX_BYTES && bytes <= OBJECT_MAX_BYTES &&
-	    resize_large(heap_of(object), span, page, bytes))
-		return object;
-	if (span->state != SPAN_LARGE && stays(usable, bytes))
+	is_large = span_state(span) == SPAN_LARGE;
+	usable = is_large ? span->nr_pages * PAGE_BYTES : size_classes[span->class].bytes;
+	if (is_large ? bytes > CLASS_MAX_BYTES && resize_large(heap_of(object), span, page, bytes) : stays(usable, bytes))
 		return object;
 	fresh = heap_alloc(heap, bytes);
+	/* Less is always to be had. */
 	if (!fresh)
-		return NULL;
+		return bytes <= usable ? object : NULL;
 	memcpy(fresh, object, size_min(usable, bytes));
 	heap_free(heap, object);
 	return fresh;

@@ -264,8 +264,11 @@ uint32_t palloc_run(struct palloc *pages, uint32_t nr, uint32_t align_pages, boo
 
 bool palloc_extend(struct palloc *pages, uint32_t page, uint32_t nr)
 {
+	/* Nobody's chunks have no tables yet. Pairs with open_tables() of region.c. */
+	uint32_t nr_open = atomic_load_acquire(&pages->region->nr_open);
+
 	FOR_EACH_PART(chunk, at, n, page, nr) {
-		if (chunk >= pages->region->nr_chunks ||
+		if (chunk >= nr_open ||
 		    atomic_load_relaxed(&info(pages, chunk)->pages) != pages ||
 		    bits_count(leaf(pages, chunk), at, n))
 			return false;
