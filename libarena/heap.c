@@ -450,7 +450,7 @@ void *heap_alloc_aligned(struct heap *heap, size_t bytes, size_t align_bytes)
 	unsigned int class = CLASS_NONE;
 	bool is_zero;
 
-	if (align_bytes > REGION_ALIGN_BYTES || bytes > OBJECT_MAX_BYTES)
+	if (align_bytes > region.align_bytes || bytes > OBJECT_MAX_BYTES)
 		return NULL;
 	if (bytes <= CLASS_MAX_BYTES && align_bytes <= PAGE_BYTES)
 		class = aligned_class(class_of(bytes), align_bytes);
