@@ -176,16 +176,18 @@ static struct cache *new_cache(struct heap *heap)
 	return cache;
 }
 
-static struct cache *take_parked(struct heap *heap)
+/* A parked cache off the list, or NULL; @with_news: one whose objects others have freed since it was parked. */
+static struct cache *take_parked(struct heap *heap, bool with_news)
 {
-	struct cache *cache;
+	struct cache **link = &heap->parked, *cache;
 
 	if (!atomic_load_relaxed(&heap->nr_parked))
 		return NULL;
 	lock_acquire(&heap->lock);
-	cache = heap->parked;
+	while ((cache = *link) && with_news && !atomic_load_relaxed(&cache->inbox))
+		link = &cache->next_parked;
 	if (cache) {
-		heap->parked = cache->next_parked;
+		*link = cache->next_parked;
 		atomic_store_relaxed(&heap->nr_parked, heap->nr_parked - 1);
 	}
 	lock_release(&heap->lock);
@@ -198,7 +200,7 @@ struct cache *heap_cache_get(struct heap *heap)
 
 	if (cache != &cache_none)
 		return cache;
-	cache = take_parked(heap);
+	cache = take_parked(heap, false);
 	if (!cache)
 		cache = new_cache(heap);
 	if (!cache)
@@ -252,17 +254,36 @@ static uint32_t adopt_from(struct cache *parked, struct cache *cache, unsigned i
 	return page;
 }
 
-uint32_t heap_adopt(struct heap *heap, struct cache *cache, unsigned int class)
+static uint32_t adopt(struct heap *heap, struct cache *cache, unsigned int class)
 {
 	uint32_t page = PAGE_NONE;
 
-	if (!atomic_load_relaxed(&heap->nr_parked))
-		return PAGE_NONE;
 	lock_acquire(&heap->lock);
 	for (struct cache *parked = heap->parked; parked && page == PAGE_NONE; parked = parked->next_parked)
 		page = adopt_from(parked, cache, class);
 	lock_release(&heap->lock);
 	return page;
+}
+
+/* What others have freed of an ended thread has no other reader: parking it once more takes that in. */
+static bool read_news(struct heap *heap)
+{
+	struct cache *parked = take_parked(heap, true);
+
+	if (parked)
+		park(parked);
+	return parked;
+}
+
+uint32_t heap_adopt(struct heap *heap, struct cache *cache, unsigned int class)
+{
+	uint32_t page;
+
+	if (!atomic_load_relaxed(&heap->nr_parked))
+		return PAGE_NONE;
+	page = adopt(heap, cache, class);
+	/* One cache at a time, so that no allocation pays for all of them. */
+	return page == PAGE_NONE && read_news(heap) ? adopt(heap, cache, class) : page;
 }
 
 /* ---------------------------------------------------------------- pages for caches */
@@ -308,6 +329,9 @@ uint64_t heap_scavenge(struct heap *heap, uint64_t keep)
 {
 	uint64_t nr;
 
+	/* At most as many as there are: others may free on. */
+	for (uint32_t i = atomic_load_relaxed(&heap->nr_parked); i && read_news(heap); i--)
+		;
 	lock_acquire(&heap->lock);
 	nr = palloc_scavenge(&heap->pages, keep, UINT64_MAX);
 	lock_release(&heap->lock);

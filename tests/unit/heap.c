@@ -316,6 +316,29 @@ TEST(ended, "heap/spans of ended threads serve the next ones")
 	heap_validate(victim_heap);
 }
 
+static void *leave_many(void *list)
+{
+	for (size_t i = 0; i < 4000; i++)
+		((void **)list)[i] = heap_alloc(victim_heap, 1000);
+	return NULL;
+}
+
+TEST(left_behind, "heap/objects of an ended thread that are freed later go back")
+{
+	static void *list[4000];
+	pthread_t thread;
+
+	victim_heap = fresh_heap();
+	CHECK(!pthread_create(&thread, NULL, leave_many, list));
+	CHECK(!pthread_join(thread, NULL));
+	for (size_t i = 0; i < 4000; i++)
+		heap_free(victim_heap, list[i]);
+	heap_scavenge(victim_heap, 0);
+	CHECK_EQ(victim_heap->pages.used_pages, 0);
+	CHECK_EQ(victim_heap->pages.mapped + victim_heap->pages.nr_idle, 0);
+	heap_validate(victim_heap);
+}
+
 TEST(goes_back, "heap/when everything is freed the chunks go back")
 {
 	enum { NR = 200000 };
