@@ -54,7 +54,7 @@ $(B)/libarena.so.0: $(LIBARENA_PIC_O) libarena/libarena.map
 	ln -sf libarena.so.0 $(B)/libarena.so
 
 # The malloc replacement. -fno-builtin: a malloc() and memset() must not become a call of calloc() inside calloc(). The library's own
-# calls of malloc() are its own malloc() here.
+# calls of malloc() are its own malloc() here. initfirst: its handlers of fork() come before those of all libraries, which may allocate.
 SHIM_O := $(patsubst %.c,$(B)/pic/%.o,$(wildcard libarena/shim/*.c))
 
 $(SHIM_O): $(B)/pic/%.o: %.c
@@ -63,4 +63,5 @@ $(SHIM_O): $(B)/pic/%.o: %.c
 
 $(B)/libarena-malloc.so: $(SHIM_O) $(LIBARENA_PIC_O) libarena/shim/shim.map
 	$(CC) -shared $(LDFLAGS) -Wl,-soname,libarena-malloc.so -Wl,--version-script=libarena/shim/shim.map \
-		-Wl,-z,defs -Wl,-z,relro,-z,now -Wl,-z,nodelete -o $@ $(SHIM_O) $(LIBARENA_PIC_O) -pthread
+		-Wl,-z,defs -Wl,-z,relro,-z,now -Wl,-z,nodelete -Wl,-z,initfirst \
+		-o $@ $(SHIM_O) $(LIBARENA_PIC_O) -pthread -ldl

@@ -15,7 +15,6 @@
  */
 #include "cache.h"
 
-
 #include "heap.h"
 #include "panic.h"
 
@@ -57,14 +56,6 @@ static int32_t nr_used(const struct span *span)
 	return (int32_t)(span->nr_slots_1 + 1u - nr_free(span));
 }
 
-static void set_owner(struct span *span, struct cache *owner)
-{
-	if (span->nr_pages == 1)
-		atomic_store_relaxed(&span->owner, owner);
-	else
-		atomic_store_relaxed(&span->owner_wide, owner);
-}
-
 static void partial_push(struct cache *cache, struct span *span)
 {
 	struct bin *bin = &cache->bins[span->class];
@@ -75,7 +66,7 @@ static void partial_push(struct cache *cache, struct span *span)
 	if (span->next != PAGE_NONE)
 		span_at(cache, span->next)->prev = page;
 	bin->partial = page;
-	span->state = SPAN_PARTIAL;
+	span_set_state(span, SPAN_PARTIAL);
 }
 
 static void partial_remove(struct cache *cache, struct span *span)
@@ -106,9 +97,9 @@ static void release(struct cache *cache, struct span *span)
 {
 	uint32_t page = page_of(cache, span), nr = span->nr_pages;
 
-	set_owner(span, NULL);
+	span_set_owner(span, NULL, nr);
 	for (uint32_t i = 0; i < nr; i++)
-		span_at(cache, page + i)->state = SPAN_NONE;
+		span_set_state(span_at(cache, page + i), SPAN_NONE);
 	if (nr == 1)
 		give_page(cache, page);
 	else
@@ -127,7 +118,7 @@ static void settle(struct cache *cache, struct span *span)
 
 void cache_free_event(struct cache *cache, struct span *span)
 {
-	switch (span->state) {
+	switch (span_state(span)) {
 	case SPAN_CURRENT:
 		span->left = SPAN_LEFT_MANY;
 		break;
@@ -159,7 +150,7 @@ static void notify(struct span *span, struct span_remote *remote, uint32_t page)
 {
 	struct cache *owner = span_owner(span);
 
-	/* Without an owner the span is gone: a double free, which whoever has its pages now will notice. */
+	/* Without an owner the bit was taken already, and the span is gone. With another one it is told for nothing. */
 	if (owner && !atomic_swap_acq_rel(&remote->is_queued, 1u))
 		inbox_push(owner, remote, page);
 }
@@ -169,9 +160,12 @@ void cache_free_remote(struct span *span, uint32_t page, unsigned int slot)
 	struct span_remote *remote = &heap_region()->remotes[page];
 	uint64_t bit = (uint64_t)1 << slot % 64;
 
-	/* The release pairs with the acquire in take_freed(): who gets the slot next sees it as it was left. */
-	if (atomic_or_release(&remote->freed[slot / 64], bit) & bit ||
-	    atomic_load_relaxed(&span->free[slot / 64]) & bit)
+	/*
+	 * The free slots are looked at first: once the bit is set the owner may take it, as it takes others of this span. The
+	 * release pairs with the acquire in take_freed(): who gets the slot next sees it as it was left.
+	 */
+	if (atomic_load_relaxed(&span->free[slot / 64]) & bit ||
+	    atomic_or_release(&remote->freed[slot / 64], bit) & bit)
 		heap_misuse("free()", (void *)(region_address(heap_region(), page) + slot * size_classes[span->class].bytes),
 			    "it is free already");
 	notify(span, remote, page);
@@ -287,7 +281,7 @@ static void leave_current(struct cache *cache, struct bin *bin)
 {
 	struct span *span = span_at(cache, bin->current);
 
-	span->state = SPAN_FULL;
+	span_set_state(span, SPAN_FULL);
 	span->left = 1;
 	bin->current = PAGE_NONE;
 	bin->word = &no_slots;
@@ -297,7 +291,7 @@ static bool make_current(struct cache *cache, struct bin *bin, uint32_t page)
 {
 	struct span *span = span_at(cache, page);
 
-	span->state = SPAN_CURRENT;
+	span_set_state(span, SPAN_CURRENT);
 	span->left = SPAN_LEFT_MANY;
 	bin->current = page;
 	return next_word(cache, bin);
@@ -316,26 +310,31 @@ static uint32_t take_page(struct cache *cache)
 	return page;
 }
 
+/* All but the owner. Field by field, because a thread that comes late (see cache_free_remote()) may look at the record. */
+static void start_record(struct span *span, unsigned int class, unsigned int nr_slots)
+{
+	span->reciprocal = size_classes[class].reciprocal;
+	span->nr_pages = size_classes[class].pages;
+	span->class = (uint8_t)class;
+	span->nr_slots_1 = (uint8_t)(nr_slots - 1);
+	for (unsigned int first = 0; first < nr_slots; first += 64)
+		atomic_store_relaxed(&span->free[first / 64], bits_mask(0, (unsigned int)size_min(nr_slots - first, 64)));
+}
+
 static uint32_t new_span(struct cache *cache, unsigned int class)
 {
 	uint32_t nr = size_classes[class].pages, nr_slots = class_slots(class);
 	uint32_t page = nr == 1 ? take_page(cache) : heap_take_pages(cache->heap, nr);
-	struct span *span = span_at(cache, page);
 
 	if (page == PAGE_NONE)
 		return PAGE_NONE;
-	*span = (struct span){
-		.reciprocal = size_classes[class].reciprocal,
-		.nr_pages = nr,
-		.class = (uint8_t)class,
-		.nr_slots_1 = (uint8_t)(nr_slots - 1),
-	};
-	for (unsigned int first = 0; first < nr_slots; first += 64)
-		span->free[first / 64] = bits_mask(0, (unsigned int)size_min(nr_slots - first, 64));
-	set_owner(span, cache);
+	start_record(span_at(cache, page), class, nr_slots);
+	span_set_owner(span_at(cache, page), cache, nr);
 	cache->bytes = heap_open_bytes();
-	for (uint32_t i = 1; i < nr; i++)
-		*span_at(cache, page + i) = (struct span){ .state = SPAN_INSIDE, .back = (uint8_t)i };
+	for (uint32_t i = 1; i < nr; i++) {
+		span_at(cache, page + i)->back = (uint8_t)i;
+		span_set_state(span_at(cache, page + i), SPAN_INSIDE);
+	}
 	return page;
 }
 
@@ -405,7 +404,7 @@ void cache_free_slow(struct cache *cache, void *object)
 	if (!object)
 		return;
 	span = heap_find_span(object, &page, "free()");
-	if (span->state == SPAN_LARGE) {
+	if (span_state(span) == SPAN_LARGE) {
 		heap_free_large(span, page, object);
 		return;
 	}

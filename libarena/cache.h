@@ -67,9 +67,25 @@ void cache_free_remote(struct span *span, uint32_t page, unsigned int slot);
 
 static inline struct cache *span_owner(const struct span *span)
 {
-	struct cache *owner = atomic_load_relaxed(&span->owner);
+	return (struct cache *)((uintptr_t)atomic_load_relaxed(&span->owner) & ~SPAN_WIDE);
+}
 
-	return owner ? owner : atomic_load_relaxed(&span->owner_wide);
+/** @nr_pages of the span are given, because a fresh record does not say so yet. */
+static inline void span_set_owner(struct span *span, struct cache *owner, uint32_t nr_pages)
+{
+	uintptr_t word = (uintptr_t)owner | (owner && nr_pages > 1 ? SPAN_WIDE : 0);
+
+	atomic_store_relaxed(&span->owner, (struct cache *)word);
+}
+
+static inline enum span_state span_state(const struct span *span)
+{
+	return (enum span_state)atomic_load_relaxed(&span->state);
+}
+
+static inline void span_set_state(struct span *span, enum span_state state)
+{
+	atomic_store_relaxed(&span->state, (uint8_t)state);
 }
 
 /* ------------------------------------------------------------------ fast paths */

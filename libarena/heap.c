@@ -199,16 +199,18 @@ static struct cache *new_cache(struct heap *heap)
 	return cache;
 }
 
-static struct cache *take_parked(struct heap *heap)
+/* A parked cache off the list, or NULL; @with_news: one whose objects others have freed since it was parked. */
+static struct cache *take_parked(struct heap *heap, bool with_news)
 {
-	struct cache *cache;
+	struct cache **link = &heap->parked, *cache;
 
 	if (!atomic_load_relaxed(&heap->nr_parked))
 		return NULL;
 	lock_acquire(&heap->lock);
-	cache = heap->parked;
+	while ((cache = *link) && with_news && !atomic_load_relaxed(&cache->inbox))
+		link = &cache->next_parked;
 	if (cache) {
-		heap->parked = cache->next_parked;
+		*link = cache->next_parked;
 		atomic_store_relaxed(&heap->nr_parked, heap->nr_parked - 1);
 	}
 	lock_release(&heap->lock);
@@ -221,7 +223,7 @@ struct cache *heap_cache_get(struct heap *heap)
 
 	if (cache != &cache_none)
 		return cache;
-	cache = take_parked(heap);
+	cache = take_parked(heap, false);
 	if (!cache)
 		cache = new_cache(heap);
 	if (!cache)
@@ -282,21 +284,40 @@ static uint32_t adopt_from(struct cache *parked, struct cache *cache, unsigned i
 	parked->bins[class].partial = span->next;
 	if (span->next != PAGE_NONE)
 		region.spans[span->next].prev = PAGE_NONE;
-	atomic_store_relaxed(span->nr_pages == 1 ? &span->owner : &span->owner_wide, cache);
+	span_set_owner(span, cache, span->nr_pages);
 	return page;
 }
 
-uint32_t heap_adopt(struct heap *heap, struct cache *cache, unsigned int class)
+static uint32_t adopt(struct heap *heap, struct cache *cache, unsigned int class)
 {
 	uint32_t page = PAGE_NONE;
 
-	if (!atomic_load_relaxed(&heap->nr_parked))
-		return PAGE_NONE;
 	lock_acquire(&heap->lock);
 	for (struct cache *parked = heap->parked; parked && page == PAGE_NONE; parked = parked->next_parked)
 		page = adopt_from(parked, cache, class);
 	lock_release(&heap->lock);
 	return page;
+}
+
+/* What others have freed of an ended thread has no other reader: parking it once more takes that in. */
+bool heap_read_news(struct heap *heap)
+{
+	struct cache *parked = take_parked(heap, true);
+
+	if (parked)
+		park(parked);
+	return parked;
+}
+
+uint32_t heap_adopt(struct heap *heap, struct cache *cache, unsigned int class)
+{
+	uint32_t page;
+
+	if (!atomic_load_relaxed(&heap->nr_parked))
+		return PAGE_NONE;
+	page = adopt(heap, cache, class);
+	/* One cache at a time, so that no allocation pays for all of them. */
+	return page == PAGE_NONE && heap_read_news(heap) ? adopt(heap, cache, class) : page;
 }
 
 /* ---------------------------------------------------------------- pages for caches */
@@ -359,6 +380,9 @@ uint64_t heap_scavenge(struct heap *heap, uint64_t keep)
 {
 	uint64_t nr;
 
+	/* At most as many as there are: others may free on. */
+	for (uint32_t i = atomic_load_relaxed(&heap->nr_parked); i && heap_read_news(heap); i--)
+		;
 	lock_acquire(&heap->lock);
 	nr = palloc_scavenge(&heap->pages, keep, UINT64_MAX);
 	lock_release(&heap->lock);
@@ -401,13 +425,13 @@ struct span *heap_find_span(const void *object, uint32_t *page, const char *what
 		heap_misuse(what, object, "this is no memory of a heap");
 	*page = (uint32_t)(offset >> PAGE_SHIFT);
 	span = &region.spans[*page];
-	if (span->state == SPAN_INSIDE) {
+	if (span_state(span) == SPAN_INSIDE) {
 		*page -= span->back;
 		span -= span->back;
 	}
-	if (span->state == SPAN_NONE)
+	if (span_state(span) == SPAN_NONE)
 		heap_misuse(what, object, "no object begins there: it is free already, or never was one");
-	if (span->state == SPAN_LARGE && offset % PAGE_BYTES)
+	if (span_state(span) == SPAN_LARGE && offset % PAGE_BYTES)
 		heap_misuse(what, object, "it points into an object, not to its beginning");
 	return span;
 }
@@ -428,7 +452,7 @@ size_t heap_usable_bytes(const void *object)
 	uint32_t page;
 	const struct span *span = heap_find_span(object, &page, "malloc_usable_size()");
 
-	return span->state == SPAN_LARGE ? span->nr_pages * PAGE_BYTES : size_classes[span->class].bytes;
+	return span_state(span) == SPAN_LARGE ? span->nr_pages * PAGE_BYTES : size_classes[span->class].bytes;
 }
 
 /* ---------------------------------------------------------------- large objects */
@@ -442,8 +466,10 @@ void *heap_alloc_large(struct heap *heap, size_t bytes, size_t align_bytes, bool
 		return NULL;
 	begin(heap);
 	page = palloc_run(&heap->pages, (uint32_t)nr, (uint32_t)align_pages, is_zero);
-	if (page != PAGE_NONE)
-		region.spans[page] = (struct span){ .nr_pages = (uint32_t)nr, .state = SPAN_LARGE };
+	if (page != PAGE_NONE) {
+		region.spans[page].nr_pages = (uint32_t)nr;
+		span_set_state(&region.spans[page], SPAN_LARGE);
+	}
 	end(heap);
 	return page == PAGE_NONE ? NULL : (void *)region_address(&region, page);
 }
@@ -455,9 +481,9 @@ void heap_free_large(struct span *span, uint32_t page, const void *object)
 
 	begin(heap);
 	/* Two threads that free it at once both come here. */
-	is_large = span->state == SPAN_LARGE;
+	is_large = span_state(span) == SPAN_LARGE;
 	if (is_large) {
-		span->state = SPAN_NONE;
+		span_set_state(span, SPAN_NONE);
 		palloc_free(&heap->pages, page, span->nr_pages);
 	}
 	end(heap);
@@ -468,9 +494,12 @@ void heap_free_large(struct span *span, uint32_t page, const void *object)
 /* Grow or shrink where it is. */
 static bool resize_large(struct heap *heap, struct span *span, uint32_t page, size_t bytes)
 {
-	uint32_t nr = (uint32_t)pages_from_bytes(bytes), old = span->nr_pages;
+	uint32_t nr, old = span->nr_pages;
 	bool done = true;
 
+	if (bytes > region.bytes)
+		return false;
+	nr = (uint32_t)pages_from_bytes(bytes);
 	begin(heap);
 	if (nr > old)
 		done = palloc_extend(&heap->pages, page + old, nr - old);
@@ -510,7 +539,7 @@ void *heap_alloc_aligned(struct heap *heap, size_t bytes, size_t align_bytes)
 	unsigned int class = CLASS_NONE;
 	bool is_zero;
 
-	if (align_bytes > REGION_ALIGN_BYTES || bytes > OBJECT_MAX_BYTES)
+	if (align_bytes > region.align_bytes || bytes > OBJECT_MAX_BYTES)
 		return NULL;
 	if (bytes <= CLASS_MAX_BYTES && align_bytes <= PAGE_BYTES)
 		class = aligned_class(class_of(bytes), align_bytes);
@@ -530,20 +559,20 @@ void *heap_realloc(struct heap *heap, void *object, size_t bytes)
 	struct span *span;
 	uint32_t page;
 	size_t usable;
+	bool is_large;
 	void *fresh;
 
 	if (!object)
 		return heap_alloc(heap, bytes);
 	span = heap_find_span(object, &page, "realloc()");
-	usable = span->state == SPAN_LARGE ? span->nr_pages * PAGE_BYTES : size_classes[span->class].bytes;
-	if (span->state == SPAN_LARGE && bytes > CLASS_MAX_BYTES && bytes <= OBJECT_MAX_BYTES &&
-	    resize_large(heap_of(object), span, page, bytes))
-		return object;
-	if (span->state != SPAN_LARGE && stays(usable, bytes))
+	is_large = span_state(span) == SPAN_LARGE;
+	usable = is_large ? span->nr_pages * PAGE_BYTES : size_classes[span->class].bytes;
+	if (is_large ? bytes > CLASS_MAX_BYTES && resize_large(heap_of(object), span, page, bytes) : stays(usable, bytes))
 		return object;
 	fresh = heap_alloc(heap, bytes);
+	/* Less is always to be had. */
 	if (!fresh)
-		return NULL;
+		return bytes <= usable ? object : NULL;
 	memcpy(fresh, object, size_min(usable, bytes));
 	heap_free(heap, object);
 	return fresh;

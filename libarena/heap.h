@@ -42,6 +42,9 @@ struct cache *heap_cache_get(struct heap *heap);
 /** Give back what this thread's cache has at hand: pages without objects. */
 void heap_flush(struct heap *heap);
 
+/** Take in what was freed of one thread that has ended; false when there is none with such. */
+bool heap_read_news(struct heap *heap);
+
 /** Pages for caches. */
 uint64_t heap_take_group(struct heap *heap, uint32_t *first);
 void heap_give_group(struct heap *heap, uint32_t first, uint64_t group);

@@ -237,16 +237,17 @@ static uint32_t find_lowest(struct palloc *pages, uint32_t nr, uint32_t align_pa
 
 static uint32_t find_long(struct palloc *pages, uint32_t nr, uint32_t align_pages)
 {
-	uint32_t page, chunk;
+	uint32_t align = nr >= PALLOC_LONG_PAGES ? (uint32_t)size_max(align_pages, PAGES_PER_CHUNK) : align_pages;
+	uint32_t page = find_lowest(pages, nr, align), chunk;
 
-	if (nr >= PALLOC_LONG_PAGES && align_pages < PAGES_PER_CHUNK)
-		align_pages = PAGES_PER_CHUNK;
-	page = find_lowest(pages, nr, align_pages);
 	if (page != PAGE_NONE)
 		return page;
 	/* With room to align beyond a chunk; what is left before and behind are free pages like others. */
-	chunk = grow(pages, (uint32_t)((nr + align_pages - 1) / PAGES_PER_CHUNK) + 1);
-	return chunk == CHUNK_NONE ? PAGE_NONE : (uint32_t)align_up(chunk * PAGES_PER_CHUNK, align_pages);
+	chunk = grow(pages, (uint32_t)((nr + align - 1) / PAGES_PER_CHUNK) + 1);
+	if (chunk != CHUNK_NONE)
+		return (uint32_t)align_up(chunk * PAGES_PER_CHUNK, align);
+	/* To begin with a chunk was only a wish. */
+	return align == align_pages ? PAGE_NONE : find_lowest(pages, nr, align_pages);
 }
 
 uint32_t palloc_run(struct palloc *pages, uint32_t nr, uint32_t align_pages, bool *is_zero)
@@ -264,8 +265,11 @@ uint32_t palloc_run(struct palloc *pages, uint32_t nr, uint32_t align_pages, boo
 
 bool palloc_extend(struct palloc *pages, uint32_t page, uint32_t nr)
 {
+	/* Nobody's chunks have no tables yet. Pairs with open_tables() of region.c. */
+	uint32_t nr_open = atomic_load_acquire(&pages->region->nr_open);
+
 	FOR_EACH_PART(chunk, at, n, page, nr) {
-		if (chunk >= pages->region->nr_chunks ||
+		if (chunk >= nr_open ||
 		    atomic_load_relaxed(&info(pages, chunk)->pages) != pages ||
 		    bits_count(leaf(pages, chunk), at, n))
 			return false;

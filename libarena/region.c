@@ -6,8 +6,8 @@
  * Giving memory back replaces the chunk by an inaccessible mapping, which merges with closed neighbors, frees page tables and makes a late
  * access fault. Anonymous memory comes back with one mapping call.
  *
- * Limits: the region never grows; where the system grants fewer addresses than asked for (RLIMIT_AS), a quarter of what is to be had is
- * taken, because the program needs some as well.
+ * Limits: the region never grows; where the system grants fewer addresses than asked for (RLIMIT_AS), half of what is to be had is
+ * taken, because the program needs some as well. A limit that is set later lets the heap use what it has, and no more.
  */
 #include "region.h"
 
@@ -42,7 +42,7 @@ static void destroy(struct region *region)
 	drop_table(region->remotes, nr * PAGES_PER_CHUNK, sizeof(*region->remotes));
 	drop_table(region->leaves, nr, sizeof(*region->leaves));
 	drop_table(region->chunks, nr, sizeof(*region->chunks));
-	drop_table(region->taken, nr / 8, 1);
+	drop_table(region->taken, nr / 64 + 1, sizeof(*region->taken));
 	if (region->base)
 		os_unreserve((void *)region->base, region->bytes);
 	*region = (struct region){ 0 };
@@ -52,12 +52,13 @@ static bool create(struct region *region, size_t nr)
 {
 	region->nr_chunks = (uint32_t)nr;
 	region->bytes = nr * CHUNK_BYTES;
-	region->base = (uintptr_t)os_reserve(region->bytes, REGION_ALIGN_BYTES);
+	region->align_bytes = nr >= REGION_ALIGNED_CHUNKS ? REGION_ALIGN_BYTES : CHUNK_BYTES;
+	region->base = (uintptr_t)os_reserve(region->bytes, region->align_bytes);
 	region->spans = table(nr * PAGES_PER_CHUNK, sizeof(*region->spans));
 	region->remotes = table(nr * PAGES_PER_CHUNK, sizeof(*region->remotes));
 	region->leaves = table(nr, sizeof(*region->leaves));
 	region->chunks = table(nr, sizeof(*region->chunks));
-	region->taken = os_table(align_up(nr / 8, PAGE_BYTES));
+	region->taken = os_table(align_up((nr / 64 + 1) * sizeof(*region->taken), PAGE_BYTES));
 	if (region->base && region->spans && region->remotes && region->leaves && region->chunks && region->taken)
 		return true;
 	destroy(region);
@@ -69,11 +70,11 @@ int region_init(struct region *region, size_t want_chunks)
 	size_t nr = want_chunks;
 
 	*region = (struct region){ 0 };
-	while (nr > LEAST_CHUNKS && !create(region, nr))
-		nr /= 2;
-	if (region->base && nr < want_chunks && nr / 4 > LEAST_CHUNKS) {
+	while (!create(region, nr) && nr > LEAST_CHUNKS)
+		nr -= nr / 8;
+	if (region->base && nr < want_chunks && nr / 2 > LEAST_CHUNKS) {
 		destroy(region);
-		create(region, nr / 4);
+		create(region, nr / 2);
 	}
 	region->lock = (struct lock)LOCK_INIT(LOCK_REGION);
 	region->fd = -1;

@@ -21,6 +21,8 @@ struct palloc;
 #define CHUNK_NONE UINT32_MAX
 /* Pages that are aligned in the region up to here are aligned as addresses. */
 #define REGION_ALIGN_BYTES GiB
+/* A region below this, which is one under a limit of addresses, cannot afford that and is aligned to a chunk. */
+#define REGION_ALIGNED_CHUNKS ((size_t)16 * GiB / CHUNK_BYTES)
 
 /* A chunk of a heap. Guarded by the lock of that heap; by the region's while nobody's. */
 struct chunk_info {
@@ -34,7 +36,8 @@ struct chunk_info {
 };
 
 struct region {
-	uintptr_t base;		/* fixed after creation, as all down to the lock; aligned to REGION_ALIGN_BYTES */
+	uintptr_t base;		/* fixed after creation, as all down to the lock; aligned to align_bytes */
+	size_t align_bytes;
 	size_t bytes;
 	uint32_t nr_chunks;
 	struct span *spans;	/* per page */

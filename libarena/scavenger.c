@@ -50,6 +50,7 @@ static bool look_after(struct heap *heap, struct pace *pace, uint64_t now_ns)
 {
 	uint64_t peak, used, idle, nr, begin_ns = cpu_ns();
 
+	heap_read_news(heap);
 	lock_acquire(&heap->lock);
 	peak = heap->pages.peak;
 	used = heap->pages.mapped;

@@ -34,23 +34,19 @@ enum span_state {
 #define SPAN_MAX_SLOTS (SPAN_WORDS * 64u)
 /* Never reached by counting down frees of a current span, or else counted anew. */
 #define SPAN_LEFT_MANY INT32_MAX
+/* In an address of a cache, which is a multiple of 64. */
+#define SPAN_WIDE ((uintptr_t)1)
 
 /*
  * Invariants: used slots = slots - ones in free; `left` frees from now something is to be done:
  *	FULL: 1 (it becomes PARTIAL)   PARTIAL: its used slots (it becomes empty)   CURRENT: many
- * Written by the owner's thread; other threads read class, state, nr_pages, reciprocal and back of spans in which they know an
- * object, which keeps these fixed, and owner and free as atomics.
+ * Written by the owner's thread; other threads read class, nr_pages, reciprocal and back of spans in which they know an object,
+ * which keeps these fixed, and owner, free and state as atomics. Who comes late, after the object is free, reads only owner.
  */
 struct span {
-	struct cache *owner;	/* atomic, relaxed; whose thread may take slots. Only in spans of one page, so that the
-				 * fast path meets no other; else NULL */
-	union {
-		uint64_t free[SPAN_WORDS]; /* atomic, relaxed; a set bit is a free slot */
-		struct {
-			uint64_t free_wide[SPAN_WORDS - 1];
-			struct cache *owner_wide; /* as owner, of spans of several pages */
-		};
-	};
+	struct cache *owner;	/* atomic, relaxed; whose thread may take slots, plus SPAN_WIDE in spans of several pages, so that
+				 * the fast path takes these for another's; NULL when no slots are here */
+	uint64_t free[SPAN_WORDS]; /* atomic, relaxed; a set bit is a free slot */
 	uint32_t reciprocal;	/* of the class: slot = offset * reciprocal >> 32 */
 	int32_t left;		/* frees until an event */
 	uint32_t next, prev;	/* pages; list of the owner's partial spans of this class */
@@ -58,7 +54,7 @@ struct span {
 	uint8_t class;
 	uint8_t nr_slots_1;	/* slots less one: 256 fit */
 	uint8_t back;		/* INSIDE: pages to the first one */
-	uint8_t state;		/* enum span_state */
+	uint8_t state;		/* atomic, relaxed; enum span_state */
 };
 _Static_assert(sizeof(struct span) == 64, "a record is a cache line");
 

@@ -5,6 +5,7 @@
  *
  * Names: Itanium C++ ABI, section 5.1.
  */
+#include <dlfcn.h>
 #include <stdlib.h>
 
 #include "panic.h"
@@ -18,6 +19,17 @@ extern void std_throw_bad_alloc(void) __asm__("_ZSt17__throw_bad_allocv") __attr
 static void *try_once(size_t bytes, size_t align_bytes)
 {
 	return align_bytes > 16 ? shim_alloc_aligned(bytes, align_bytes) : shim_alloc(bytes);
+}
+
+/* What libstdc++ has under a name, also when it came with a library that was opened later. */
+static void *find(const char *symbol)
+{
+	void *library = dlopen("libstdc++.so.6", RTLD_LAZY | RTLD_NOLOAD);
+	void *found = library ? dlsym(library, symbol) : NULL;
+
+	if (library)
+		dlclose(library);
+	return found;
 }
 
 /* The handler frees something, throws, or ends the program; without one there is no hope. */
@@ -36,21 +48,40 @@ static void *try_with_handler(size_t bytes, size_t align_bytes)
 static void *new_or_throw(size_t bytes, size_t align_bytes)
 {
 	void *object = try_once(bytes, align_bytes);
+	void (*throw)(void) = std_throw_bad_alloc;
 
 	if (unlikely(!object))
 		object = try_with_handler(bytes, align_bytes);
 	if (likely(object))
 		return object;
-	if (std_throw_bad_alloc)
-		std_throw_bad_alloc();
+	if (!throw)
+		*(void **)(void *)&throw = find("_ZSt17__throw_bad_allocv");
+	if (throw)
+		throw();
 	panic("out of memory in operator new (%zu bytes)", bytes);
+}
+
+/* C cannot catch what a handler throws: libstdc++'s own forms call those above, and catch. */
+static void *new_or_caught(size_t bytes, size_t align_bytes)
+{
+	void *(*plain)(size_t, const void *);
+	void *(*aligned)(size_t, size_t, const void *);
+
+	if (align_bytes == 1) {
+		*(void **)(void *)&plain = find("_ZnwmRKSt9nothrow_t");
+		return plain ? plain(bytes, "") : NULL;
+	}
+	*(void **)(void *)&aligned = find("_ZnwmSt11align_val_tRKSt9nothrow_t");
+	return aligned ? aligned(bytes, align_bytes, "") : NULL;
 }
 
 static void *new_or_null(size_t bytes, size_t align_bytes)
 {
 	void *object = try_once(bytes, align_bytes);
 
-	return object ? object : try_with_handler(bytes, align_bytes);
+	if (likely(object) || !std_get_new_handler || !std_get_new_handler())
+		return object;
+	return new_or_caught(bytes, align_bytes);
 }
 
 /* Sizes, alignments and tags that tell nothing new. */

@@ -139,6 +139,40 @@ TEST(realloc_keeps, "heap/realloc keeps what is there, in place where it can")
 	CHECK_EQ(counts(heap).handed_chunks, counts(heap).mapped_chunks + counts(heap).idle_chunks + counts(heap).returned_chunks);
 }
 
+TEST(realloc_absurd, "heap/realloc to more than there are addresses fails and keeps the object")
+{
+	struct heap *heap = fresh_heap();
+	unsigned char *object = heap_alloc(heap, 300000);
+
+	CHECK(object);
+	memset(object, 7, 300000);
+	/* The number of pages modulo 2^32 is small. */
+	CHECK(!heap_realloc(heap, object, ((size_t)1 << 44) + 50000));
+	CHECK(!heap_realloc(heap, object, SIZE_MAX - 100));
+	CHECK(heap_usable_bytes(object) >= 300000);
+	for (size_t i = 0; i < 300000; i++)
+		CHECK_EQ(object[i], 7);
+	heap_free(heap, object);
+	heap_validate(heap);
+}
+
+TEST(realloc_edge, "heap/realloc grows behind the last chunk whose tables are there")
+{
+	struct heap *heap = fresh_heap();
+
+	/* One of these ends where a page of the table of chunks does. */
+	for (size_t nr = 505; nr <= 512; nr++) {
+		void *object = heap_alloc(heap, nr * CHUNK_BYTES), *grown;
+
+		CHECK(object);
+		grown = heap_realloc(heap, object, (nr + 1) * CHUNK_BYTES);
+		CHECK(grown);
+		heap_free(heap, grown);
+		heap_scavenge(heap, 0);
+	}
+	heap_validate(heap);
+}
+
 /* ---------------------------------------------------------------- misuse */
 
 static void *volatile victim; /* volatile: the compiler knows what free() is about */
@@ -290,6 +324,29 @@ TEST(ended, "heap/spans of ended threads serve the next ones")
 		free_all(objects);
 	}
 	CHECK(victim_heap->pages.peak <= 3);
+	heap_validate(victim_heap);
+}
+
+static void *leave_many(void *list)
+{
+	for (size_t i = 0; i < 4000; i++)
+		((void **)list)[i] = heap_alloc(victim_heap, 1000);
+	return NULL;
+}
+
+TEST(left_behind, "heap/objects of an ended thread that are freed later go back")
+{
+	static void *list[4000];
+	pthread_t thread;
+
+	victim_heap = fresh_heap();
+	CHECK(!pthread_create(&thread, NULL, leave_many, list));
+	CHECK(!pthread_join(thread, NULL));
+	for (size_t i = 0; i < 4000; i++)
+		heap_free(victim_heap, list[i]);
+	heap_scavenge(victim_heap, 0);
+	CHECK_EQ(victim_heap->pages.used_pages, 0);
+	CHECK_EQ(victim_heap->pages.mapped + victim_heap->pages.nr_idle, 0);
 	heap_validate(victim_heap);
 }
 
