@@ -50,7 +50,6 @@ SHIM_API struct mallinfo2 mallinfo2(void)
 }
 
 /* Deprecated by glibc, because its numbers wrap around. */
-#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
 SHIM_API struct mallinfo mallinfo(void)
 {
 	struct mallinfo2 wide = mallinfo2();
