@@ -316,6 +316,29 @@ TEST(ended, "heap/spans of ended threads serve the next ones")
 	heap_validate(victim_heap);
 }
 
+TEST(no_owner, "heap/a span that was given back has no owner, whatever its slots were")
+{
+	struct heap *heap = fresh_heap();
+
+	for (size_t bytes = 16; bytes <= 32 * KiB; bytes *= 2) {
+		void *objects[600];
+		struct span *span;
+		uint32_t page;
+
+		for (size_t i = 0; i < 600; i++)
+			CHECK(objects[i] = heap_alloc(heap, bytes));
+		span = heap_find_span(objects[300], &page, "test");
+		CHECK(span_owner(span) == heap_caches[heap->id]);
+		for (size_t i = 0; i < 600; i++)
+			heap_free(heap, objects[i]);
+		/* A thread whose free comes late asks. */
+		if (span_state(span) == SPAN_NONE)
+			CHECK(!span_owner(span));
+		else
+			CHECK(span_owner(span) == heap_caches[heap->id]);
+	}
+}
+
 static void *leave_many(void *list)
 {
 	for (size_t i = 0; i < 4000; i++)
