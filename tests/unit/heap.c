@@ -203,6 +203,18 @@ static void free_elsewhere_twice(void *unused)
 	free_twice_elsewhere(unused);
 }
 
+static void resize_victim(void *unused)
+{
+	(void)unused;
+	victim = heap_realloc(victim_heap, victim, 20);
+}
+
+static void resize_freed(void *unused)
+{
+	free_victim(unused);
+	resize_victim(unused);
+}
+
 static void check_dies(void (*function)(void *), void *object, const char *says)
 {
 	struct death death;
@@ -230,7 +242,7 @@ TEST(double_free, "heap/a double free is caught, whoever frees, small, middle an
 	}
 }
 
-TEST(interior_free, "heap/a free of the middle of an object is caught")
+TEST(interior_free, "heap/a free of the middle of an object is caught, and so is realloc, also of a free one")
 {
 	static const size_t sizes[] = { 17, 24, 48, 64, 512, 1024, 1500, 5000, 32768, 32769, 3000000 };
 
@@ -241,6 +253,9 @@ TEST(interior_free, "heap/a free of the middle of an object is caught")
 		check_dies(free_victim, object + 16, "free");
 		check_dies(free_victim, object + 1, "free");
 		check_dies(free_victim, object + sizes[i] - 1, "free");
+		check_dies(resize_victim, object + 16, "realloc");
+		check_dies(resize_victim, object + 1, "realloc");
+		check_dies(resize_freed, object, "realloc");
 	}
 }
 
