@@ -554,6 +554,18 @@ static bool stays(size_t usable_bytes, size_t bytes)
 	return bytes <= usable_bytes && (bytes > usable_bytes / 2 || usable_bytes <= 64);
 }
 
+/* An object in a span of slots begins there, and is not free: one that may stay where it is never meets free(), which looks. */
+static void check_slot(const struct span *span, uint32_t page, const void *object)
+{
+	size_t offset = (uintptr_t)object - region_address(&region, page);
+	unsigned int slot = class_slot(span->class, offset);
+
+	if (slot * (size_t)size_classes[span->class].bytes != offset || slot > span->nr_slots_1)
+		heap_misuse("realloc()", object, "no object begins there");
+	if (atomic_load_relaxed(&span->free[slot / 64]) >> slot % 64 & 1)
+		heap_misuse("realloc()", object, "it is free already");
+}
+
 void *heap_realloc(struct heap *heap, void *object, size_t bytes)
 {
 	struct span *span;
@@ -566,6 +578,8 @@ void *heap_realloc(struct heap *heap, void *object, size_t bytes)
 		return heap_alloc(heap, bytes);
 	span = heap_find_span(object, &page, "realloc()");
 	is_large = span_state(span) == SPAN_LARGE;
+	if (!is_large)
+		check_slot(span, page, object);
 	usable = is_large ? span->nr_pages * PAGE_BYTES : size_classes[span->class].bytes;
 	if (is_large ? bytes > CLASS_MAX_BYTES && resize_large(heap_of(object), span, page, bytes) : stays(usable, bytes))
 		return object;

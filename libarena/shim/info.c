@@ -49,9 +49,8 @@ SHIM_API struct mallinfo2 mallinfo2(void)
 	};
 }
 
-/* Under another name here: glibc's declaration says that nobody should call it, because its numbers wrap around. */
-SHIM_API struct mallinfo narrow_mallinfo(void) __asm__("mallinfo");
-struct mallinfo narrow_mallinfo(void)
+/* Deprecated by glibc, because its numbers wrap around. */
+SHIM_API struct mallinfo mallinfo(void)
 {
 	struct mallinfo2 wide = mallinfo2();
 

@@ -84,9 +84,6 @@ static void *new_or_null(size_t bytes, size_t align_bytes)
 	return new_or_caught(bytes, align_bytes);
 }
 
-/* Sizes, alignments and tags that tell nothing new. */
-#define UNUSED __attribute__((unused))
-
 /* A function of C under a name of C++. */
 #define NEW(name, symbol, parameters, call) \
 	SHIM_API void *name parameters __asm__(symbol); \
@@ -95,28 +92,31 @@ static void *new_or_null(size_t bytes, size_t align_bytes)
 	SHIM_API void name parameters __asm__(symbol); \
 	void name parameters { free(object); }
 
+/* Sizes and alignments are known from the object. */
+#define UNUSED __attribute__((unused))
+
 NEW(new_one, "_Znwm", (size_t bytes), new_or_throw(bytes, 1))
 NEW(new_array, "_Znam", (size_t bytes), new_or_throw(bytes, 1))
-NEW(new_one_nothrow, "_ZnwmRKSt9nothrow_t", (size_t bytes, UNUSED const void *tag), new_or_null(bytes, 1))
-NEW(new_array_nothrow, "_ZnamRKSt9nothrow_t", (size_t bytes, UNUSED const void *tag), new_or_null(bytes, 1))
+NEW(new_one_nothrow, "_ZnwmRKSt9nothrow_t", (size_t bytes, const void *tag UNUSED), new_or_null(bytes, 1))
+NEW(new_array_nothrow, "_ZnamRKSt9nothrow_t", (size_t bytes, const void *tag UNUSED), new_or_null(bytes, 1))
 NEW(new_one_aligned, "_ZnwmSt11align_val_t", (size_t bytes, size_t align), new_or_throw(bytes, align))
 NEW(new_array_aligned, "_ZnamSt11align_val_t", (size_t bytes, size_t align), new_or_throw(bytes, align))
-NEW(new_one_aligned_nothrow, "_ZnwmSt11align_val_tRKSt9nothrow_t", (size_t bytes, size_t align, UNUSED const void *tag),
+NEW(new_one_aligned_nothrow, "_ZnwmSt11align_val_tRKSt9nothrow_t", (size_t bytes, size_t align, const void *tag UNUSED),
     new_or_null(bytes, align))
-NEW(new_array_aligned_nothrow, "_ZnamSt11align_val_tRKSt9nothrow_t", (size_t bytes, size_t align, UNUSED const void *tag),
+NEW(new_array_aligned_nothrow, "_ZnamSt11align_val_tRKSt9nothrow_t", (size_t bytes, size_t align, const void *tag UNUSED),
     new_or_null(bytes, align))
 
 DELETE(delete_one, "_ZdlPv", (void *object))
 DELETE(delete_array, "_ZdaPv", (void *object))
-DELETE(delete_one_sized, "_ZdlPvm", (void *object, UNUSED size_t bytes))
-DELETE(delete_array_sized, "_ZdaPvm", (void *object, UNUSED size_t bytes))
-DELETE(delete_one_nothrow, "_ZdlPvRKSt9nothrow_t", (void *object, UNUSED const void *tag))
-DELETE(delete_array_nothrow, "_ZdaPvRKSt9nothrow_t", (void *object, UNUSED const void *tag))
-DELETE(delete_one_aligned, "_ZdlPvSt11align_val_t", (void *object, UNUSED size_t align))
-DELETE(delete_array_aligned, "_ZdaPvSt11align_val_t", (void *object, UNUSED size_t align))
-DELETE(delete_one_sized_aligned, "_ZdlPvmSt11align_val_t", (void *object, UNUSED size_t bytes, UNUSED size_t align))
-DELETE(delete_array_sized_aligned, "_ZdaPvmSt11align_val_t", (void *object, UNUSED size_t bytes, UNUSED size_t align))
+DELETE(delete_one_sized, "_ZdlPvm", (void *object, size_t bytes UNUSED))
+DELETE(delete_array_sized, "_ZdaPvm", (void *object, size_t bytes UNUSED))
+DELETE(delete_one_nothrow, "_ZdlPvRKSt9nothrow_t", (void *object, const void *tag UNUSED))
+DELETE(delete_array_nothrow, "_ZdaPvRKSt9nothrow_t", (void *object, const void *tag UNUSED))
+DELETE(delete_one_aligned, "_ZdlPvSt11align_val_t", (void *object, size_t align UNUSED))
+DELETE(delete_array_aligned, "_ZdaPvSt11align_val_t", (void *object, size_t align UNUSED))
+DELETE(delete_one_sized_aligned, "_ZdlPvmSt11align_val_t", (void *object, size_t bytes UNUSED, size_t align UNUSED))
+DELETE(delete_array_sized_aligned, "_ZdaPvmSt11align_val_t", (void *object, size_t bytes UNUSED, size_t align UNUSED))
 DELETE(delete_one_aligned_nothrow, "_ZdlPvSt11align_val_tRKSt9nothrow_t",
-       (void *object, UNUSED size_t align, UNUSED const void *tag))
+       (void *object, size_t align UNUSED, const void *tag UNUSED))
 DELETE(delete_array_aligned_nothrow, "_ZdaPvSt11align_val_tRKSt9nothrow_t",
-       (void *object, UNUSED size_t align, UNUSED const void *tag))
+       (void *object, size_t align UNUSED, const void *tag UNUSED))

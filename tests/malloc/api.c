@@ -22,9 +22,11 @@ void free_aligned_sized(void *object, size_t align_bytes, size_t bytes) __attrib
 
 /* Sizes that no machine has; volatile, because the compiler refuses to pass them. */
 static volatile size_t absurd[] = { SIZE_MAX, SIZE_MAX - 15, SIZE_MAX / 2, SIZE_MAX / 2 + 1, (size_t)1 << 62, (size_t)1 << 48 };
+#define NR_ABSURD (sizeof(absurd) / sizeof(absurd[0]))
+/* Alignments that the compiler refuses as well. */
+static volatile size_t odd[] = { 3, 100 };
 /* Its square is 0 in 64 bits. */
 static volatile size_t root = (size_t)1 << 32;
-#define NR_ABSURD (sizeof(absurd) / sizeof(absurd[0]))
 
 #define CHECK_NOMEM(call) \
 	do { \
@@ -191,8 +193,8 @@ TEST(alignment, "api/aligned_alloc, posix_memalign, memalign, valloc, pvalloc")
 		check_aligned(pvalloc(sizes[i]), PAGE, (sizes[i] + PAGE - 1) / PAGE * PAGE);
 	}
 	/* glibc rounds up. */
-	check_aligned(memalign(3, 10), 4, 10);
-	check_aligned(memalign(100, 10), 128, 10);
+	check_aligned(memalign(odd[0], 10), 4, 10);
+	check_aligned(memalign(odd[1], 10), 128, 10);
 }
 
 TEST(bad_alignment, "api/alignments that are none, and sizes that cannot be had")

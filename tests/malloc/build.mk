@@ -4,12 +4,11 @@
 
 MALLOC_C := $(patsubst tests/malloc/%.c,$(B)/tests/malloc/%,$(filter-out tests/malloc/plug.c,$(wildcard tests/malloc/*.c)))
 MALLOC_BIN := $(MALLOC_C) $(B)/tests/malloc/new $(B)/tests/malloc/plug.so
-# The harness calls no function of the library, its header only names types.
-MALLOC_FLAGS := -fno-builtin -Wno-deprecated-declarations
+MALLOC_FLAGS := -fno-builtin
 
 $(MALLOC_C): $(B)/tests/malloc/%: tests/malloc/%.c $(B)/tests/malloc/plug.so $(B)/tests/harness.o $(B)/libarena-internal.a
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(MALLOC_FLAGS) $(DEPFLAGS) $(LDFLAGS) -o $@ $< $(filter-out %.so,$(filter-out $<,$^)) \
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(MALLOC_FLAGS) $(DEPFLAGS) $(LDFLAGS) -o $@ $< $(B)/tests/harness.o $(B)/libarena-internal.a \
 		-Wl,--no-as-needed -L$(@D) -l:plug.so -Wl,-rpath,'$$ORIGIN' -pthread -ldl
 
 $(B)/tests/malloc/plug.so: tests/malloc/plug.c
@@ -22,4 +21,7 @@ $(B)/tests/malloc/new: tests/malloc/new.cc
 	$(CXX) $(CPPFLAGS) $(filter-out -std=% -Wstrict-prototypes -Wmissing-prototypes,$(CFLAGS)) -std=c++17 -fno-builtin \
 		$(DEPFLAGS) $(LDFLAGS) -o $@ $< -pthread
 
+# A sanitizer brings a malloc() of its own.
+ifndef SAN
 tests: $(MALLOC_BIN)
+endif

@@ -214,6 +214,18 @@ static void free_elsewhere_twice(void *unused)
 	free_twice_elsewhere(unused);
 }
 
+static void resize_victim(void *unused)
+{
+	(void)unused;
+	victim = heap_realloc(victim_heap, victim, 20);
+}
+
+static void resize_freed(void *unused)
+{
+	free_victim(unused);
+	resize_victim(unused);
+}
+
 static void check_dies(void (*function)(void *), void *object, const char *says)
 {
 	struct death death;
@@ -241,7 +253,7 @@ TEST(double_free, "heap/a double free is caught, whoever frees, small, middle an
 	}
 }
 
-TEST(interior_free, "heap/a free of the middle of an object is caught")
+TEST(interior_free, "heap/a free of the middle of an object is caught, and so is realloc, also of a free one")
 {
 	static const size_t sizes[] = { 17, 24, 48, 64, 512, 1024, 1500, 5000, 32768, 32769, 3000000 };
 
@@ -252,6 +264,9 @@ TEST(interior_free, "heap/a free of the middle of an object is caught")
 		check_dies(free_victim, object + 16, "free");
 		check_dies(free_victim, object + 1, "free");
 		check_dies(free_victim, object + sizes[i] - 1, "free");
+		check_dies(resize_victim, object + 16, "realloc");
+		check_dies(resize_victim, object + 1, "realloc");
+		check_dies(resize_freed, object, "realloc");
 	}
 }
 
@@ -325,6 +340,29 @@ TEST(ended, "heap/spans of ended threads serve the next ones")
 	}
 	CHECK(victim_heap->pages.peak <= 3);
 	heap_validate(victim_heap);
+}
+
+TEST(no_owner, "heap/a span that was given back has no owner, whatever its slots were")
+{
+	struct heap *heap = fresh_heap();
+
+	for (size_t bytes = 16; bytes <= 32 * KiB; bytes *= 2) {
+		void *objects[600];
+		struct span *span;
+		uint32_t page;
+
+		for (size_t i = 0; i < 600; i++)
+			CHECK(objects[i] = heap_alloc(heap, bytes));
+		span = heap_find_span(objects[300], &page, "test");
+		CHECK(span_owner(span) == heap_caches[heap->id]);
+		for (size_t i = 0; i < 600; i++)
+			heap_free(heap, objects[i]);
+		/* A thread whose free comes late asks. */
+		if (span_state(span) == SPAN_NONE)
+			CHECK(!span_owner(span));
+		else
+			CHECK(span_owner(span) == heap_caches[heap->id]);
+	}
 }
 
 static void *leave_many(void *list)
