@@ -11,7 +11,7 @@ $(B)/arena-bench: $(BENCH_OBJ) $(B)/libarena.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lpthread -ldl -lm
 
 ## bench: build arena-bench, which measures faults, reclaim, arenas and malloc beside their peers
-bench: $(B)/arena-bench $(B)/arena-bench-malloc
+bench: $(B)/arena-bench $(B)/arena-bench-malloc $(B)/libarena-malloc.so
 
 # The list is in the program.
 $(B)/bench/malloc.o: bench/programs.txt
