@@ -47,22 +47,26 @@ static size_t select_program(struct program *programs, size_t nr, const char *na
 	return 0;
 }
 
-/* Who is first changes, so that nobody always comes after the same other. */
+/*
+ * Who is first changes, so that nobody always comes after the same other. What fails is a failure of the whole benchmark, but does not
+ * keep the other rows from being measured.
+ */
 static int run_program(const struct program *program, bool quick, size_t rep, struct report *report)
 {
 	size_t nr, size = quick ? program->quick_size : program->size;
+	int error = 0;
 	const struct allocator *allocators = malloc_allocators(&nr);
 
 	for (size_t i = 0; i < nr; i++)
-		if (malloc_run(&allocators[(i + rep) % nr], program->name, size, report))
-			return 1;
-	return 0;
+		error |= malloc_run(&allocators[(i + rep) % nr], program->name, size, report);
+	return error;
 }
 
 int bench_malloc(const struct options *options, struct report *report)
 {
 	size_t reps = options->reps ? options->reps : MALLOC_REPS, nr_allocators, nr;
 	struct program programs[MAX_PROGRAMS];
+	int error = 0;
 
 	if (!malloc_allocators(&nr_allocators))
 		return 1;
@@ -73,8 +77,7 @@ int bench_malloc(const struct options *options, struct report *report)
 		return bench_fail("malloc: no such program: %s; they are listed in bench/programs.txt", options->program);
 	for (size_t rep = 0; rep < reps; rep++)
 		for (size_t i = 0; i < nr; i++)
-			if (run_program(&programs[i], options->quick, rep, report))
-				return 1;
-	malloc_add_ratios(report);
-	return 0;
+			error |= run_program(&programs[i], options->quick, rep, report);
+	malloc_add_ratios(report, !error);
+	return error;
 }

@@ -41,8 +41,8 @@ int malloc_run(const struct allocator *allocator, const char *program, size_t si
 /** The driver's line about it; 0, or 1 after a message. */
 int malloc_take_line(const struct allocator *allocator, const char *program, char *line, struct report *report);
 
-/** Add the ratios of elapsed times to the report, repetition by repetition, and their geometric means. */
-void malloc_add_ratios(struct report *report);
+/** Add the ratios of elapsed times to the report, repetition by repetition; if @complete also their geometric means. */
+void malloc_add_ratios(struct report *report, bool complete);
 /** The same as text; prints nothing when there are none. */
 void malloc_print_ratios(const struct report *report, FILE *out);
 

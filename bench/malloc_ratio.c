@@ -42,7 +42,7 @@ static void metric_name(char name[NAME_BYTES], const char *peer, const char *tai
 	snprintf(name, NAME_BYTES, "vs_%s%s", peer, tail);
 }
 
-/* Repetition by repetition: both ran one shortly after the other. */
+/* Repetition by repetition: both ran one shortly after the other. None when one of them failed. */
 static void add_ratio(struct report *report, const struct series *ours, const char *peer)
 {
 	const char *slash = strrchr(ours->row.name, '/');
@@ -52,7 +52,7 @@ static void add_ratio(struct report *report, const struct series *ours, const ch
 	snprintf(name, sizeof(name), "%.*s/%s", (int)(slash - ours->row.name), ours->row.name, peer);
 	metric_name(metric, peer, "");
 	theirs = find(report, name, "elapsed");
-	for (size_t i = 0; theirs && i < ours->n && i < theirs->n; i++)
+	for (size_t i = 0; theirs && ours->n == theirs->n && i < ours->n; i++)
 		report_add(report, "malloc", ours->row.name, ours->row.source, metric, "ratio",
 			   ours->samples[i] / theirs->samples[i]);
 }
@@ -112,12 +112,12 @@ static void add_means(struct report *report, const char *peer)
 		add_mean(report, without, logs + NR_BEST, nr - NR_BEST);
 }
 
-void malloc_add_ratios(struct report *report)
+void malloc_add_ratios(struct report *report, bool complete)
 {
 	for (const struct series *ours = report->first; ours; ours = ours->next)
 		for (size_t i = 0; is_ours(ours, "elapsed") && i < NR_PEERS; i++)
 			add_ratio(report, ours, peers[i]);
-	for (size_t i = 0; i < NR_PEERS; i++)
+	for (size_t i = 0; complete && i < NR_PEERS; i++)
 		add_means(report, peers[i]);
 }
 
