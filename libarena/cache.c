@@ -6,12 +6,12 @@
  * Two threads at a remote record:
  *
  *	who frees			the owner
- *	freed |= bit			is_queued = 0  (acquires the other's is_queued = 1)
- *	was is_queued 0? then 1,	take all of freed
+ *	freed |= bit			is_queued = 0
+ *	is is_queued 0? then 1,		take all of freed
  *	  and into the inbox
  *
- * If the left side finds is_queued set, its bit was there before the owner's swap and is taken. If not, the span is queued again,
- * perhaps for nothing. A span that is queued may be empty, gone, or another owner's by then: whoever finds it only looks at the bits.
+ * All sequentially consistent: when the left side finds is_queued set still, its bit was there before the owner's swap, and is taken. If
+ * not, the span is queued again, perhaps for nothing. A span that is queued may be empty, gone, or another owner's by then: whoever finds it only looks at the bits.
  */
 #include "cache.h"
 
@@ -106,11 +106,20 @@ static void release(struct cache *cache, struct span *span)
 		heap_give_pages(cache->heap, page, nr);
 }
 
-/* After slots of a span that is neither current nor on a list were freed. */
-static void settle(struct cache *cache, struct span *span)
+/*
+ * So many slots of a full span are to be free before it is allocated from again. With the first one it would be current and full again
+ * at the next allocation, and every pair of calls a slow one. What waits is an eighth of a span at most, and one slot.
+ */
+static int32_t full_frees(const struct span *span)
 {
-	span->left = nr_used(span);
-	if (!span->left)
+	return 1 + span->nr_slots_1 / 8;
+}
+
+/* After slots of a span that is neither current nor on a list were freed. */
+static void settle(struct cache *cache, struct span *span, int32_t used)
+{
+	span->left = used;
+	if (!used)
 		release(cache, span);
 	else
 		partial_push(cache, span);
@@ -123,7 +132,8 @@ void cache_free_event(struct cache *cache, struct span *span)
 		span->left = SPAN_LEFT_MANY;
 		break;
 	case SPAN_FULL:
-		settle(cache, span);
+		/* All slots were used when it was left; what others have freed since made it partial at once. */
+		settle(cache, span, span->nr_slots_1 + 1 - full_frees(span));
 		break;
 	case SPAN_PARTIAL:
 		partial_remove(cache, span);
@@ -150,8 +160,11 @@ static void notify(struct span *span, struct span_remote *remote, uint32_t page)
 {
 	struct cache *owner = span_owner(span);
 
+	/* Most often it is queued: then a look is cheaper than a swap. */
+	if (atomic_load_seq_cst(&remote->is_queued))
+		return;
 	/* Without an owner the bit was taken already, and the span is gone. With another one it is told for nothing. */
-	if (owner && !atomic_swap_acq_rel(&remote->is_queued, 1u))
+	if (owner && !atomic_swap_seq_cst(&remote->is_queued, 1u))
 		inbox_push(owner, remote, page);
 }
 
@@ -162,10 +175,10 @@ void cache_free_remote(struct span *span, uint32_t page, unsigned int slot)
 
 	/*
 	 * The free slots are looked at first: once the bit is set the owner may take it, as it takes others of this span. The
-	 * release pairs with the acquire in take_freed(): who gets the slot next sees it as it was left.
+	 * OR pairs with the swap in take_freed(): who gets the slot next sees it as it was left.
 	 */
 	if (atomic_load_relaxed(&span->free[slot / 64]) & bit ||
-	    atomic_or_release(&remote->freed[slot / 64], bit) & bit)
+	    atomic_or_seq_cst(&remote->freed[slot / 64], bit) & bit)
 		heap_misuse("free()", (void *)(region_address(heap_region(), page) + slot * size_classes[span->class].bytes),
 			    "it is free already");
 	notify(span, remote, page);
@@ -177,7 +190,7 @@ static int32_t take_freed(struct span *span, struct span_remote *remote, uint32_
 	int32_t nr = 0;
 
 	for (unsigned int w = 0; w < nr_words(span); w++) {
-		uint64_t freed = atomic_load_relaxed(&remote->freed[w]);
+		uint64_t freed = atomic_load_seq_cst(&remote->freed[w]);
 
 		if (!freed)
 			continue;
@@ -195,7 +208,7 @@ static bool has_freed(const struct span_remote *remote)
 	uint64_t any = 0;
 
 	for (unsigned int w = 0; w < SPAN_WORDS; w++)
-		any |= atomic_load_relaxed(&remote->freed[w]);
+		any |= atomic_load_seq_cst(&remote->freed[w]);
 	return any;
 }
 
@@ -216,7 +229,7 @@ static void drain_span(struct cache *cache, uint32_t page)
 		return;
 	if (span->state == SPAN_PARTIAL)
 		partial_remove(cache, span);
-	settle(cache, span);
+	settle(cache, span, nr_used(span));
 }
 
 void cache_drain(struct cache *cache)
@@ -232,7 +245,7 @@ void cache_drain(struct cache *cache)
 		page = next - 1;
 		next = remote->next;
 		/* Before the bits are taken: see the table above. */
-		atomic_swap_acq_rel(&remote->is_queued, 0u);
+		atomic_swap_seq_cst(&remote->is_queued, 0u);
 		drain_span(cache, page);
 	}
 }
@@ -282,7 +295,7 @@ static void leave_current(struct cache *cache, struct bin *bin)
 	struct span *span = span_at(cache, bin->current);
 
 	span_set_state(span, SPAN_FULL);
-	span->left = 1;
+	span->left = full_frees(span);
 	bin->current = PAGE_NONE;
 	bin->word = &no_slots;
 }
@@ -394,8 +407,19 @@ static void free_own(struct cache *cache, struct span *span, unsigned int slot, 
 		cache_free_event(cache, span);
 }
 
-void cache_free_slow(struct cache *cache, void *object)
+void cache_free_foreign(struct span *span, unsigned int slot, void *object)
 {
+	uintptr_t owner = (uintptr_t)atomic_load_relaxed(&span->owner);
+
+	if (owner && !(owner & SPAN_WIDE))
+		cache_free_remote(span, (uint32_t)(span - heap_region()->spans), slot);
+	else
+		cache_free_slow(object);
+}
+
+void cache_free_slow(void *object)
+{
+	struct cache *cache;
 	uint32_t page;
 	struct span *span;
 	unsigned int slot;
@@ -433,7 +457,7 @@ void cache_clean(struct cache *cache)
 			continue;
 		leave_current(cache, bin);
 		if (nr_free(span_at(cache, page)))
-			settle(cache, span_at(cache, page));
+			settle(cache, span_at(cache, page), nr_used(span_at(cache, page)));
 	}
 }
 

@@ -47,9 +47,11 @@ struct cache {
 /** Stands for "no cache yet": nothing is in it, so that fast paths need no test for it. */
 extern struct cache cache_none;
 
-/** Slow paths: @cache may be cache_none there. */
+/** Slow paths; @cache may be cache_none. */
 void *cache_alloc_slow(struct cache *cache, unsigned int class, struct heap *heap) __attribute__((noinline));
-void cache_free_slow(struct cache *cache, void *object) __attribute__((noinline));
+void cache_free_slow(void *object) __attribute__((noinline));
+/** An object that is slot @slot of @span, if that is a span of slots at all; its owner is another cache. */
+void cache_free_foreign(struct span *span, unsigned int slot, void *object) __attribute__((noinline));
 /** The last counted free of a span: it changes its state. */
 void cache_free_event(struct cache *cache, struct span *span) __attribute__((noinline));
 
@@ -98,7 +100,7 @@ static inline void *bin_alloc(struct bin *bin)
 	if (unlikely(!word))
 		return NULL;
 	atomic_store_relaxed(at, word & (word - 1));
-	return (void *)(bin->base + (uint64_t)__builtin_ctzll(word) * bin->bytes);
+	return (void *)(bin->base + (uint64_t)(unsigned int)__builtin_ctzll(word) * bin->bytes);
 }
 
 /** An object of a class, from this thread's cache of @heap; NULL when out of memory. */
@@ -119,12 +121,14 @@ static inline void cache_free(struct cache *cache, void *object)
 	if (unlikely(offset >= cache->bytes))
 		goto slow;
 	span = &cache->spans[offset >> PAGE_SHIFT];
-	if (unlikely(atomic_load_relaxed(&span->owner) != cache))
-		goto slow;
 	/* The product's high half is the slot; its low half tells whether there is a remainder. */
 	product = (offset & (PAGE_BYTES - 1)) * span->reciprocal;
 	if (unlikely((uint32_t)product >= span->reciprocal || (uint8_t)(product >> 32) > span->nr_slots_1))
 		goto slow;
+	if (unlikely(atomic_load_relaxed(&span->owner) != cache)) {
+		cache_free_foreign(span, (unsigned int)(product >> 32), object);
+		return;
+	}
 	at = &span->free[product >> 38];
 	word = *at;
 	if (unlikely(word_set_bit(&word, product >> 32)))
@@ -134,7 +138,7 @@ static inline void cache_free(struct cache *cache, void *object)
 		cache_free_event(cache, span);
 	return;
 slow:
-	cache_free_slow(cache, object);
+	cache_free_slow(object);
 }
 
 #endif /* LIBARENA_CACHE_H */

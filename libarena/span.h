@@ -39,7 +39,7 @@ enum span_state {
 
 /*
  * Invariants: used slots = slots - ones in free; `left` frees from now something is to be done:
- *	FULL: 1 (it becomes PARTIAL)   PARTIAL: its used slots (it becomes empty)   CURRENT: many
+ *	FULL: an eighth of its slots and one (it becomes PARTIAL)   PARTIAL: its used slots (it becomes empty)   CURRENT: many
  * Written by the owner's thread; other threads read class, nr_pages, reciprocal and back of spans in which they know an object,
  * which keeps these fixed, and owner, free and state as atomics. Who comes late, after the object is free, reads only owner.
  */
