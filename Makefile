@@ -38,6 +38,7 @@ HELP :=
 -include bench/build.mk
 -include examples/build.mk
 -include tests/build.mk
+-include tests/malloc/build.mk
 -include tests/vm/build.mk
 -include packaging/build.mk
 -include doc/build.mk

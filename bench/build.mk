@@ -3,15 +3,24 @@
 
 BENCH_SRC := bench/stat.c bench/report.c bench/json.c bench/clock.c bench/proc.c bench/dev.c bench/backing.c \
 	bench/fault.c bench/reclaim.c bench/reclaim_objects.c bench/fork.c bench/peer.c bench/arena_case.c bench/append.c bench/nodes.c \
-	bench/request.c bench/table.c bench/main.c
+	bench/request.c bench/malloc.c bench/malloc_run.c bench/malloc_ratio.c bench/table.c bench/main.c
 BENCH_OBJ := $(BENCH_SRC:%.c=$(B)/%.o)
 
 # libarena.a is a real file that libarena/build.mk makes; dlopen finds mimalloc at run time.
 $(B)/arena-bench: $(BENCH_OBJ) $(B)/libarena.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lpthread -ldl -lm
 
-## bench: build arena-bench, which measures faults, reclaim and arenas beside their peers
-bench: $(B)/arena-bench
+## bench: build arena-bench, which measures faults, reclaim, arenas and malloc beside their peers
+bench: $(B)/arena-bench $(B)/arena-bench-malloc $(B)/libarena-malloc.so
+
+# The list is in the program.
+$(B)/bench/malloc.o: bench/programs.txt
+
+# The driver of `arena-bench malloc` has nothing of the library in it, and must not have malloc() linked statically.
+DRIVER_OBJ := $(B)/bench/driver.o $(B)/bench/programs_alone.o $(B)/bench/programs_threads.o
+
+$(B)/arena-bench-malloc: $(DRIVER_OBJ)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lpthread -ldl
 
 # The pure part of the harness, without the library.
 $(B)/tests/bench/harness: $(B)/tests/bench/harness.o $(B)/bench/stat.o $(B)/bench/json.o

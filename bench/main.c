@@ -6,6 +6,7 @@
  */
 #include "bench/bench.h"
 #include "bench/clock.h"
+#include "bench/malloc.h"
 #include "bench/peer.h"
 #include "bench/proc.h"
 #include "bench/report.h"
@@ -34,6 +35,7 @@ static const struct benchmark benchmarks[] = {
 	{ "arena", "append", bench_append, "a slice that grows by append: glibc, mimalloc, arena warm and cold" },
 	{ "arena", "nodes", bench_nodes, "100,000 nodes of 24 B: glibc, mimalloc, arena warm and cold" },
 	{ "arena", "request", bench_request, "16 objects of 64 B a million times, 1 and 2 threads" },
+	{ "malloc", NULL, bench_malloc, "programs on malloc(): ours, glibc, mimalloc, jemalloc, gperftools" },
 };
 enum { NR_BENCHMARKS = sizeof(benchmarks) / sizeof(benchmarks[0]) };
 
@@ -67,7 +69,7 @@ static void print_help(void)
 {
 	puts("usage: arena-bench BENCHMARK [PART] [OPTION]...\n"
 	     "       arena-bench table [--check] FILE...\n"
-	     "Measure page faults, giving memory back, and arenas beside their peers.\n"
+	     "Measure page faults, giving memory back, and arenas and malloc() beside their peers.\n"
 	     "\n"
 	     "Benchmarks (all parts unless one is named):");
 	for (size_t i = 0; i < NR_BENCHMARKS; i++)
@@ -82,6 +84,8 @@ static void print_help(void)
 	     "  --chunks N      fault, fork: chunks per repetition (128); reclaim: largest number (1024)\n"
 	     "  --objects N     objects of append and nodes (100000)\n"
 	     "  --requests N    requests of each row of request (1000000)\n"
+	     "  --program NAME  malloc: only this program of its list\n"
+	     "  --quick         malloc: small sizes; says that it works, and nothing about speed\n"
 	     "  --reps N        repetitions (each benchmark's own default)\n"
 	     "  --unit UNIT     ns, or instructions under QEMU -icount shift=0 (default $ARENA_BENCH_UNIT, else ns)\n"
 	     "  --json          one JSON object per line instead of a table\n"
@@ -149,7 +153,7 @@ static int parse_unit(const char *unit)
 }
 
 enum { OPT_SOURCE = 256, OPT_CHUNKS, OPT_OBJECTS, OPT_REQUESTS, OPT_REPS, OPT_UNIT, OPT_JSON, OPT_LIST, OPT_HELP,
-       OPT_VERSION, OPT_CHECK };
+       OPT_VERSION, OPT_CHECK, OPT_PROGRAM, OPT_QUICK };
 
 static const struct option long_options[] = {
 	{ "source", required_argument, NULL, OPT_SOURCE },   { "chunks", required_argument, NULL, OPT_CHUNKS },
@@ -157,7 +161,8 @@ static const struct option long_options[] = {
 	{ "reps", required_argument, NULL, OPT_REPS },	     { "unit", required_argument, NULL, OPT_UNIT },
 	{ "json", no_argument, NULL, OPT_JSON },	     { "list", no_argument, NULL, OPT_LIST },
 	{ "help", no_argument, NULL, OPT_HELP },	     { "version", no_argument, NULL, OPT_VERSION },
-	{ "check", no_argument, NULL, OPT_CHECK },	     { NULL, 0, NULL, 0 },
+	{ "check", no_argument, NULL, OPT_CHECK },	     { "program", required_argument, NULL, OPT_PROGRAM },
+	{ "quick", no_argument, NULL, OPT_QUICK },	     { NULL, 0, NULL, 0 },
 };
 
 struct command {
@@ -182,6 +187,10 @@ static int parse_value(int option, const char *value, struct options *options)
 		break;
 	case OPT_REQUESTS:
 		good = parse_count(value, &options->requests);
+		break;
+	case OPT_PROGRAM:
+		good = *value;
+		options->program = value;
 		break;
 	case OPT_REPS:
 		good = parse_count(value, &options->reps) && options->reps <= 100000;
@@ -208,6 +217,8 @@ static int parse_options(int argc, char **argv, struct command *command)
 			command->options.json = true;
 		else if (option == OPT_CHECK)
 			command->check = true;
+		else if (option == OPT_QUICK)
+			command->options.quick = true;
 		else if (option == OPT_UNIT)
 			command->unit = optarg;
 		else
@@ -225,6 +236,8 @@ static void print_head(const char *name)
 	proc_print_machine(stdout);
 	if (!strcmp(name, "arena"))
 		peer_print_versions(stdout);
+	if (!strcmp(name, "malloc"))
+		malloc_print_versions(stdout);
 	printf("# guard pages (MADV_GUARD_INSTALL): %s\n", memory.guard_pages ? "yes" : "no");
 }
 
@@ -237,6 +250,7 @@ static void print_tables(const struct report *report)
 {
 	report_print_table(report, stdout);
 	report_print_ratios(report, stdout);
+	malloc_print_ratios(report, stdout);
 }
 
 static int run(const struct command *command, const char *name, const char *part)

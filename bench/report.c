@@ -13,7 +13,7 @@
 #include <string.h>
 
 /* Columns of one table: the metrics of one benchmark. */
-enum { MAX_COLUMNS = 8, CASE_WIDTH = 26, CELL_BYTES = 80 };
+enum { MAX_COLUMNS = 12, CASE_WIDTH = 26, CELL_BYTES = 80 };
 
 struct column {
 	const struct row *row;	/* gives metric and unit */
@@ -131,9 +131,19 @@ void report_print_table(const struct report *report, FILE *out)
 	free(rows);
 }
 
+/* "nodes/warm" and "nodes/glibc-inorder" are of one part: the same up to the last slash. */
+static bool same_part(const char *a, const char *b)
+{
+	const char *slash = strrchr(a, '/');
+
+	return slash && !strncmp(a, b, (size_t)(slash - a) + 1) && !strchr(b + (slash - a) + 1, '/');
+}
+
+/* The rows of one table. Programs of malloc have different metrics, so that each has a table. */
 static bool same_group(const struct row *a, const struct row *b)
 {
-	return !strcmp(a->bench, b->bench) && !strcmp(a->kernel, b->kernel);
+	return !strcmp(a->bench, b->bench) && !strcmp(a->kernel, b->kernel) &&
+	       (strcmp(a->bench, "malloc") || same_part(a->name, b->name));
 }
 
 static bool same_line(const struct row *a, const struct row *b)
@@ -234,14 +244,6 @@ void report_print_rows(const struct row *rows, size_t nr_rows, FILE *out)
 	for (size_t i = 0; i < nr_rows; i++)
 		if (is_first(rows, i, same_group))
 			print_group(rows, nr_rows, &rows[i], out);
-}
-
-/* "nodes/warm" and "nodes/glibc-inorder" are of one part: the same up to the last slash. */
-static bool same_part(const char *a, const char *b)
-{
-	const char *slash = strrchr(a, '/');
-
-	return slash && !strncmp(a, b, (size_t)(slash - a) + 1) && !strchr(b + (slash - a) + 1, '/');
 }
 
 static void print_ratio(const struct series *slow, const struct series *fast, FILE *out)

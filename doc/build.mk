@@ -9,9 +9,9 @@ vpath %.4 doc/man
 vpath %.7 doc/man
 vpath %.8 daemon doc/man
 
-$(B)/doc/reference.md: libarena/include/arena/arena.h scripts/reference
+$(B)/doc/reference.md: libarena/include/arena/arena.h libarena/include/arena/heap.h scripts/reference
 	@mkdir -p $(@D)
-	scripts/reference $< >$@
+	for header in $(filter %.h,$^); do scripts/reference $$header || exit 1; done >$@
 
 $(B)/doc/%.html: %
 	@mkdir -p $(@D)

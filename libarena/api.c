@@ -11,6 +11,7 @@
 #include "chunk.h"
 #include "ctl.h"
 #include "fault.h"
+#include "heap.h"
 #include "internal.h"
 #include "meta.h"
 #include "opt.h"
@@ -24,12 +25,14 @@ static void fork_prepare(void)
 {
 	ctl_fork_prepare();
 	chunk_fork_prepare();
+	heap_fork_prepare();
 	meta_fork_prepare();
 }
 
 static void fork_parent(void)
 {
 	meta_fork_done();
+	heap_fork_done();
 	chunk_fork_parent();
 	ctl_fork_parent();
 }
@@ -37,6 +40,7 @@ static void fork_parent(void)
 static void fork_child(void)
 {
 	meta_fork_done();
+	heap_fork_child();
 	chunk_fork_child();
 	ctl_fork_child();
 }

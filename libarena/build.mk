@@ -16,8 +16,8 @@ LIBARENA_O := $(LIBARENA_C:%.c=$(B)/%.o)
 LIBARENA_PIC_O := $(LIBARENA_C:%.c=$(B)/pic/%.o)
 LIBARENA_FLAGS := -fvisibility=hidden
 
-## lib: libarena.a and libarena.so.0
-lib: $(B)/libarena.a $(B)/libarena.so.0
+## lib: libarena.a, libarena.so.0 and libarena-malloc.so
+lib: $(B)/libarena.a $(B)/libarena.so.0 $(B)/libarena-malloc.so
 
 $(B)/libarena/%.o: libarena/%.c
 	@mkdir -p $(@D)
@@ -52,3 +52,16 @@ $(B)/libarena.so.0: $(LIBARENA_PIC_O) libarena/libarena.map
 	$(CC) -shared $(LDFLAGS) -Wl,-soname,libarena.so.0 -Wl,--version-script=libarena/libarena.map \
 		-Wl,-z,defs -Wl,-z,relro,-z,now -Wl,-z,nodelete -o $@ $(LIBARENA_PIC_O) -pthread
 	ln -sf libarena.so.0 $(B)/libarena.so
+
+# The malloc replacement. -fno-builtin: a malloc() and memset() must not become a call of calloc() inside calloc(). The library's own
+# calls of malloc() are its own malloc() here. initfirst: its handlers of fork() come before those of all libraries, which may allocate.
+SHIM_O := $(patsubst %.c,$(B)/pic/%.o,$(wildcard libarena/shim/*.c))
+
+$(SHIM_O): $(B)/pic/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -Ilibarena $(CFLAGS) $(LIBARENA_FLAGS) -fno-builtin -fomit-frame-pointer -fPIC $(DEPFLAGS) -c -o $@ $<
+
+$(B)/libarena-malloc.so: $(SHIM_O) $(LIBARENA_PIC_O) libarena/shim/shim.map
+	$(CC) -shared $(LDFLAGS) -Wl,-soname,libarena-malloc.so -Wl,--version-script=libarena/shim/shim.map \
+		-Wl,-z,defs -Wl,-z,relro,-z,now -Wl,-z,nodelete -Wl,-z,initfirst \
+		-o $@ $(SHIM_O) $(LIBARENA_PIC_O) -pthread -ldl

@@ -74,8 +74,8 @@ int chunk_source_start(enum arena_source which)
 	return error;
 }
 
-/* The source that $ARENA_SOURCE names, or AUTO; what it does not know is reported once. */
-static enum arena_source named_source(void)
+/* What it does not know is reported once. */
+enum arena_source chunk_source_named(void)
 {
 	static uint32_t told; /* atomic; 1 after the report */
 	const char *name = opt_source();
@@ -97,7 +97,7 @@ int chunk_source_auto(void)
 
 	if (which)
 		return (error = chunk_source_start(which)) ? error : (int)which;
-	which = named_source();
+	which = chunk_source_named();
 	if (which)
 		return (error = chunk_source_start(which)) ? error : (int)which;
 	for (size_t i = 0; i < ARRAY_LEN(order); i++) {

@@ -11,6 +11,8 @@
 
 /** Make a source ready: 0, or -errno that says why it is not to be had. Idempotent. */
 int chunk_source_start(enum arena_source source);
+/** The source that $ARENA_SOURCE names, or AUTO. */
+enum arena_source chunk_source_named(void);
 /** What AUTO means here and now, started; or -errno. */
 int chunk_source_auto(void);
 

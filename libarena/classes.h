@@ -4,7 +4,7 @@
  * most 12.5 % beyond 128 bytes. A span of a class is the fewest pages whose unused end is at most an eighth of it: short spans leave
  * less behind when most objects are gone.
  *
- * The table is data; tests/unit/classes.c makes it anew from these rules and compares. Class 0 is none.
+ * The tables are data; tests/unit/classes.c makes them anew from these rules and compares. Class 0 is none.
  */
 #ifndef LIBARENA_CLASSES_H
 #define LIBARENA_CLASSES_H
@@ -44,13 +44,24 @@ static const struct size_class size_classes[NR_CLASSES] = {
 	CLASS(24576, 6), CLASS(26624, 7), CLASS(28672, 7), CLASS(30720, 8), CLASS(32768, 8),
 };
 
-/** The smallest class that holds @bytes, which is 1 to CLASS_MAX_BYTES. Not for 0. */
+/* The class of sizes up to here is looked up by units of 16 bytes; 0 bytes get an object as well. */
+#define CLASS_LOOKUP_BYTES 1024u
+
+static const uint8_t class_lookup[CLASS_LOOKUP_BYTES / 16 + 1] = {
+	1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
+	16, 17, 17, 18, 18, 19, 19, 20, 20, 21, 21, 22, 22, 23, 23, 24,
+	24, 25, 25, 25, 25, 26, 26, 26, 26, 27, 27, 27, 27, 28, 28, 28,
+	28, 29, 29, 29, 29, 30, 30, 30, 30, 31, 31, 31, 31, 32, 32, 32,
+	32,
+};
+
+/** The smallest class that holds @bytes, which is at most CLASS_MAX_BYTES. */
 static inline unsigned int class_of(size_t bytes)
 {
 	unsigned int shift;
 
-	if (likely(bytes <= CLASS_LINEAR_BYTES))
-		return (unsigned int)((bytes + 15) / 16);
+	if (likely(bytes <= CLASS_LOOKUP_BYTES))
+		return class_lookup[(bytes + 15) / 16];
 	/* The last three bits below the highest one choose among the eight of a doubling. */
 	shift = 63u - (unsigned int)__builtin_clzll(bytes - 1);
 	return (shift - 6) * 8 + (unsigned int)((bytes - 1) >> (shift - 3)) - 7;

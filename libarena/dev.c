@@ -96,18 +96,36 @@ int dev_max_slots(size_t *max_slots)
 	return 0;
 }
 
+static int create_on(int device, struct arena_create *create)
+{
+	int fd = call(device, ARENA_IOC_CREATE, create);
+
+	dev_close(device);
+	return fd;
+}
+
 int dev_create(size_t nr_slots)
 {
 	struct arena_create create = { .size = sizeof(create), .nr_slots = nr_slots };
+	struct arena_info info;
+	int device = open_checked(&info);
+
+	return device < 0 ? device : create_on(device, &create);
+}
+
+int dev_create_cow(size_t nr_slots, size_t *got)
+{
+	struct arena_create create = { .size = sizeof(create), .flags = ARENA_CREATE_FORK_COW };
 	struct arena_info info;
 	int device = open_checked(&info);
 	int fd;
 
 	if (device < 0)
 		return device;
-	fd = call(device, ARENA_IOC_CREATE, &create);
-	dev_close(device);
-	return fd;
+	create.nr_slots = *got = size_min(nr_slots, info.max_space_chunks);
+	fd = create_on(device, &create);
+	/* A module that is older does not know the flag. */
+	return fd == -EINVAL ? -ENOTSUP : fd;
 }
 
 void dev_close(int fd)

@@ -59,6 +59,8 @@ static const struct {
 		"memory of freed arenas kept for the next ones, at other addresses: 32 MiB at most" },
 	[OPT_MAP_LIMIT] = { "ARENA_MAP_LIMIT", "mappings", 0, 0, INT32_MAX,
 		"most mappings the library makes; 0 = half of vm.max_map_count" },
+	[OPT_MALLOC_STATS] = { "ARENA_MALLOC_STATS", "bool", 0, 0, 1,
+		"1 makes the malloc replacement print at exit, in each process, what it holds" },
 };
 
 /* Parses decimal digits; false for anything else, also for more than fits. */

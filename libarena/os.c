@@ -184,13 +184,19 @@ int os_map_hugetlb(void *base, size_t bytes)
 	return result(got == base, saved);
 }
 
-int os_map_file(void *base, size_t bytes, int fd)
+int os_map_part(void *base, size_t bytes, int fd, size_t offset_bytes)
 {
 	int saved = errno;
 	int flags = MAP_SHARED | MAP_NORESERVE | MAP_FIXED;
-	/* Out of reach first: where vm.overcommit_memory is 2 the kernel drops MAP_NORESERVE, and the window would be reserved. */
-	void *got = mmap(base, bytes, PROT_NONE, flags, fd, 0);
-	int error = result(got == base && !mprotect(base, bytes, PROT_READ | PROT_WRITE), saved);
+	/* Out of reach first: where vm.overcommit_memory is 2 the kernel drops MAP_NORESERVE, and the range would be reserved. */
+	void *got = mmap(base, bytes, PROT_NONE, flags, fd, (off_t)offset_bytes);
+
+	return result(got == base && !mprotect(base, bytes, PROT_READ | PROT_WRITE), saved);
+}
+
+int os_map_file(void *base, size_t bytes, int fd)
+{
+	int error = os_map_part(base, bytes, fd, 0);
 
 	return error ? error : advise(base, bytes, MADV_DONTFORK);
 }
@@ -201,6 +207,16 @@ uint64_t os_clock_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* By number: the function of that name is a point of cancellation. */
+void os_sleep_ns(uint64_t ns)
+{
+	struct timespec time = { .tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u) };
+	int saved = errno;
+
+	syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &time, NULL);
+	errno = saved;
 }
 
 /* The functions of these names would be points of cancellation, and callers hold locks. */

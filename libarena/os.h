@@ -43,8 +43,13 @@ int os_map_hugetlb(void *base, size_t bytes);
 /** Map a file over reserved addresses, shared, without reserving; not inherited by fork(). */
 int os_map_file(void *base, size_t bytes, int fd);
 
+/** Map a part of a file over reserved addresses, shared, without reserving; a child of fork() inherits what the file gives it. */
+int os_map_part(void *base, size_t bytes, int fd, size_t offset_bytes);
+
 /** Nanoseconds of a clock that only runs forward. */
 uint64_t os_clock_ns(void);
+/** Sleep; signals may end it early. */
+void os_sleep_ns(uint64_t ns);
 /** The start of a small file such as those of /proc/sys, as a string; false when it cannot be read. */
 bool os_read_text(const char *path, char *text, size_t text_bytes);
 /** Wait while *word is @value; may wake early. */

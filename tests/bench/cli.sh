@@ -13,7 +13,7 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 unset ARENA_BENCH_UNIT ARENA_SOURCE
 
-keys='[{]"bench": "[a-z]+", "case": "[^"]+", "source": "[a-z]+", "metric": "[a-z_]+", "unit": "[a-z/]+", '
+keys='[{]"bench": "[a-z]+", "case": "[^"]+", "source": "[a-z]+", "metric": "[a-z0-9_]+", "unit": "[A-Za-z/]+", '
 keys+='"median": [-0-9.e+]+, "low": [-0-9.e+]+, "high": [-0-9.e+]+, "n": [0-9]+, "kernel": "[^"]+"[}]'
 
 # json_ok NAME FILE: every line has exactly the documented keys, in order, and there are some.
@@ -54,6 +54,7 @@ empty_ok "--list names every benchmark" "$(diff <("$bench" --list) - <<-'END'
 	arena append
 	arena nodes
 	arena request
+	malloc
 END
 )"
 run_fails "nothing to do" "nothing to do" "$bench"
@@ -61,6 +62,7 @@ run_fails "unknown benchmark" "no such benchmark" "$bench" nonsense
 run_fails "unknown part" "no such benchmark" "$bench" arena nonsense
 run_fails "unknown source" "bad value" "$bench" fault --source floppy
 run_fails "auto is no source to measure" "bad value" "$bench" fault --source auto
+run_fails "unknown program" "no such program" "$bench" malloc --program nonsense
 run_fails "zero repetitions" "bad value" "$bench" fault --reps 0
 run_fails "a number with a tail" "bad value" "$bench" fault --chunks 3x
 run_fails "unknown unit" "no such unit" "$bench" fault --unit furlongs
@@ -100,6 +102,36 @@ empty_ok "arena: rows of request name the source that was used" "$(for row in 1/
 done)"
 measure "$folder/pages" arena nodes --source pages --objects 20000 --reps 1
 rows_ok "arena: other sources" "$folder/pages" "nodes/warm pages time" "nodes/cold pages time"
+
+measure "$folder/malloc" malloc --quick --reps 1
+json_ok "malloc: keys" "$folder/malloc"
+programs=$(grep -v '^#' bench/programs.txt | cut -f 1)
+for allocator in glibc mimalloc jemalloc gperftools; do
+	mapfile -t rows < <(for program in $programs; do
+		printf '%s\n' "$program/$allocator malloc "{elapsed,cpu,peak_rss}
+	done)
+	rows_ok "malloc: every program with $allocator" "$folder/malloc" "${rows[@]}"
+done
+empty_ok "malloc: every program with ours, and its ratios" "$(for program in $programs; do
+	for metric in elapsed cpu peak_rss vs_mimalloc vs_glibc; do
+		grep -q -E "\"case\": \"$program/arena\", \"source\": \"(dev|thp|pages)\", \"metric\": \"$metric\"" \
+			"$folder/malloc" || echo "no row $program $metric"
+	done
+done)"
+rows_ok "malloc: metrics of programs" "$folder/malloc" "frag/glibc malloc rss_after_2s" "churn/glibc malloc rss_end" \
+	"chase/glibc malloc step" "kib1-threads/glibc malloc threads_64" "kib1-threads/glibc malloc scaling" \
+	"geometric-mean/all malloc vs_mimalloc" "geometric-mean/all malloc vs_mimalloc_but_best"
+# Libraries of the right names that have no malloc(): the dynamic linker is content, the benchmark must not be.
+mkdir "$folder/fake" "$folder/peers"
+cp "$bench" "$bench-malloc" "$folder/fake"
+cp "${B:-build}/libarena.so.0" "$folder/fake/libarena-malloc.so"
+cp "${B:-build}/libarena.so.0" "$folder/peers/libjemalloc.so.2"
+run_fails "malloc: our library must really be used" "does not run with .*fake/libarena-malloc.so" \
+	"$folder/fake/arena-bench" malloc --quick --reps 1 --program batch64
+run_ok "malloc: a peer that is not there is named and left out" bash -c \
+	'out=$(LD_LIBRARY_PATH=$1 "$0" malloc --quick --reps 1 --program batch64 2>&1) &&
+		grep -q "skipped: jemalloc: libjemalloc.so.2 is not there" <<<"$out" &&
+		grep -q batch64/mimalloc <<<"$out" && ! grep -q batch64/jemalloc <<<"$out"' "$bench" "$folder/peers"
 
 without_thp=${B:-build}/tests/bench/helper/without_thp
 run_fails "fault: huge pages that do not come are noticed" "not really thp: AnonHugePages is 0 kB" \

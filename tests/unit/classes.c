@@ -50,6 +50,7 @@ TEST(sizes, "classes/every size gets the smallest class that holds it")
 		CHECK(bytes <= CLASS_LINEAR_BYTES || (size_classes[class].bytes - bytes) * 8 <= bytes);
 	}
 	CHECK_EQ(class, NR_CLASSES - 1);
+	CHECK_EQ(class_of(0), 1);
 }
 
 TEST(slots, "classes/every offset of every span is in the right object")

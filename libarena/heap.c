@@ -1,0 +1,629 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Heaps: which thread has which cache, large objects, and the heap that malloc() is.
+ *
+ * A cache outlives its thread: when a thread ends its cache is parked, with all the spans that still hold objects, and the next thread that
+ * needs one takes it over as it is. So adopting the spans of an ended thread costs nothing. While it waits, running threads take partly used
+ * spans from it before they take new pages.
+ *
+ * fork(): in the child only the caches of the forking thread and the parked ones are whole. The others stay as they were, for
+ * ever: their objects can be freed, but their memory is not used again.
+ *
+ * Threads keep the caches that they have of a heap that is destroyed, empty; they serve the next heap of that number.
+ *
+ * Limits: HEAPS_MAX heaps at a time. Objects beyond CLASS_MAX_BYTES take a lock and whole pages.
+ */
+#include "heap.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "chunk.h"
+#include "opt.h"
+#include "os.h"
+#include "panic.h"
+#include "scavenger.h"
+
+/* An object must not be longer: sums of addresses would overflow. */
+#define OBJECT_MAX_BYTES ((size_t)1 << (ADDRESS_SHIFT - 1))
+/* Address space that caches are cut from, one after the other; about ten. */
+#define CACHE_SLAB_BYTES (32 * KiB)
+#define CACHE_BYTES align_up(sizeof(struct cache), 64)
+
+static struct region region;	/* fixed once main_heap is live */
+static struct heap heaps[HEAPS_MAX]; /* [0] is malloc()'s */
+static uint32_t main_started;	/* atomic; the release in start_main() pairs with heap_main() */
+static pthread_key_t exit_key;	/* fixed once main_heap is live */
+
+static uintptr_t slab_at, slab_limit; /* guarded by lock_setup */
+
+__thread struct cache *heap_caches[HEAPS_MAX] = { [0 ... HEAPS_MAX - 1] = &cache_none };
+
+struct region *heap_region(void)
+{
+	return &region;
+}
+
+/* ---------------------------------------------------------------- life of heaps */
+
+static struct heap *heap_of_pages(struct palloc *pages)
+{
+	return (struct heap *)(void *)((char *)pages - offsetof(struct heap, pages));
+}
+
+static void park_all(void *unused);
+
+/* The region and the key are needed by all heaps; they come with the first. */
+static int start_region(void)
+{
+	int error;
+
+	if (region.base)
+		return 0;
+	error = region_init(&region, size_min(opt_get(OPT_WINDOW_CHUNKS), TREE_LEAVES));
+	if (!error && pthread_key_create(&exit_key, park_all))
+		panic("no key is left for the ends of threads");
+	return error;
+}
+
+/*
+ * What AUTO means for heaps: what the environment names, else the device, where it is and can give a child of fork() its own copy,
+ * else transparent huge pages. A module that is too old is reported by dev.c.
+ */
+static enum arena_source choose_source(enum arena_source source)
+{
+	if (!source)
+		source = chunk_source_named();
+	if (!source)
+		source = region_start_dev(&region) ? ARENA_SOURCE_THP : ARENA_SOURCE_DEV;
+	return source;
+}
+
+static int start_locked(struct heap *heap, enum arena_source source)
+{
+	int error = start_region();
+
+	source = error ? source : choose_source(source);
+	if (!error && source == ARENA_SOURCE_DEV)
+		error = region_start_dev(&region);
+	if (!error)
+		error = palloc_init(&heap->pages, &region, source);
+	if (error)
+		return error;
+	heap->lock = (struct lock)LOCK_INIT(LOCK_HEAP);
+	heap->id = (uint32_t)(heap - heaps);
+	heap->is_live = true;
+	return 0;
+}
+
+static struct heap *start_main(void)
+{
+	int error = 0;
+
+	lock_acquire(&lock_setup);
+	if (!heaps[0].is_live)
+		error = start_locked(&heaps[0], ARENA_SOURCE_AUTO);
+	/* A program cannot do without malloc(). */
+	if (error && opt_source()) {
+		report("source %s is not to be had (error %d): malloc() uses thp", opt_source(), -error);
+		error = start_locked(&heaps[0], ARENA_SOURCE_THP);
+	}
+	if (!error)
+		atomic_store_release(&main_started, 1u);
+	lock_release(&lock_setup);
+	return error ? NULL : &heaps[0];
+}
+
+struct heap *heap_main(void)
+{
+	return likely(atomic_load_acquire(&main_started)) ? &heaps[0] : start_main();
+}
+
+struct heap *heap_create(enum arena_source source)
+{
+	struct heap *heap = NULL;
+
+	lock_acquire(&lock_setup);
+	for (size_t i = 1; i < HEAPS_MAX && !heap; i++)
+		if (!heaps[i].is_live)
+			heap = &heaps[i];
+	if (heap && start_locked(heap, source))
+		heap = NULL;
+	lock_release(&lock_setup);
+	return heap;
+}
+
+/* No object of the heap is one any more, for whoever asks for it later. */
+static void wipe_records(const struct heap *heap)
+{
+	uint32_t nr_open = atomic_load_acquire(&region.nr_open); /* pairs with open_tables() of region.c */
+
+	for (uint32_t chunk = 0; chunk < nr_open; chunk++) {
+		if (atomic_load_relaxed(&region.chunks[chunk].pages) != &heap->pages)
+			continue;
+		for (size_t page = chunk * PAGES_PER_CHUNK; page < (chunk + 1) * PAGES_PER_CHUNK; page++)
+			if (region.spans[page].state != SPAN_NONE) {
+				region.spans[page] = (struct span){ 0 };
+				region.remotes[page] = (struct span_remote){ 0 };
+			}
+	}
+}
+
+void heap_destroy(struct heap *heap)
+{
+	check(heap->id && heap->is_live);
+	lock_acquire(&lock_setup);
+	for (struct cache *cache = heap->caches; cache; cache = cache->next)
+		cache_reset(cache);
+	wipe_records(heap);
+	palloc_fini(&heap->pages);
+	heap->is_live = false;
+	lock_release(&lock_setup);
+}
+
+/* ---------------------------------------------------------------- caches of threads */
+
+static struct cache *cut_cache(void)
+{
+	uintptr_t at;
+
+	if (slab_limit - slab_at < CACHE_BYTES) {
+		slab_at = (uintptr_t)os_table(CACHE_SLAB_BYTES);
+		slab_limit = slab_at ? slab_at + CACHE_SLAB_BYTES : 0;
+	}
+	if (!slab_at)
+		return NULL;
+	at = slab_at;
+	slab_at += CACHE_BYTES;
+	return (struct cache *)at;
+}
+
+static struct cache *new_cache(struct heap *heap)
+{
+	struct cache *cache;
+
+	lock_acquire(&lock_setup);
+	cache = cut_cache();
+	lock_release(&lock_setup);
+	if (!cache)
+		return NULL;
+	cache->base = region.base;
+	cache->spans = region.spans;
+	cache->heap = heap;
+	cache_reset(cache);
+	lock_acquire(&heap->lock);
+	cache->next = heap->caches;
+	heap->caches = cache;
+	lock_release(&heap->lock);
+	return cache;
+}
+
+/* A parked cache off the list, or NULL; @with_news: one whose objects others have freed since it was parked. */
+static struct cache *take_parked(struct heap *heap, bool with_news)
+{
+	struct cache **link = &heap->parked, *cache;
+
+	if (!atomic_load_relaxed(&heap->nr_parked))
+		return NULL;
+	lock_acquire(&heap->lock);
+	while ((cache = *link) && with_news && !atomic_load_relaxed(&cache->inbox))
+		link = &cache->next_parked;
+	if (cache) {
+		*link = cache->next_parked;
+		atomic_store_relaxed(&heap->nr_parked, heap->nr_parked - 1);
+	}
+	lock_release(&heap->lock);
+	return cache;
+}
+
+struct cache *heap_cache_get(struct heap *heap)
+{
+	struct cache *cache = heap_caches[heap->id];
+
+	if (cache != &cache_none)
+		return cache;
+	cache = take_parked(heap, false);
+	if (!cache)
+		cache = new_cache(heap);
+	if (!cache)
+		return NULL;
+	heap_caches[heap->id] = cache;
+	/* May allocate, from the cache that is there now. */
+	pthread_setspecific(exit_key, heap_caches);
+	return cache;
+}
+
+static void flush(struct cache *cache)
+{
+	cache_clean(cache);
+	heap_give_group(cache->heap, cache->group_first, cache->group);
+	cache->group = 0;
+}
+
+void heap_flush(struct heap *heap)
+{
+	if (heap_caches[heap->id] != &cache_none)
+		flush(heap_caches[heap->id]);
+}
+
+static void park(struct cache *cache)
+{
+	struct heap *heap = cache->heap;
+
+	flush(cache);
+	lock_acquire(&heap->lock);
+	cache->next_parked = heap->parked;
+	heap->parked = cache;
+	atomic_store_relaxed(&heap->nr_parked, heap->nr_parked + 1);
+	lock_release(&heap->lock);
+}
+
+/* The end of a thread. Destructors that run later and allocate get a cache again, and this is called again. */
+static void park_all(void *unused)
+{
+	(void)unused;
+	for (size_t i = 0; i < HEAPS_MAX; i++) {
+		struct cache *cache = heap_caches[i];
+
+		heap_caches[i] = &cache_none;
+		if (cache != &cache_none)
+			park(cache);
+	}
+}
+
+/* A partly used span that a parked cache has. */
+static uint32_t adopt_from(struct cache *parked, struct cache *cache, unsigned int class)
+{
+	uint32_t page = parked->bins[class].partial;
+	struct span *span;
+
+	if (page == PAGE_NONE)
+		return PAGE_NONE;
+	span = &region.spans[page];
+	parked->bins[class].partial = span->next;
+	if (span->next != PAGE_NONE)
+		region.spans[span->next].prev = PAGE_NONE;
+	span_set_owner(span, cache, span->nr_pages);
+	return page;
+}
+
+static uint32_t adopt(struct heap *heap, struct cache *cache, unsigned int class)
+{
+	uint32_t page = PAGE_NONE;
+
+	lock_acquire(&heap->lock);
+	for (struct cache *parked = heap->parked; parked && page == PAGE_NONE; parked = parked->next_parked)
+		page = adopt_from(parked, cache, class);
+	lock_release(&heap->lock);
+	return page;
+}
+
+/* What others have freed of an ended thread has no other reader: parking it once more takes that in. */
+bool heap_read_news(struct heap *heap)
+{
+	struct cache *parked = take_parked(heap, true);
+
+	if (parked)
+		park(parked);
+	return parked;
+}
+
+uint32_t heap_adopt(struct heap *heap, struct cache *cache, unsigned int class)
+{
+	uint32_t page;
+
+	if (!atomic_load_relaxed(&heap->nr_parked))
+		return PAGE_NONE;
+	page = adopt(heap, cache, class);
+	/* One cache at a time, so that no allocation pays for all of them. */
+	return page == PAGE_NONE && heap_read_news(heap) ? adopt(heap, cache, class) : page;
+}
+
+/* ---------------------------------------------------------------- pages for caches */
+
+/* Page numbers come and go under the lock; the scavenger hears of it outside, because it may have to be made. */
+static void begin(struct heap *heap)
+{
+	lock_acquire(&heap->lock);
+}
+
+static void end(struct heap *heap)
+{
+	bool is_big = heap->pages.mapped >= SCAVENGER_LEAST_CHUNKS, has_idle = heap->pages.nr_idle > 0;
+
+	lock_release(&heap->lock);
+	if (unlikely(is_big))
+		scavenger_start();
+	if (has_idle)
+		scavenger_kick();
+}
+
+uint64_t heap_take_group(struct heap *heap, uint32_t *first)
+{
+	uint64_t group;
+
+	begin(heap);
+	group = palloc_take_group(&heap->pages, first);
+	end(heap);
+	return group;
+}
+
+void heap_give_group(struct heap *heap, uint32_t first, uint64_t group)
+{
+	if (!group)
+		return;
+	begin(heap);
+	palloc_give_group(&heap->pages, first, group);
+	end(heap);
+}
+
+uint32_t heap_take_pages(struct heap *heap, uint32_t nr)
+{
+	uint32_t page;
+	bool is_zero;
+
+	begin(heap);
+	page = palloc_run(&heap->pages, nr, 1, &is_zero);
+	end(heap);
+	return page;
+}
+
+void heap_give_pages(struct heap *heap, uint32_t page, uint32_t nr)
+{
+	begin(heap);
+	palloc_free(&heap->pages, page, nr);
+	end(heap);
+}
+
+uint64_t heap_scavenge(struct heap *heap, uint64_t keep)
+{
+	uint64_t nr;
+
+	/* At most as many as there are: others may free on. */
+	for (uint32_t i = atomic_load_relaxed(&heap->nr_parked); i && heap_read_news(heap); i--)
+		;
+	lock_acquire(&heap->lock);
+	nr = palloc_scavenge(&heap->pages, keep, UINT64_MAX);
+	lock_release(&heap->lock);
+	return nr;
+}
+
+struct heap *heap_hold(size_t i)
+{
+	lock_acquire(&lock_setup);
+	if (heaps[i].is_live)
+		return &heaps[i];
+	lock_release(&lock_setup);
+	return NULL;
+}
+
+void heap_unhold(void)
+{
+	lock_release(&lock_setup);
+}
+
+/* ---------------------------------------------------------------- what an address is */
+
+void heap_misuse(const char *what, const void *object, const char *why)
+{
+	panic("%s of %p: %s", what, object, why);
+}
+
+/* The acquire pairs with open_tables() of region.c. */
+size_t heap_open_bytes(void)
+{
+	return atomic_load_acquire(&region.nr_open) * CHUNK_BYTES;
+}
+
+struct span *heap_find_span(const void *object, uint32_t *page, const char *what)
+{
+	uintptr_t offset = (uintptr_t)object - region.base;
+	struct span *span;
+
+	if (offset >= heap_open_bytes())
+		heap_misuse(what, object, "this is no memory of a heap");
+	*page = (uint32_t)(offset >> PAGE_SHIFT);
+	span = &region.spans[*page];
+	if (span_state(span) == SPAN_INSIDE) {
+		*page -= span->back;
+		span -= span->back;
+	}
+	if (span_state(span) == SPAN_NONE)
+		heap_misuse(what, object, "no object begins there: it is free already, or never was one");
+	if (span_state(span) == SPAN_LARGE && offset % PAGE_BYTES)
+		heap_misuse(what, object, "it points into an object, not to its beginning");
+	return span;
+}
+
+struct heap *heap_of(const void *object)
+{
+	uintptr_t offset = (uintptr_t)object - region.base;
+	struct palloc *pages;
+
+	if (!region.base || offset >= heap_open_bytes())
+		return NULL;
+	pages = atomic_load_relaxed(&region.chunks[offset / CHUNK_BYTES].pages);
+	return pages ? heap_of_pages(pages) : NULL;
+}
+
+size_t heap_usable_bytes(const void *object)
+{
+	uint32_t page;
+	const struct span *span = heap_find_span(object, &page, "malloc_usable_size()");
+
+	return span_state(span) == SPAN_LARGE ? span->nr_pages * PAGE_BYTES : size_classes[span->class].bytes;
+}
+
+/* ---------------------------------------------------------------- large objects */
+
+void *heap_alloc_large(struct heap *heap, size_t bytes, size_t align_bytes, bool *is_zero)
+{
+	size_t nr = pages_from_bytes(size_max(bytes, 1)), align_pages = size_max(align_bytes / PAGE_BYTES, 1);
+	uint32_t page = PAGE_NONE;
+
+	if (bytes > OBJECT_MAX_BYTES || nr + align_pages > region.bytes / PAGE_BYTES)
+		return NULL;
+	begin(heap);
+	page = palloc_run(&heap->pages, (uint32_t)nr, (uint32_t)align_pages, is_zero);
+	if (page != PAGE_NONE) {
+		region.spans[page].nr_pages = (uint32_t)nr;
+		span_set_state(&region.spans[page], SPAN_LARGE);
+	}
+	end(heap);
+	return page == PAGE_NONE ? NULL : (void *)region_address(&region, page);
+}
+
+void heap_free_large(struct span *span, uint32_t page, const void *object)
+{
+	struct heap *heap = heap_of(object);
+	bool is_large;
+
+	begin(heap);
+	/* Two threads that free it at once both come here. */
+	is_large = span_state(span) == SPAN_LARGE;
+	if (is_large) {
+		span_set_state(span, SPAN_NONE);
+		palloc_free(&heap->pages, page, span->nr_pages);
+	}
+	end(heap);
+	if (!is_large)
+		heap_misuse("free()", object, "it is free already");
+}
+
+/* Grow or shrink where it is. */
+static bool resize_large(struct heap *heap, struct span *span, uint32_t page, size_t bytes)
+{
+	uint32_t nr, old = span->nr_pages;
+	bool done = true;
+
+	if (bytes > region.bytes)
+		return false;
+	nr = (uint32_t)pages_from_bytes(bytes);
+	begin(heap);
+	if (nr > old)
+		done = palloc_extend(&heap->pages, page + old, nr - old);
+	else if (nr < old)
+		palloc_free(&heap->pages, page + nr, old - nr);
+	if (done)
+		span->nr_pages = nr;
+	end(heap);
+	return done;
+}
+
+/* ---------------------------------------------------------------- other forms */
+
+void *heap_calloc(struct heap *heap, size_t bytes)
+{
+	bool is_zero = false;
+	void *object;
+
+	if (bytes > CLASS_MAX_BYTES)
+		object = heap_alloc_large(heap, bytes, 1, &is_zero);
+	else
+		object = heap_alloc(heap, bytes);
+	return object && !is_zero ? memset(object, 0, bytes) : object;
+}
+
+/* The first class from @class on whose slots are all aligned; CLASS_NONE when there is none. */
+static unsigned int aligned_class(unsigned int class, size_t align_bytes)
+{
+	for (; class < NR_CLASSES; class++)
+		if (!(size_classes[class].bytes % align_bytes))
+			return class;
+	return CLASS_NONE;
+}
+
+void *heap_alloc_aligned(struct heap *heap, size_t bytes, size_t align_bytes)
+{
+	unsigned int class = CLASS_NONE;
+	bool is_zero;
+
+	if (align_bytes > region.align_bytes || bytes > OBJECT_MAX_BYTES)
+		return NULL;
+	if (bytes <= CLASS_MAX_BYTES && align_bytes <= PAGE_BYTES)
+		class = aligned_class(class_of(bytes), align_bytes);
+	if (class != CLASS_NONE)
+		return cache_alloc(heap_caches[heap->id], class, heap);
+	return heap_alloc_large(heap, bytes, align_bytes, &is_zero);
+}
+
+/* Whether an object may stay where it is: it fits, and would not leave more than half unused. */
+static bool stays(size_t usable_bytes, size_t bytes)
+{
+	return bytes <= usable_bytes && (bytes > usable_bytes / 2 || usable_bytes <= 64);
+}
+
+/* An object in a span of slots begins there, and is not free: one that may stay where it is never meets free(), which looks. */
+static void check_slot(const struct span *span, uint32_t page, const void *object)
+{
+	size_t offset = (uintptr_t)object - region_address(&region, page);
+	unsigned int slot = class_slot(span->class, offset);
+
+	if (slot * (size_t)size_classes[span->class].bytes != offset || slot > span->nr_slots_1)
+		heap_misuse("realloc()", object, "no object begins there");
+	if (atomic_load_relaxed(&span->free[slot / 64]) >> slot % 64 & 1)
+		heap_misuse("realloc()", object, "it is free already");
+}
+
+void *heap_realloc(struct heap *heap, void *object, size_t bytes)
+{
+	struct span *span;
+	uint32_t page;
+	size_t usable;
+	bool is_large;
+	void *fresh;
+
+	if (!object)
+		return heap_alloc(heap, bytes);
+	span = heap_find_span(object, &page, "realloc()");
+	is_large = span_state(span) == SPAN_LARGE;
+	if (!is_large)
+		check_slot(span, page, object);
+	usable = is_large ? span->nr_pages * PAGE_BYTES : size_classes[span->class].bytes;
+	if (is_large ? bytes > CLASS_MAX_BYTES && resize_large(heap_of(object), span, page, bytes) : stays(usable, bytes))
+		return object;
+	fresh = heap_alloc(heap, bytes);
+	/* Less is always to be had. */
+	if (!fresh)
+		return bytes <= usable ? object : NULL;
+	memcpy(fresh, object, size_min(usable, bytes));
+	heap_free(heap, object);
+	return fresh;
+}
+
+/* ---------------------------------------------------------------- validation, fork */
+
+void heap_validate(struct heap *heap)
+{
+	lock_acquire(&heap->lock);
+	palloc_validate(&heap->pages);
+	for (const struct cache *cache = heap->caches; cache; cache = cache->next)
+		cache_validate(cache);
+	lock_release(&heap->lock);
+}
+
+/* Who forks holds lock_setup, so that no heap comes or goes. */
+void heap_fork_prepare(void)
+{
+	for (size_t i = 0; i < HEAPS_MAX; i++)
+		if (heaps[i].is_live)
+			lock_acquire_nested(&heaps[i].lock);
+	if (region.base)
+		lock_acquire_nested(&region.lock);
+}
+
+void heap_fork_done(void)
+{
+	if (region.base)
+		lock_release_nested(&region.lock);
+	for (size_t i = 0; i < HEAPS_MAX; i++)
+		if (heaps[i].is_live)
+			lock_release_nested(&heaps[i].lock);
+}
+
+void heap_fork_child(void)
+{
+	heap_fork_done();
+	scavenger_fork_child();
+}

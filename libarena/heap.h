@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Heaps: page allocator, caches of threads and large objects together. All heaps of a process share one region.
+ */
+#ifndef LIBARENA_HEAP_H
+#define LIBARENA_HEAP_H
+
+#include "cache.h"
+#include "lock.h"
+#include "palloc.h"
+
+/* Each thread has a pointer to its cache for each. */
+#define HEAPS_MAX 64
+
+struct heap {
+	struct lock lock;	/* guards pages, and caches of threads that have ended */
+	struct palloc pages;
+	uint32_t id;		/* fixed */
+	bool is_live;		/* guarded by lock_setup */
+	uint32_t nr_parked;	/* atomic; relaxed: a hint whether it is worth to take the lock */
+	struct cache *parked;	/* caches whose threads have ended; guarded by lock */
+	struct cache *caches;	/* all; guarded by lock */
+};
+
+/** The region of all heaps; fixed once the first heap is there. */
+struct region *heap_region(void);
+/** Bytes of the region whose records may be read; more may come any time. */
+size_t heap_open_bytes(void);
+/** The caches of this thread, by heap; cache_none where there is none yet. */
+extern __thread struct cache *heap_caches[HEAPS_MAX] __attribute__((tls_model("initial-exec")));
+
+/** The heap that malloc() is; NULL when there is no memory for it. Started by the first call. */
+struct heap *heap_main(void);
+/** A new heap, or NULL. AUTO takes the first source that works for heaps. */
+struct heap *heap_create(enum arena_source source);
+/** Everything in it is gone; no other thread may use it any more. O(chunks). */
+void heap_destroy(struct heap *heap);
+
+/** This thread's cache, made or taken over now when there is none; NULL when out of memory. */
+struct cache *heap_cache_get(struct heap *heap);
+
+/** Give back what this thread's cache has at hand: pages without objects. */
+void heap_flush(struct heap *heap);
+
+/** Take in what was freed of one thread that has ended; false when there is none with such. */
+bool heap_read_news(struct heap *heap);
+
+/** Pages for caches. */
+uint64_t heap_take_group(struct heap *heap, uint32_t *first);
+void heap_give_group(struct heap *heap, uint32_t first, uint64_t group);
+uint32_t heap_take_pages(struct heap *heap, uint32_t nr);
+void heap_give_pages(struct heap *heap, uint32_t page, uint32_t nr);
+/** A partly used span of a class that an ended thread left, now @cache's: its page, or PAGE_NONE. */
+uint32_t heap_adopt(struct heap *heap, struct cache *cache, unsigned int class);
+
+/** Objects of any size; aligned to 16 bytes, as far as they are that long. NULL when out of memory. */
+static inline void *heap_alloc(struct heap *heap, size_t bytes);
+/** As heap_alloc(), zeroed. */
+void *heap_calloc(struct heap *heap, size_t bytes);
+/** @align_bytes is a power of two. */
+void *heap_alloc_aligned(struct heap *heap, size_t bytes, size_t align_bytes);
+void *heap_realloc(struct heap *heap, void *object, size_t bytes);
+/** Bytes that may be used of an object; panics when it is none. */
+size_t heap_usable_bytes(const void *object);
+/** The heap that an address is in, or NULL. */
+struct heap *heap_of(const void *object);
+
+/** What heap_alloc() does beyond small sizes. */
+void *heap_alloc_large(struct heap *heap, size_t bytes, size_t align_bytes, bool *is_zero);
+void heap_free_large(struct span *span, uint32_t page, const void *object);
+/** What an address is: its span and page, from the records. Panics, naming @what, when no object begins or lies there. */
+struct span *heap_find_span(const void *object, uint32_t *page, const char *what);
+/** Misuse: says so and ends. */
+void heap_misuse(const char *what, const void *object, const char *why) __attribute__((noreturn, cold));
+
+/** The @i-th heap, held: it cannot be destroyed until heap_unhold(). NULL, and nothing held, when there is none. */
+struct heap *heap_hold(size_t i);
+void heap_unhold(void);
+/** Give idle chunks back, all but @keep; returns how many. */
+uint64_t heap_scavenge(struct heap *heap, uint64_t keep);
+/** Panics when the heap's tables contradict each other; no other thread may use it meanwhile. */
+void heap_validate(struct heap *heap);
+
+/* fork(): all locks are held across it, after lock_setup. */
+void heap_fork_prepare(void);
+void heap_fork_done(void);
+void heap_fork_child(void);
+
+static inline void *heap_alloc(struct heap *heap, size_t bytes)
+{
+	bool is_zero;
+
+	if (likely(bytes <= CLASS_MAX_BYTES))
+		return cache_alloc(heap_caches[heap->id], class_of(bytes), heap);
+	return heap_alloc_large(heap, bytes, 1, &is_zero);
+}
+
+static inline void heap_free(struct heap *heap, void *object)
+{
+	cache_free(heap_caches[heap->id], object);
+}
+
+#endif /* LIBARENA_HEAP_H */

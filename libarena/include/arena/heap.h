@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Heaps of libarena: objects with lives of their own, beside the arenas of arena/arena.h.
+ *
+ * A program may have several heaps, each apart from the others and from malloc(): what one part of it allocates can be counted, limited,
+ * and thrown away at once. All that the allocator knows of an object is kept beside the memory, never in it. A double free, a
+ * free of the middle of an object, and a free of what is no object are found when they happen; the program says so and aborts.
+ *
+ * Memory that is not used goes back to the system by itself, also while the program sleeps: a thread of the library spends at
+ * most 1 % of a CPU on that (5 % while nothing is in use), in processes whose heaps have grown to 16 MiB.
+ *
+ * Thread rules: any thread may allocate from and free into any heap at any time, except as arena_heap_destroy() says. Not
+ * from signal handlers. fork(): the child has copies of all heaps, and may go on with them.
+ *
+ * Errors: out of memory is NULL, and errno is left alone.
+ *
+ * Sources of the design: Go's page allocator (proposal 35112) and scavenger (proposal 30333); A. Hunter et al., "Beyond malloc efficiency
+ * to fleet efficiency" (OSDI 2021) for filling chunks; D. Lemire et al., "Faster remainder by direct computation" (2019).
+ */
+#ifndef ARENA_HEAP_H
+#define ARENA_HEAP_H
+
+#include <arena/arena.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct arena_heap;
+
+struct arena_heap_options {
+	enum arena_source source;	/* default AUTO: DEV where it is to be had, else THP */
+	size_t limit_bytes;		/* most memory the heap may hold, in whole chunks of 2 MiB; 0 = no limit */
+};
+
+/**
+ * Make a heap. @options may be NULL (all defaults). NULL when out of memory, when there are 63 heaps already, or when the source is
+ * not to be had for heaps. Destroy it with arena_heap_destroy().
+ */
+ARENA_API struct arena_heap *arena_heap_create(const struct arena_heap_options *options);
+/**
+ * Destroy a heap with all objects in it: their addresses fault from now on. NULL is allowed. No other thread may use it any more.
+ * Linear in chunks, not in objects.
+ */
+ARENA_API void arena_heap_destroy(struct arena_heap *heap);
+
+/**
+ * @bytes of memory, not initialized, aligned to 16 bytes. 0 bytes give an object as well. NULL when out of memory or over the
+ * heap's limit. O(1) up to 32 KiB, without a lock as a rule. Free it with arena_heap_free().
+ */
+ARENA_API void *arena_heap_alloc(struct arena_heap *heap, size_t bytes);
+/** As arena_heap_alloc(), zeroed, for @count objects of @bytes each; NULL also when the product overflows. */
+ARENA_API void *arena_heap_calloc(struct arena_heap *heap, size_t count, size_t bytes);
+/** As arena_heap_alloc(), aligned to @align_bytes: a power of two up to 1 GiB, else NULL. */
+ARENA_API void *arena_heap_alloc_aligned(struct arena_heap *heap, size_t bytes, size_t align_bytes);
+/**
+ * Resize @object, in place where possible, else to a copy in the same heap that @object belongs to; NULL as @object is
+ * arena_heap_alloc(). When NULL is returned @object is still valid.
+ */
+ARENA_API void *arena_heap_realloc(struct arena_heap *heap, void *object, size_t bytes);
+/** Free an object of any heap; NULL is allowed. O(1). Misuse aborts. */
+ARENA_API void arena_heap_free(void *object);
+/** Bytes that may be used of an object: as many as were asked for, or more. */
+ARENA_API size_t arena_heap_usable_bytes(const void *object);
+/** The heap that an object belongs to; NULL for any other address, objects of malloc() among them. */
+ARENA_API struct arena_heap *arena_heap_of(const void *object);
+
+/* Exact to the chunk, since the heap was made: handed = mapped + idle + returned. */
+struct arena_heap_stats {
+	uint64_t handed_chunks;		/* got from the system */
+	uint64_t mapped_chunks;		/* with objects in them now */
+	uint64_t idle_chunks;		/* without, memory still there */
+	uint64_t returned_chunks;	/* given back to the system */
+	uint64_t used_bytes;		/* pages that are an object's, or at a thread's hand */
+};
+ARENA_API void arena_heap_stats(struct arena_heap *heap, struct arena_heap_stats *stats);
+/**
+ * Give idle chunks back to the system now, at most @max_bytes (rounded up to chunks), after what the calling thread has at hand;
+ * returns bytes given back.
+ */
+ARENA_API size_t arena_heap_trim(struct arena_heap *heap, size_t max_bytes);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* ARENA_HEAP_H */

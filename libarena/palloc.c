@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Pages are found in three ways: by fullness (lists of chunks, and the bottom row of summaries, which says of each chunk in one load whether
+ * a run fits), by address (the tree), or by taking a chunk from the region. A chunk whose last page is freed becomes idle: it keeps
+ * its memory until it is used again or scavenged.
+ */
+#include "palloc.h"
+
+#include <errno.h>
+
+#include "os.h"
+
+/* Chunks of one fullness that are asked for a short run; only runs of several pages need more than one. */
+#define CHUNKS_TRIED 4
+
+static struct chunk_info *info(const struct palloc *pages, uint32_t chunk)
+{
+	return &pages->region->chunks[chunk];
+}
+
+static struct bits *leaf(const struct palloc *pages, uint32_t chunk)
+{
+	return &pages->region->leaves[chunk];
+}
+
+/* ---------------------------------------------------------------- lists */
+
+static uint32_t *list_of(struct palloc *pages, uint32_t nr_free)
+{
+	return nr_free == PAGES_PER_CHUNK ? &pages->idle : &pages->lists[(nr_free - 1) / 32];
+}
+
+static void list_add(struct palloc *pages, uint32_t chunk)
+{
+	struct chunk_info *it = info(pages, chunk);
+	uint32_t *list = list_of(pages, it->nr_free);
+
+	it->prev = CHUNK_NONE;
+	it->next = *list;
+	if (it->next != CHUNK_NONE)
+		info(pages, it->next)->prev = chunk;
+	*list = chunk;
+	it->is_listed = true;
+}
+
+static void list_remove(struct palloc *pages, uint32_t chunk)
+{
+	struct chunk_info *it = info(pages, chunk);
+
+	if (it->next != CHUNK_NONE)
+		info(pages, it->next)->prev = it->prev;
+	if (it->prev != CHUNK_NONE)
+		info(pages, it->prev)->next = it->next;
+	else
+		*list_of(pages, it->nr_free) = it->next;
+	it->is_listed = false;
+}
+
+/* A chunk has another number of free pages now. */
+static void set_free(struct palloc *pages, uint32_t chunk, uint32_t nr_free)
+{
+	struct chunk_info *it = info(pages, chunk);
+	bool was_idle = it->nr_free == PAGES_PER_CHUNK, is_idle = nr_free == PAGES_PER_CHUNK;
+
+	if (it->is_listed && list_of(pages, it->nr_free) == (nr_free ? list_of(pages, nr_free) : NULL)) {
+		it->nr_free = (uint16_t)nr_free;
+		return;
+	}
+	if (it->is_listed)
+		list_remove(pages, chunk);
+	it->nr_free = (uint16_t)nr_free;
+	if (nr_free)
+		list_add(pages, chunk);
+	pages->nr_idle += (uint64_t)is_idle - was_idle;
+	pages->mapped += (uint64_t)was_idle - is_idle;
+	if (pages->mapped > pages->peak)
+		pages->peak = pages->mapped;
+}
+
+/* ---------------------------------------------------------------- growing and shrinking */
+
+static enum arena_source next_source(const struct palloc *pages, uint32_t nr)
+{
+	bool is_first = !pages->mapped && !pages->nr_idle && nr == 1;
+
+	return pages->starts_small && is_first ? ARENA_SOURCE_PAGES : pages->source;
+}
+
+static void add_idle(struct palloc *pages, uint32_t chunk)
+{
+	*leaf(pages, chunk) = (struct bits){ 0 };
+	info(pages, chunk)->nr_free = PAGES_PER_CHUNK;
+	list_add(pages, chunk);
+	pages->nr_idle++;
+	pages->handed++;
+}
+
+/* @nr neighboring chunks, idle now: the first, or CHUNK_NONE. */
+static uint32_t grow(struct palloc *pages, uint32_t nr)
+{
+	uint32_t chunk;
+
+	if (pages->mapped + pages->nr_idle + nr > pages->limit_chunks)
+		return CHUNK_NONE;
+	chunk = region_take(pages->region, nr, pages);
+	if (chunk == CHUNK_NONE)
+		return CHUNK_NONE;
+	if (region_back(pages->region, chunk, nr, next_source(pages, nr))) {
+		region_give(pages->region, chunk, nr);
+		return CHUNK_NONE;
+	}
+	for (uint32_t i = chunk; i < chunk + nr; i++)
+		add_idle(pages, i);
+	tree_freed(&pages->tree, (size_t)chunk * PAGES_PER_CHUNK, (size_t)nr * PAGES_PER_CHUNK);
+	return chunk;
+}
+
+static void return_idle(struct palloc *pages, uint32_t chunk)
+{
+	list_remove(pages, chunk);
+	for (unsigned int i = 0; i < BITS_WORDS; i++)
+		leaf(pages, chunk)->word[i] = ~(uint64_t)0;
+	tree_update(&pages->tree, chunk, 1);
+	region_unback(pages->region, chunk, 1);
+	region_give(pages->region, chunk, 1);
+	pages->nr_idle--;
+	pages->returned++;
+}
+
+static uint32_t highest_idle(const struct palloc *pages)
+{
+	uint32_t highest = pages->idle;
+
+	for (uint32_t chunk = pages->idle; chunk != CHUNK_NONE; chunk = info(pages, chunk)->next)
+		if (chunk > highest)
+			highest = chunk;
+	return highest;
+}
+
+uint64_t palloc_scavenge(struct palloc *pages, uint64_t keep, uint64_t max)
+{
+	uint64_t nr = 0;
+
+	for (; pages->nr_idle > keep && nr < max; nr++)
+		return_idle(pages, highest_idle(pages));
+	return nr;
+}
+
+/* ---------------------------------------------------------------- marking */
+
+/* Apply to the parts of [page, page + nr) that lie in one chunk each. */
+#define FOR_EACH_PART(chunk, at, n, page, nr) \
+	for (uint32_t part_page_ = (page), part_end_ = part_page_ + (nr), chunk, at, n; \
+	     part_page_ < part_end_ && (chunk = part_page_ / PAGES_PER_CHUNK, at = part_page_ % PAGES_PER_CHUNK, \
+					n = (uint32_t)size_min(part_end_ - part_page_, PAGES_PER_CHUNK - at), true); \
+	     part_page_ += n)
+
+/* Pages are used from now on; whether all of them were never used before. */
+static bool mark_used(struct palloc *pages, uint32_t page, uint32_t nr)
+{
+	uint32_t first = page / PAGES_PER_CHUNK, last = (page + nr - 1) / PAGES_PER_CHUNK;
+	bool is_zero = true;
+
+	FOR_EACH_PART(chunk, at, n, page, nr) {
+		struct chunk_info *it = info(pages, chunk);
+
+		bits_use(leaf(pages, chunk), at, n);
+		is_zero &= at >= it->zero_from;
+		it->zero_from = (uint16_t)size_max(it->zero_from, at + n);
+		set_free(pages, chunk, it->nr_free - n);
+	}
+	tree_update(&pages->tree, first, last - first + 1);
+	pages->used_pages += nr;
+	return is_zero;
+}
+
+void palloc_free(struct palloc *pages, uint32_t page, uint32_t nr)
+{
+	FOR_EACH_PART(chunk, at, n, page, nr) {
+		check(bits_count(leaf(pages, chunk), at, n) == n);
+		bits_free(leaf(pages, chunk), at, n);
+		set_free(pages, chunk, info(pages, chunk)->nr_free + n);
+	}
+	tree_freed(&pages->tree, page, nr);
+	pages->used_pages -= nr;
+}
+
+/* ---------------------------------------------------------------- finding */
+
+/* Does a run of @nr fit somewhere in the chunk? One load. */
+static bool fits(const struct palloc *pages, uint32_t chunk, uint32_t nr)
+{
+	return sum_max(pages->tree.level[TREE_LEVELS - 1][chunk]) >= nr;
+}
+
+/* The fullest chunk with room for a short run; an idle one only when no other has. */
+static uint32_t fullest(const struct palloc *pages, uint32_t nr)
+{
+	for (unsigned int i = 0; i < PALLOC_LISTS; i++) {
+		uint32_t chunk = pages->lists[i];
+
+		for (int tried = 0; chunk != CHUNK_NONE && tried < CHUNKS_TRIED; tried++) {
+			if (fits(pages, chunk, nr))
+				return chunk;
+			chunk = info(pages, chunk)->next;
+		}
+	}
+	return pages->idle;
+}
+
+/* A chunk for a short run, by fullness, and by growing. */
+static uint32_t chunk_for(struct palloc *pages, uint32_t nr)
+{
+	uint32_t chunk = fullest(pages, nr);
+
+	return chunk == CHUNK_NONE ? grow(pages, 1) : chunk;
+}
+
+static uint32_t find_short(struct palloc *pages, uint32_t nr)
+{
+	uint32_t chunk = chunk_for(pages, nr);
+
+	return chunk == CHUNK_NONE ? PAGE_NONE
+				   : chunk * (uint32_t)PAGES_PER_CHUNK + bits_find(leaf(pages, chunk), nr, 0);
+}
+
+/* The lowest place among free pages, aligned; PAGE_NONE when there is none. */
+static uint32_t find_lowest(struct palloc *pages, uint32_t nr, uint32_t align_pages)
+{
+	size_t page = tree_find(&pages->tree, nr);
+
+	/* Most often what is found is aligned by luck; else with room to align. */
+	if (page != TREE_NONE && page % align_pages)
+		page = tree_find(&pages->tree, nr + align_pages - 1);
+	return page == TREE_NONE ? PAGE_NONE : (uint32_t)align_up(page, align_pages);
+}
+
+static uint32_t find_long(struct palloc *pages, uint32_t nr, uint32_t align_pages)
+{
+	uint32_t align = nr >= PALLOC_LONG_PAGES ? (uint32_t)size_max(align_pages, PAGES_PER_CHUNK) : align_pages;
+	uint32_t page = find_lowest(pages, nr, align), chunk;
+
+	if (page != PAGE_NONE)
+		return page;
+	/* With room to align beyond a chunk; what is left before and behind are free pages like others. */
+	chunk = grow(pages, (uint32_t)((nr + align - 1) / PAGES_PER_CHUNK) + 1);
+	if (chunk != CHUNK_NONE)
+		return (uint32_t)align_up(chunk * PAGES_PER_CHUNK, align);
+	/* To begin with a chunk was only a wish. */
+	return align == align_pages ? PAGE_NONE : find_lowest(pages, nr, align_pages);
+}
+
+uint32_t palloc_run(struct palloc *pages, uint32_t nr, uint32_t align_pages, bool *is_zero)
+{
+	uint32_t page;
+
+	if (nr <= PALLOC_SHORT_PAGES && align_pages == 1)
+		page = find_short(pages, nr);
+	else
+		page = find_long(pages, nr, align_pages);
+	if (page != PAGE_NONE)
+		*is_zero = mark_used(pages, page, nr);
+	return page;
+}
+
+bool palloc_extend(struct palloc *pages, uint32_t page, uint32_t nr)
+{
+	/* Nobody's chunks have no tables yet. Pairs with open_tables() of region.c. */
+	uint32_t nr_open = atomic_load_acquire(&pages->region->nr_open);
+
+	FOR_EACH_PART(chunk, at, n, page, nr) {
+		if (chunk >= nr_open ||
+		    atomic_load_relaxed(&info(pages, chunk)->pages) != pages ||
+		    bits_count(leaf(pages, chunk), at, n))
+			return false;
+	}
+	mark_used(pages, page, nr);
+	return true;
+}
+
+uint64_t palloc_take_group(struct palloc *pages, uint32_t *first)
+{
+	uint32_t chunk = chunk_for(pages, 1), at;
+	struct bits *bits;
+	uint64_t group;
+
+	if (chunk == CHUNK_NONE)
+		return 0;
+	bits = leaf(pages, chunk);
+	at = bits_find(bits, 1, 0) / BITS_PER_WORD;
+	group = ~bits->word[at];
+	bits->word[at] = ~(uint64_t)0;
+	*first = chunk * (uint32_t)PAGES_PER_CHUNK + at * BITS_PER_WORD;
+	/* Which of them will be written to is not known here. */
+	info(pages, chunk)->zero_from =
+		(uint16_t)size_max(info(pages, chunk)->zero_from, (at + 1) * BITS_PER_WORD);
+	set_free(pages, chunk, info(pages, chunk)->nr_free - (uint32_t)__builtin_popcountll(group));
+	tree_update(&pages->tree, chunk, 1);
+	pages->used_pages += (uint64_t)__builtin_popcountll(group);
+	return group;
+}
+
+void palloc_give_group(struct palloc *pages, uint32_t first, uint64_t group)
+{
+	uint32_t chunk = first / (uint32_t)PAGES_PER_CHUNK;
+	uint64_t *word = &leaf(pages, chunk)->word[first % PAGES_PER_CHUNK / BITS_PER_WORD];
+
+	if (!group)
+		return;
+	check((*word & group) == group);
+	*word &= ~group;
+	set_free(pages, chunk, info(pages, chunk)->nr_free + (uint32_t)__builtin_popcountll(group));
+	tree_freed(&pages->tree, first, BITS_PER_WORD);
+	pages->used_pages -= (uint64_t)__builtin_popcountll(group);
+}
+
+/* ---------------------------------------------------------------- life */
+
+int palloc_init(struct palloc *pages, struct region *region, enum arena_source source)
+{
+	*pages = (struct palloc){ .region = region, .source = source, .limit_chunks = UINT64_MAX, .idle = CHUNK_NONE };
+	pages->starts_small = source == ARENA_SOURCE_THP || source == ARENA_SOURCE_DEV;
+	for (unsigned int i = 0; i < PALLOC_LISTS; i++)
+		pages->lists[i] = CHUNK_NONE;
+	pages->tree.leaves = region->leaves;
+	pages->tree.nr_leaves = region->nr_chunks;
+	for (unsigned int i = 0; i < TREE_LEVELS; i++) {
+		size_t bytes = align_up(tree_level_entries(region->nr_chunks, i) * sizeof(uint64_t), PAGE_BYTES);
+
+		pages->tree.level[i] = os_table(bytes);
+		if (!pages->tree.level[i]) {
+			palloc_fini(pages);
+			return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
+static void drop_chunk(struct palloc *pages, uint32_t chunk)
+{
+	if (info(pages, chunk)->is_listed)
+		list_remove(pages, chunk);
+	region_unback(pages->region, chunk, 1);
+	region_give(pages->region, chunk, 1);
+}
+
+void palloc_fini(struct palloc *pages)
+{
+	struct region *region = pages->region;
+	uint32_t nr_open = atomic_load_acquire(&region->nr_open); /* pairs with open_tables() of region.c */
+
+	for (uint32_t chunk = 0; chunk < nr_open && pages->handed != pages->returned; chunk++)
+		if (atomic_load_relaxed(&info(pages, chunk)->pages) == pages) {
+			drop_chunk(pages, chunk);
+			pages->returned++;
+		}
+	for (unsigned int i = 0; i < TREE_LEVELS; i++) {
+		size_t bytes = align_up(tree_level_entries(region->nr_chunks, i) * sizeof(uint64_t), PAGE_BYTES);
+
+		if (pages->tree.level[i])
+			os_unreserve(pages->tree.level[i], bytes);
+	}
+}
+
+void palloc_validate(const struct palloc *pages)
+{
+	uint32_t nr_open = atomic_load_acquire(&pages->region->nr_open); /* pairs with open_tables() of region.c */
+	uint64_t mapped = 0, idle = 0, used = 0;
+
+	for (uint32_t chunk = 0; chunk < nr_open; chunk++) {
+		const struct chunk_info *it = info(pages, chunk);
+		uint32_t in_use;
+
+		if (atomic_load_relaxed(&it->pages) != pages)
+			continue;
+		in_use = bits_count(leaf(pages, chunk), 0, BITS_PER_LEAF);
+		check(it->is_backed && it->nr_free == PAGES_PER_CHUNK - in_use);
+		check(it->is_listed == (it->nr_free > 0));
+		check(pages->tree.level[TREE_LEVELS - 1][chunk] == sum_pack(bits_runs(leaf(pages, chunk))));
+		mapped += in_use > 0;
+		idle += !in_use;
+		used += in_use;
+	}
+	check(mapped == pages->mapped && idle == pages->nr_idle && used == pages->used_pages);
+	check(pages->handed == pages->mapped + pages->nr_idle + pages->returned);
+}

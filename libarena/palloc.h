@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The page allocator of a heap: runs of pages in chunks of a region.
+ *
+ * Short runs come from the fullest chunk that has room, so that emptier ones run dry and can go back whole; longer ones from the lowest
+ * address that fits (first fit, a radix tree of summaries); from 1 MiB on a run begins with a chunk, and the tail of its last one is as
+ * good as any other free pages. Shape: Go's page allocator (proposal 35112) with the filler of Google's TCMalloc (A. Hunter et al., "Beyond
+ * malloc efficiency to fleet efficiency", OSDI 2021).
+ *
+ * The heap's lock guards everything here; each function wants it held. Pages are numbers in the region.
+ */
+#ifndef LIBARENA_PALLOC_H
+#define LIBARENA_PALLOC_H
+
+#include "region.h"
+#include "tree.h"
+
+/* Lists of chunks by free pages: 1-32, 33-64 ... 481-511. */
+#define PALLOC_LISTS 16
+/* Longer runs are placed by address. */
+#define PALLOC_SHORT_PAGES 8u
+/* From here on a run begins with a chunk. */
+#define PALLOC_LONG_PAGES (PAGES_PER_CHUNK / 2)
+
+/*
+ * Invariants: handed = mapped + nr_idle + returned; a chunk with free pages and pages in use is on the list of its fullness, one
+ * without pages in use is on the idle list.
+ */
+struct palloc {
+	struct region *region;	/* fixed after palloc_init(), as all down to limit */
+	enum arena_source source;
+	bool starts_small;	/* the first chunk is of ordinary pages */
+	uint64_t limit_chunks;	/* holds at most so many */
+	struct tree tree;
+	uint32_t lists[PALLOC_LISTS];
+	uint32_t idle;		/* list of chunks with memory and no page in use */
+	uint64_t handed;	/* chunks that got memory since start */
+	uint64_t mapped;	/* chunks with pages in use */
+	uint64_t nr_idle;
+	uint64_t returned;	/* chunks given back to the system since start */
+	uint64_t peak;		/* most of mapped since palloc_peak_reset() */
+	uint64_t used_pages;
+};
+
+/** 0 or -ENOMEM. @source is a real one, not AUTO. */
+int palloc_init(struct palloc *pages, struct region *region, enum arena_source source);
+/** Give back all chunks, whatever is in them: O(chunks). */
+void palloc_fini(struct palloc *pages);
+
+/**
+ * A run of @nr pages at a multiple of @align_pages (a power of two, up to a chunk's); PAGE_NONE when out of memory. *@is_zero says
+ * whether it is known to hold zeros.
+ */
+uint32_t palloc_run(struct palloc *pages, uint32_t nr, uint32_t align_pages, bool *is_zero);
+/** Give back a run, or any part of one. */
+void palloc_free(struct palloc *pages, uint32_t page, uint32_t nr);
+/** Take the @nr pages behind a run as well: false when they are not all free. */
+bool palloc_extend(struct palloc *pages, uint32_t page, uint32_t nr);
+/**
+ * For a thread's page cache: all free pages of one aligned group of 64, as bits; *@first is the group's first page. 0 when out of
+ * memory.
+ */
+uint64_t palloc_take_group(struct palloc *pages, uint32_t *first);
+void palloc_give_group(struct palloc *pages, uint32_t first, uint64_t group);
+
+/** Give back idle chunks, highest address first, until @keep are left, at most @max; returns how many. */
+uint64_t palloc_scavenge(struct palloc *pages, uint64_t keep, uint64_t max);
+/** Panics when tables and counters contradict each other. */
+void palloc_validate(const struct palloc *pages);
+
+#endif /* LIBARENA_PALLOC_H */

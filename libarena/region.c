@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Addresses and memory of heaps. Chunks are found by a scan of a bitmap from the lowest that may be free: taking one is rare, a
+ * word says of 64 chunks (128 MiB) that they are taken.
+ *
+ * Giving memory back replaces the chunk by an inaccessible mapping, which merges with closed neighbors, frees page tables and makes a late
+ * access fault. Anonymous memory comes back with one mapping call.
+ *
+ * Limits: the region never grows; where the system grants fewer addresses than asked for (RLIMIT_AS), half of what is to be had is
+ * taken, because the program needs some as well. A limit that is set later lets the heap use what it has, and no more.
+ */
+#include "region.h"
+
+#include <errno.h>
+
+#include "dev.h"
+#include "os.h"
+
+/* Tables of so many chunks are opened at once: 128 MiB of addresses, 4 MiB of which are tables. */
+#define OPEN_CHUNKS 64u
+/* Less is no use. */
+#define LEAST_CHUNKS 16u
+
+/* ---------------------------------------------------------------- creation */
+
+static void *table(size_t nr, size_t bytes)
+{
+	return os_reserve_table(align_up(nr * bytes, PAGE_BYTES));
+}
+
+static void drop_table(void *base, size_t nr, size_t bytes)
+{
+	if (base)
+		os_unreserve(base, align_up(nr * bytes, PAGE_BYTES));
+}
+
+static void destroy(struct region *region)
+{
+	size_t nr = region->nr_chunks;
+
+	drop_table(region->spans, nr * PAGES_PER_CHUNK, sizeof(*region->spans));
+	drop_table(region->remotes, nr * PAGES_PER_CHUNK, sizeof(*region->remotes));
+	drop_table(region->leaves, nr, sizeof(*region->leaves));
+	drop_table(region->chunks, nr, sizeof(*region->chunks));
+	drop_table(region->taken, nr / 64 + 1, sizeof(*region->taken));
+	if (region->base)
+		os_unreserve((void *)region->base, region->bytes);
+	*region = (struct region){ 0 };
+}
+
+static bool create(struct region *region, size_t nr)
+{
+	region->nr_chunks = (uint32_t)nr;
+	region->bytes = nr * CHUNK_BYTES;
+	region->align_bytes = nr >= REGION_ALIGNED_CHUNKS ? REGION_ALIGN_BYTES : CHUNK_BYTES;
+	region->base = (uintptr_t)os_reserve(region->bytes, region->align_bytes);
+	region->spans = table(nr * PAGES_PER_CHUNK, sizeof(*region->spans));
+	region->remotes = table(nr * PAGES_PER_CHUNK, sizeof(*region->remotes));
+	region->leaves = table(nr, sizeof(*region->leaves));
+	region->chunks = table(nr, sizeof(*region->chunks));
+	region->taken = os_table(align_up((nr / 64 + 1) * sizeof(*region->taken), PAGE_BYTES));
+	if (region->base && region->spans && region->remotes && region->leaves && region->chunks && region->taken)
+		return true;
+	destroy(region);
+	return false;
+}
+
+int region_init(struct region *region, size_t want_chunks)
+{
+	size_t nr = want_chunks;
+
+	*region = (struct region){ 0 };
+	while (!create(region, nr) && nr > LEAST_CHUNKS)
+		nr -= nr / 8;
+	if (region->base && nr < want_chunks && nr / 2 > LEAST_CHUNKS) {
+		destroy(region);
+		create(region, nr / 2);
+	}
+	region->lock = (struct lock)LOCK_INIT(LOCK_REGION);
+	region->fd = -1;
+	return region->base ? 0 : -ENOMEM;
+}
+
+/* ---------------------------------------------------------------- addresses */
+
+/* Pages of a table that records [first, first + nr) touch; the ends may be open already. */
+static bool open_part(void *base, size_t bytes, uint32_t first, uint32_t nr)
+{
+	uintptr_t from = (uintptr_t)base + first * bytes, to = from + nr * bytes;
+
+	from &= ~(PAGE_BYTES - 1);
+	return !os_open_table((void *)from, align_up(to, PAGE_BYTES) - from);
+}
+
+static bool open_tables(struct region *region, uint32_t limit)
+{
+	uint32_t first = region->nr_open, nr;
+
+	if (limit <= first)
+		return true;
+	limit = (uint32_t)size_min(align_up(limit, OPEN_CHUNKS), region->nr_chunks);
+	nr = limit - first;
+	if (!open_part(region->spans, sizeof(*region->spans) * PAGES_PER_CHUNK, first, nr) ||
+	    !open_part(region->remotes, sizeof(*region->remotes) * PAGES_PER_CHUNK, first, nr) ||
+	    !open_part(region->leaves, sizeof(*region->leaves), first, nr) ||
+	    !open_part(region->chunks, sizeof(*region->chunks), first, nr))
+		return false;
+	/* The release pairs with heap_open_bytes(). */
+	atomic_store_release(&region->nr_open, limit);
+	return true;
+}
+
+static bool is_taken(const struct region *region, uint32_t chunk)
+{
+	return region->taken[chunk / 64] >> chunk % 64 & 1;
+}
+
+static void set_taken(struct region *region, uint32_t chunk, uint32_t nr, bool taken)
+{
+	for (uint32_t i = chunk; i < chunk + nr; i++) {
+		uint64_t bit = (uint64_t)1 << i % 64;
+
+		region->taken[i / 64] = taken ? region->taken[i / 64] | bit : region->taken[i / 64] & ~bit;
+	}
+}
+
+/* The lowest @nr free chunks in a row. */
+static uint32_t find(const struct region *region, uint32_t nr)
+{
+	uint32_t run = 0;
+
+	for (uint32_t i = region->first_free; i < region->nr_chunks; i++) {
+		if (i % 64 == 0 && !~region->taken[i / 64]) {
+			i += 63;
+			run = 0;
+			continue;
+		}
+		run = is_taken(region, i) ? 0 : run + 1;
+		if (run == nr)
+			return i + 1 - nr;
+	}
+	return CHUNK_NONE;
+}
+
+uint32_t region_take(struct region *region, uint32_t nr, struct palloc *pages)
+{
+	uint32_t chunk;
+
+	lock_acquire(&region->lock);
+	chunk = nr <= region->nr_chunks ? find(region, nr) : CHUNK_NONE;
+	if (chunk != CHUNK_NONE && !open_tables(region, chunk + nr))
+		chunk = CHUNK_NONE;
+	if (chunk != CHUNK_NONE) {
+		set_taken(region, chunk, nr, true);
+		if (chunk == region->first_free)
+			region->first_free = chunk + nr;
+	}
+	lock_release(&region->lock);
+	for (uint32_t i = chunk; chunk != CHUNK_NONE && i < chunk + nr; i++)
+		atomic_store_relaxed(&region->chunks[i].pages, pages);
+	return chunk;
+}
+
+void region_give(struct region *region, uint32_t chunk, uint32_t nr)
+{
+	for (uint32_t i = chunk; i < chunk + nr; i++) {
+		check(!region->chunks[i].is_backed && !region->chunks[i].is_listed);
+		atomic_store_relaxed(&region->chunks[i].pages, NULL);
+	}
+	lock_acquire(&region->lock);
+	set_taken(region, chunk, nr, false);
+	if (chunk < region->first_free)
+		region->first_free = chunk;
+	lock_release(&region->lock);
+}
+
+/* ---------------------------------------------------------------- memory */
+
+int region_start_dev(struct region *region)
+{
+	int fd = region->fd < 0 ? dev_create_cow(region->nr_chunks, &region->nr_slots) : region->fd;
+
+	if (fd < 0)
+		return fd;
+	region->fd = fd;
+	return 0;
+}
+
+/* Reserved apart from mapping: a mapping that fails leaves a hole, which somebody else may fill. */
+static int back_dev(struct region *region, uint32_t chunk, uint32_t nr)
+{
+	void *base = (void *)(region->base + chunk * CHUNK_BYTES);
+	int error;
+
+	if (region->fd < 0 || chunk + nr > region->nr_slots)
+		return -ENOMEM;
+	error = os_map_part(base, nr * CHUNK_BYTES, region->fd, chunk * CHUNK_BYTES);
+	if (!error)
+		error = dev_reserve(region->fd, chunk, nr);
+	if (error)
+		os_close(base, nr * CHUNK_BYTES);
+	return error;
+}
+
+int region_back(struct region *region, uint32_t chunk, uint32_t nr, enum arena_source source)
+{
+	void *base = (void *)(region->base + chunk * CHUNK_BYTES);
+	size_t bytes = nr * CHUNK_BYTES;
+	int error;
+
+	if (source == ARENA_SOURCE_DEV)
+		error = back_dev(region, chunk, nr);
+	else if (source == ARENA_SOURCE_HUGETLB)
+		error = os_map_hugetlb(base, bytes);
+	else
+		error = os_open(base, bytes, source == ARENA_SOURCE_THP ? OS_PAGES_HUGE : OS_PAGES_SMALL);
+	for (uint32_t i = chunk; !error && i < chunk + nr; i++) {
+		region->chunks[i].is_backed = true;
+		region->chunks[i].source = (uint8_t)source;
+		region->chunks[i].zero_from = 0;
+	}
+	return error;
+}
+
+void region_unback(struct region *region, uint32_t chunk, uint32_t nr)
+{
+	void *base = (void *)(region->base + chunk * CHUNK_BYTES);
+	bool is_dev = region->chunks[chunk].source == ARENA_SOURCE_DEV;
+	int error = is_dev ? dev_zap(region->fd, chunk, nr) : 0;
+
+	/* Only a full address map refuses; the memory goes back all the same. */
+	if (!error && os_close(base, nr * CHUNK_BYTES) && !is_dev)
+		error = os_drop(base, nr * CHUNK_BYTES);
+	if (error)
+		panic("giving memory back to the system failed with error %d", -error);
+	for (uint32_t i = chunk; i < chunk + nr; i++)
+		region->chunks[i].is_backed = false;
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Regions: the addresses that heaps live in, reserved once, and the tables that say what is where.
+ *
+ * One region serves all heaps of a process, whatever their sources: so freeing finds the record of a page by one
+ * subtraction and one shift, and an address that is none of ours is seen by one comparison. (A window rotates its addresses
+ * so that freed ones rest; a region does the opposite and hands out the lowest, so that heaps stay dense.)
+ *
+ * Tables are opened as chunks are taken, never closed: a record may be looked at by any thread at any time.
+ */
+#ifndef LIBARENA_REGION_H
+#define LIBARENA_REGION_H
+
+#include "arena/arena.h"
+#include "bits.h"
+#include "lock.h"
+#include "span.h"
+
+struct palloc;
+
+#define CHUNK_NONE UINT32_MAX
+/* Pages that are aligned in the region up to here are aligned as addresses. */
+#define REGION_ALIGN_BYTES GiB
+/* A region below this, which is one under a limit of addresses, cannot afford that and is aligned to a chunk. */
+#define REGION_ALIGNED_CHUNKS ((size_t)16 * GiB / CHUNK_BYTES)
+
+/* A chunk of a heap. Guarded by the lock of that heap; by the region's while nobody's. */
+struct chunk_info {
+	struct palloc *pages;	/* atomic, relaxed: the page allocator whose it is; NULL = nobody's */
+	uint32_t next, prev;	/* chunks; list of those as full as this one, or of the idle ones */
+	uint16_t nr_free;	/* free pages */
+	uint16_t zero_from;	/* pages from here on are known to be zero: never used since the system gave them */
+	uint8_t source;		/* enum arena_source that its memory is from */
+	bool is_backed;		/* has memory, as far as it was touched */
+	bool is_listed;
+};
+
+struct region {
+	uintptr_t base;		/* fixed after creation, as all down to the lock; aligned to align_bytes */
+	size_t align_bytes;
+	size_t bytes;
+	uint32_t nr_chunks;
+	struct span *spans;	/* per page */
+	struct span_remote *remotes; /* per page */
+	struct bits *leaves;	/* per chunk: pages in use. Guarded by the lock of the chunk's heap */
+	struct chunk_info *chunks; /* per chunk */
+	uint64_t *taken;	/* per chunk a bit: some heap's */
+	int fd;			/* of the device's space whose slots are the chunks; -1: none. Fixed before a heap has chunks of dev */
+	size_t nr_slots;	/* of that space: fixed as fd */
+
+	struct lock lock;	/* guards all below, and taken */
+	uint32_t nr_open;	/* chunks whose tables are open */
+	uint32_t first_free;	/* no chunk below is free */
+};
+
+/** Reserve addresses for heaps, the most that is to be had up to @want_chunks: 0 or -ENOMEM. */
+int region_init(struct region *region, size_t want_chunks);
+
+/** The lowest @nr neighboring chunks that are nobody's, now @pages's, without memory; CHUNK_NONE when addresses are used up. */
+uint32_t region_take(struct region *region, uint32_t nr, struct palloc *pages);
+/** Give back chunks that have no memory. */
+void region_give(struct region *region, uint32_t chunk, uint32_t nr);
+
+/** Make chunks of the device to be had: 0, or -errno that says why they are not. The caller sees to it that one does so at a time. */
+int region_start_dev(struct region *region);
+/** Memory for chunks without: zeroed when touched. 0 or -ENOMEM. */
+int region_back(struct region *region, uint32_t chunk, uint32_t nr, enum arena_source source);
+/** Give the memory of chunks back to the system; their addresses fault. */
+void region_unback(struct region *region, uint32_t chunk, uint32_t nr);
+
+static inline uintptr_t region_address(const struct region *region, uint32_t page)
+{
+	return region->base + ((uintptr_t)page << PAGE_SHIFT);
+}
+
+static inline uint32_t region_page(const struct region *region, uintptr_t address)
+{
+	return (uint32_t)((address - region->base) >> PAGE_SHIFT);
+}
+
+#endif /* LIBARENA_REGION_H */

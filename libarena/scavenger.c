@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Mechanism only: when and how much is pace.h's. The thread sleeps on a futex until chunks become idle; then it looks every TICK_NS
+ * until there is nothing left to give. It takes a heap's lock for one chunk at a time, so that nobody waits for more than one.
+ *
+ * It is made when a heap has grown, not in free(), which the C library calls with locks held that making a thread takes as well.
+ * All signals are blocked in it. Where no thread can be made (seccomp, RLIMIT_NPROC) memory goes back by arena_trim() and malloc_trim() only.
+ */
+#include "scavenger.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <time.h>
+
+#include "os.h"
+#include "pace.h"
+
+#define TICK_NS ((uint64_t)10 * 1000 * 1000)
+/* In one tick: a heap that is held cannot be destroyed, and no thread can begin to use one. */
+#define GIVE_MOST_CHUNKS 16
+/* Only touched as far as used: 4 KiB. Thread-local storage of the program lies there, too. */
+#define STACK_BYTES (256 * KiB)
+
+static uint32_t has_thread;	/* atomic: 1 = made, or being made, or cannot be made */
+static uint32_t is_kicked;	/* atomic, futex: 1 = look again before sleeping */
+
+static uint64_t cpu_ns(void)
+{
+	struct timespec spent;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
+	return (uint64_t)spent.tv_sec * 1000000000u + (uint64_t)spent.tv_nsec;
+}
+
+static uint64_t give_back(struct heap *heap, uint64_t nr)
+{
+	uint64_t given = 0;
+
+	for (; given < nr; given++) {
+		lock_acquire(&heap->lock);
+		if (!palloc_scavenge(&heap->pages, 0, 1))
+			nr = 0;
+		lock_release(&heap->lock);
+	}
+	return given;
+}
+
+/* Whether there is more to do soon. */
+static bool look_after(struct heap *heap, struct pace *pace, uint64_t now_ns)
+{
+	uint64_t peak, used, idle, nr, begin_ns = cpu_ns();
+
+	heap_read_news(heap);
+	lock_acquire(&heap->lock);
+	peak = heap->pages.peak;
+	used = heap->pages.mapped;
+	idle = heap->pages.nr_idle;
+	heap->pages.peak = used;
+	lock_release(&heap->lock);
+	nr = size_min(pace_tick(pace, now_ns, peak, used, idle), GIVE_MOST_CHUNKS);
+	if (nr)
+		pace_spent(pace, give_back(heap, nr), cpu_ns() - begin_ns);
+	return idle - nr > PACE_KEEP_CHUNKS && idle - nr > used * PACE_KEEP_PERCENT / 100;
+}
+
+static bool look_after_all(struct pace *paces)
+{
+	uint64_t now_ns = os_clock_ns();
+	bool more = false;
+
+	for (size_t i = 0; i < HEAPS_MAX; i++) {
+		struct heap *heap = heap_hold(i);
+
+		if (!heap)
+			continue;
+		more |= look_after(heap, &paces[i], now_ns);
+		heap_unhold();
+	}
+	return more;
+}
+
+static void *run(void *unused)
+{
+	static struct pace paces[HEAPS_MAX]; /* this thread's alone */
+
+	(void)unused;
+	for (;;) {
+		/* Before the look. Who frees a chunk after it finds this 0 (both hold the heap's lock in between), and kicks. */
+		atomic_store_relaxed(&is_kicked, 0u);
+		if (look_after_all(paces))
+			os_sleep_ns(TICK_NS);
+		else
+			os_futex_wait(&is_kicked, 0);
+	}
+	return NULL;
+}
+
+static bool make_thread(void)
+{
+	pthread_attr_t attributes;
+	sigset_t all, before;
+	pthread_t thread;
+	bool made;
+
+	if (pthread_attr_init(&attributes))
+		return false;
+	pthread_attr_setstacksize(&attributes, STACK_BYTES);
+	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &before);
+	made = !pthread_create(&thread, &attributes, run, NULL);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attributes);
+	return made;
+}
+
+void scavenger_start(void)
+{
+	/* Making a thread allocates: that must not come here again. */
+	if (!atomic_load_relaxed(&has_thread) && !atomic_swap_acquire(&has_thread, 1u))
+		make_thread();
+}
+
+void scavenger_kick(void)
+{
+	if (atomic_load_relaxed(&is_kicked) || !atomic_load_relaxed(&has_thread))
+		return;
+	atomic_store_relaxed(&is_kicked, 1u);
+	os_futex_wake(&is_kicked);
+}
+
+void scavenger_fork_child(void)
+{
+	atomic_store_relaxed(&has_thread, 0u);
+	atomic_store_relaxed(&is_kicked, 0u);
+}

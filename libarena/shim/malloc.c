@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: MIT
+/*
+ * malloc() and its family on the main heap, for programs that were not written for it: LD_PRELOAD=libarena-malloc.so.
+ *
+ * What POSIX, C23 and glibc say holds, errno included; where they leave a choice, glibc's is taken. Misuse ends the program with a
+ * message. Signal handlers must not call these functions, as with any malloc().
+ *
+ * free() does not change errno (POSIX 2024).
+ */
+#include <errno.h>
+#include <malloc.h>
+#include <stdlib.h>
+
+#include "shim/shim.h"
+
+/* The number of the main heap is a constant, so that its cache is one load away. */
+#define MAIN_CACHE (heap_caches[0])
+
+/* A result that goes to the caller. */
+static inline void *answer(void *object)
+{
+	if (unlikely(!object))
+		errno = ENOMEM;
+	return object;
+}
+
+void *shim_alloc(size_t bytes)
+{
+	struct heap *heap = heap_main();
+
+	return heap ? heap_alloc(heap, bytes) : NULL;
+}
+
+/* All that is not at hand, apart from malloc() so that this needs no frame. */
+static __attribute__((noinline)) void *alloc_slow(size_t bytes)
+{
+	return answer(shim_alloc(bytes));
+}
+
+void *shim_alloc_aligned(size_t bytes, size_t align_bytes)
+{
+	struct heap *heap = heap_main();
+
+	return heap ? heap_alloc_aligned(heap, bytes, align_bytes) : NULL;
+}
+
+/* ---------------------------------------------------------------- C */
+
+SHIM_API void *malloc(size_t bytes)
+{
+	struct bin *bins = MAIN_CACHE->bins;
+	void *object;
+
+	if (unlikely(bytes > CLASS_LOOKUP_BYTES || !(object = bin_alloc(&bins[class_of(bytes)]))))
+		return alloc_slow(bytes);
+	return object;
+}
+
+SHIM_API void free(void *object)
+{
+	cache_free(MAIN_CACHE, object);
+}
+
+SHIM_API void *calloc(size_t count, size_t bytes)
+{
+	struct heap *heap = heap_main();
+	size_t product;
+
+	if (__builtin_mul_overflow(count, bytes, &product) || !heap)
+		return answer(NULL);
+	return answer(heap_calloc(heap, product));
+}
+
+SHIM_API void *realloc(void *old, size_t bytes)
+{
+	struct heap *heap = heap_main();
+
+	/* As glibc has it. */
+	if (old && !bytes) {
+		free(old);
+		return NULL;
+	}
+	return answer(heap ? heap_realloc(heap, old, bytes) : NULL);
+}
+
+SHIM_API void *reallocarray(void *old, size_t count, size_t bytes)
+{
+	size_t product;
+
+	if (__builtin_mul_overflow(count, bytes, &product))
+		return answer(NULL);
+	return realloc(old, product);
+}
+
+/* C23. The size is only a hint, and may be a lie that nobody needs to find. */
+SHIM_API void free_sized(void *object, size_t bytes);
+SHIM_API void free_sized(void *object, size_t bytes)
+{
+	(void)bytes;
+	free(object);
+}
+
+SHIM_API void free_aligned_sized(void *object, size_t align_bytes, size_t bytes);
+SHIM_API void free_aligned_sized(void *object, size_t align_bytes, size_t bytes)
+{
+	(void)align_bytes;
+	(void)bytes;
+	free(object);
+}
+
+/* ---------------------------------------------------------------- alignment */
+
+SHIM_API int posix_memalign(void **object, size_t align_bytes, size_t bytes)
+{
+	int saved = errno;
+	void *got;
+
+	if (!is_power_of_two(align_bytes) || align_bytes % sizeof(void *))
+		return EINVAL;
+	got = shim_alloc_aligned(bytes, align_bytes);
+	errno = saved;
+	if (!got)
+		return ENOMEM;
+	*object = got;
+	return 0;
+}
+
+SHIM_API void *aligned_alloc(size_t align_bytes, size_t bytes)
+{
+	if (!is_power_of_two(align_bytes)) {
+		errno = EINVAL;
+		return NULL;
+	}
+	return answer(shim_alloc_aligned(bytes, align_bytes));
+}
+
+/* glibc rounds an odd alignment up. */
+SHIM_API void *memalign(size_t align_bytes, size_t bytes)
+{
+	size_t power = sizeof(void *);
+
+	while (power < align_bytes && power <= SIZE_MAX / 2)
+		power *= 2;
+	return answer(shim_alloc_aligned(bytes, power));
+}
+
+SHIM_API void *valloc(size_t bytes)
+{
+	return answer(shim_alloc_aligned(bytes, PAGE_BYTES));
+}
+
+SHIM_API void *pvalloc(size_t bytes)
+{
+	if (bytes > SIZE_MAX - PAGE_BYTES)
+		return answer(NULL);
+	return answer(shim_alloc_aligned(align_up(bytes, PAGE_BYTES), PAGE_BYTES));
+}
+
+/* All of it may be written, as programs do. */
+SHIM_API size_t malloc_usable_size(void *object)
+{
+	return object ? heap_usable_bytes(object) : 0;
+}

@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What POSIX, C23 and glibc say of malloc() and its family, asked of whatever malloc() this program is run with. Run by
+ * api.sh with the replacement.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/harness.h"
+
+#define PAGE 4096u
+#define KIB ((size_t)1024)
+#define MIB (1024 * KIB)
+
+/* Not in glibc of this age. */
+void free_sized(void *object, size_t bytes) __attribute__((weak));
+void free_aligned_sized(void *object, size_t align_bytes, size_t bytes) __attribute__((weak));
+
+/* Sizes that no machine has; volatile, because the compiler refuses to pass them. */
+static volatile size_t absurd[] = { SIZE_MAX, SIZE_MAX - 15, SIZE_MAX / 2, SIZE_MAX / 2 + 1, (size_t)1 << 62, (size_t)1 << 48 };
+#define NR_ABSURD (sizeof(absurd) / sizeof(absurd[0]))
+/* Alignments that the compiler refuses as well. */
+static volatile size_t odd[] = { 3, 100 };
+/* Its square is 0 in 64 bits. */
+static volatile size_t root = (size_t)1 << 32;
+
+#define CHECK_NOMEM(call) \
+	do { \
+		errno = 0; \
+		CHECK(!(call)); \
+		CHECK_EQ(errno, ENOMEM); \
+	} while (0)
+
+static void check_pattern(const unsigned char *object, size_t bytes, unsigned char value)
+{
+	for (size_t i = 0; i < bytes; i++)
+		if (object[i] != value)
+			harness_fail(__FILE__, __LINE__, "byte %zu of %zu is %d, not %d", i, bytes, object[i], value);
+}
+
+TEST(replaced, "api/this program runs with the replacement")
+{
+	static const char *const names[] = { "malloc", "calloc", "realloc", "free", "free_sized", "free_aligned_sized",
+					     "reallocarray", "aligned_alloc", "posix_memalign", "memalign", "valloc", "pvalloc",
+					     "malloc_usable_size", "mallinfo", "mallinfo2", "malloc_trim", "malloc_info",
+					     "malloc_stats", "mallopt" };
+	Dl_info info;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		void *symbol = dlsym(RTLD_DEFAULT, names[i]);
+
+		CHECK(symbol && dladdr(symbol, &info));
+		CHECK_HAS(info.dli_fname, "libarena-malloc.so");
+	}
+}
+
+TEST(alloc, "api/malloc: sizes, alignment, zero bytes, ENOMEM")
+{
+	void *zero = malloc(0), *other = malloc(0);
+
+	CHECK(zero && other && zero != other);
+	free(zero);
+	free(other);
+	for (size_t bytes = 1; bytes < 40 * MIB; bytes += bytes / 3 + 1) {
+		char *object = malloc(bytes);
+
+		CHECK(object);
+		CHECK_EQ((uintptr_t)object % 16, 0);
+		memset(object, 1, bytes);
+		free(object);
+	}
+	for (size_t i = 0; i < NR_ABSURD; i++)
+		CHECK_NOMEM(malloc(absurd[i]));
+}
+
+TEST(alloc_zero, "api/calloc: zero where memory was used, zero counts, overflow, ENOMEM")
+{
+	static const size_t sizes[] = { 1, 24, 100, 1000, 5000, 40000, 300000, 3 << 20 };
+
+	for (int round = 0; round < 3; round++)
+		for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+			unsigned char *object = calloc(sizes[i], 3);
+
+			CHECK(object);
+			check_pattern(object, sizes[i] * 3, 0);
+			memset(object, 0xff, malloc_usable_size(object));
+			free(object);
+		}
+	free(calloc(0, 7));
+	free(calloc(7, 0));
+	CHECK(calloc(0, 0));
+	for (size_t i = 0; i < NR_ABSURD; i++)
+		CHECK_NOMEM(calloc(absurd[i], 1));
+	CHECK_NOMEM(calloc(absurd[3], 2));
+	CHECK_NOMEM(calloc(root, root));
+	CHECK_NOMEM(calloc(root + 1, root + 1));
+}
+
+TEST(again, "api/realloc: NULL, 0, growing, shrinking; ENOMEM keeps the old object")
+{
+	unsigned char *object = realloc(NULL, 10);
+
+	CHECK(object);
+	memset(object, 7, 10);
+	for (size_t bytes = 10; bytes < 30 * MIB; bytes = bytes * 5 / 2) {
+		object = realloc(object, bytes * 5 / 2);
+		CHECK(object);
+		check_pattern(object, bytes, 7);
+		memset(object, 7, bytes * 5 / 2);
+	}
+	for (size_t bytes = 20 * MIB; bytes; bytes /= 3) {
+		for (size_t i = 0; i < NR_ABSURD; i++)
+			CHECK_NOMEM(realloc(object, absurd[i]));
+		object = realloc(object, bytes);
+		CHECK(object);
+		CHECK(malloc_usable_size(object) >= bytes);
+		check_pattern(object, bytes, 7);
+	}
+	errno = 99;
+	CHECK(!realloc(object, 0));
+	CHECK_EQ(errno, 99);
+	object = realloc(NULL, 0);
+	CHECK(object);
+	free(object);
+	for (size_t i = 0; i < NR_ABSURD; i++)
+		CHECK_NOMEM(realloc(NULL, absurd[i]));
+}
+
+TEST(array, "api/reallocarray: overflow keeps the old object")
+{
+	unsigned char *object = reallocarray(NULL, 10, 10);
+
+	CHECK(object);
+	memset(object, 3, 100);
+	CHECK_NOMEM(reallocarray(object, absurd[3], 2));
+	CHECK_NOMEM(reallocarray(object, root + 1, root + 1));
+	check_pattern(object, 100, 3);
+	object = reallocarray(object, 1000, 100);
+	CHECK(object);
+	check_pattern(object, 100, 3);
+	free(object);
+}
+
+TEST(freeing, "api/free and its relatives take NULL and leave errno alone")
+{
+	static const size_t sizes[] = { 0, 1, 100, 5000, 40000, 3 << 20, 100 << 20 };
+
+	CHECK(free_sized && free_aligned_sized);
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		void *one = malloc(sizes[i]), *two = malloc(sizes[i]), *three = aligned_alloc(64, sizes[i]);
+
+		CHECK(one && two && three);
+		errno = 99;
+		free(one);
+		free_sized(two, sizes[i]);
+		free_aligned_sized(three, 64, sizes[i]);
+		CHECK_EQ(errno, 99);
+	}
+	free(NULL);
+	free_sized(NULL, 0);
+	free_aligned_sized(NULL, 64, 0);
+	malloc_trim(0);
+	CHECK_EQ(errno, 99);
+}
+
+static void check_aligned(void *object, size_t align, size_t bytes)
+{
+	CHECK(object);
+	CHECK_EQ((uintptr_t)object % align, 0);
+	CHECK(malloc_usable_size(object) >= bytes);
+	memset(object, 1, bytes);
+	free(object);
+}
+
+TEST(alignment, "api/aligned_alloc, posix_memalign, memalign, valloc, pvalloc")
+{
+	static const size_t sizes[] = { 0, 1, 24, 100, 4096, 5000, 40000, 300000, 3 << 20 };
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		for (size_t align = 8; align <= 16 * MIB; align *= 2) {
+			void *object = NULL;
+
+			check_aligned(aligned_alloc(align, sizes[i]), align, sizes[i]);
+			check_aligned(memalign(align, sizes[i]), align, sizes[i]);
+			CHECK_EQ(posix_memalign(&object, align, sizes[i]), 0);
+			check_aligned(object, align, sizes[i]);
+		}
+		check_aligned(valloc(sizes[i]), PAGE, sizes[i]);
+		check_aligned(pvalloc(sizes[i]), PAGE, (sizes[i] + PAGE - 1) / PAGE * PAGE);
+	}
+	/* glibc rounds up. */
+	check_aligned(memalign(odd[0], 10), 4, 10);
+	check_aligned(memalign(odd[1], 10), 128, 10);
+}
+
+TEST(bad_alignment, "api/alignments that are none, and sizes that cannot be had")
+{
+	static const size_t bad[] = { 0, 1, 2, 4, 12, 24, 100, (1 << 20) + 8 };
+	void *object = &object;
+
+	errno = 99;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		CHECK_EQ(posix_memalign(&object, bad[i], 8), EINVAL);
+	for (size_t i = 0; i < NR_ABSURD; i++)
+		CHECK_EQ(posix_memalign(&object, 64, absurd[i]), ENOMEM);
+	/* Neither is touched by a failure. */
+	CHECK_EQ(errno, 99);
+	CHECK(object == &object);
+	errno = 0;
+	CHECK(!aligned_alloc(absurd[1], 8));
+	CHECK(errno == EINVAL || errno == ENOMEM);
+	for (size_t i = 0; i < NR_ABSURD; i++) {
+		CHECK_NOMEM(aligned_alloc(64, absurd[i]));
+		CHECK_NOMEM(memalign(64, absurd[i]));
+		CHECK_NOMEM(valloc(absurd[i]));
+		CHECK_NOMEM(pvalloc(absurd[i]));
+	}
+}
+
+TEST(usable, "api/all of malloc_usable_size() may be written")
+{
+	static unsigned char *objects[600];
+
+	CHECK_EQ(malloc_usable_size(NULL), 0);
+	for (size_t i = 0; i < 600; i++) {
+		objects[i] = malloc(i * i / 3);
+		CHECK(objects[i]);
+		CHECK(malloc_usable_size(objects[i]) >= i * i / 3);
+		memset(objects[i], (int)(i % 251), malloc_usable_size(objects[i]));
+	}
+	for (size_t i = 0; i < 600; i++) {
+		check_pattern(objects[i], malloc_usable_size(objects[i]), (unsigned char)(i % 251));
+		free(objects[i]);
+	}
+}
+
+/* ---------------------------------------------------------------- what it tells */
+
+TEST(info2, "api/mallinfo2 grows and shrinks with what is in use")
+{
+	struct mallinfo2 before = mallinfo2(), full, after;
+	char *object = malloc(50 * MIB);
+
+	CHECK(object);
+	full = mallinfo2();
+	CHECK(full.uordblks >= before.uordblks + 50 * MIB);
+	CHECK(full.arena >= full.uordblks);
+	CHECK_EQ(full.arena, full.uordblks + full.fordblks);
+	free(object);
+	malloc_trim(0);
+	after = mallinfo2();
+	CHECK(after.uordblks + 50 * MIB <= full.uordblks);
+	CHECK(after.arena < full.arena);
+}
+
+TEST(trim, "api/malloc_trim gives memory back, once")
+{
+	char *object = malloc(50 * MIB);
+	size_t full;
+
+	CHECK(object);
+	memset(object, 1, 50 * MIB);
+	full = harness_rss_bytes();
+	free(object);
+	CHECK_EQ(malloc_trim(0), 1);
+	CHECK(harness_rss_bytes() + 40 * MIB < full);
+	CHECK_EQ(malloc_trim(0), 0);
+}
+
+/* Every element is closed in order; attributes are not looked at. */
+static void check_xml(const char *text)
+{
+	char open[16][32], name[32];
+	size_t depth = 0, nr = 0;
+
+	for (; (text = strchr(text, '<')); nr++) {
+		const char *end = strchr(text, '>');
+		size_t length;
+
+		CHECK(end);
+		length = strcspn(text + 1 + (text[1] == '/'), " />");
+		CHECK(length && length < sizeof(name));
+		memcpy(name, text + 1 + (text[1] == '/'), length);
+		name[length] = 0;
+		if (text[1] == '/') {
+			CHECK(depth > 0);
+			CHECK_STR(open[--depth], name);
+		} else if (end[-1] != '/') {
+			CHECK(depth < 16);
+			memcpy(open[depth++], name, length + 1);
+		}
+		text = end;
+	}
+	CHECK_EQ(depth, 0);
+	CHECK(nr > 2);
+}
+
+TEST(xml, "api/malloc_info writes well-formed XML, and knows no options")
+{
+	char *text = NULL;
+	size_t bytes;
+	FILE *stream = open_memstream(&text, &bytes);
+
+	CHECK(stream);
+	CHECK_EQ(malloc_info(0, stream), 0);
+	CHECK(!fclose(stream));
+	CHECK(!strncmp(text, "<malloc version=\"", 17));
+	check_xml(text);
+	free(text);
+	CHECK_EQ(malloc_info(1, stdout), EINVAL);
+}
+
+TEST(options, "api/mallopt takes what glibc knows")
+{
+	CHECK_EQ(mallopt(M_MMAP_THRESHOLD, 100000), 1);
+	CHECK_EQ(mallopt(M_TRIM_THRESHOLD, 100000), 1);
+	CHECK_EQ(mallopt(M_ARENA_MAX, 1), 1);
+}

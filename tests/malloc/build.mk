@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: MIT
+# Programs of tests/malloc: linked dynamically and run by the scripts there with LD_PRELOAD, so that they meet the malloc replacement as
+# any program does. -fno-builtin: a malloc() without a use must be called all the same.
+
+MALLOC_C := $(patsubst tests/malloc/%.c,$(B)/tests/malloc/%,$(filter-out tests/malloc/plug.c,$(wildcard tests/malloc/*.c)))
+MALLOC_BIN := $(MALLOC_C) $(B)/tests/malloc/new $(B)/tests/malloc/plug.so
+MALLOC_FLAGS := -fno-builtin
+
+$(MALLOC_C): $(B)/tests/malloc/%: tests/malloc/%.c $(B)/tests/malloc/plug.so $(B)/tests/harness.o $(B)/libarena-internal.a
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(MALLOC_FLAGS) $(DEPFLAGS) $(LDFLAGS) -o $@ $< $(B)/tests/harness.o $(B)/libarena-internal.a \
+		-Wl,--no-as-needed -L$(@D) -l:plug.so -Wl,-rpath,'$$ORIGIN' -pthread -ldl
+
+$(B)/tests/malloc/plug.so: tests/malloc/plug.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(MALLOC_FLAGS) $(DEPFLAGS) $(LDFLAGS) -shared -fPIC -Wl,-soname,plug.so -o $@ $< -pthread
+
+# C has more warnings than C++ knows.
+$(B)/tests/malloc/new: tests/malloc/new.cc
+	@mkdir -p $(@D)
+	$(CXX) $(CPPFLAGS) $(filter-out -std=% -Wstrict-prototypes -Wmissing-prototypes,$(CFLAGS)) -std=c++17 -fno-builtin \
+		$(DEPFLAGS) $(LDFLAGS) -o $@ $< -pthread
+
+# A sanitizer brings a malloc() of its own.
+ifndef SAN
+tests: $(MALLOC_BIN)
+endif

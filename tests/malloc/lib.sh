@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+#
+# For tests of real programs under the malloc replacement: source it after tests/tap.sh, from the project's folder.
+
+replacement=$PWD/${B:-build}/libarena-malloc.so
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+
+# replaced COMMAND...: with the replacement, which says at exit that it was used. COMMAND may be a function: then what it starts is meant.
+replaced() (
+	export LD_PRELOAD=$replacement ARENA_MALLOC_STATS=1
+	"$@"
+)
+
+# was_used FILE: what was printed to standard error has the line of a heap that holds memory.
+was_used() { grep -q '^arena: [1-9][0-9]* bytes held, [1-9][0-9]* in use' "$1"; }
+
+# same NAME COMMAND...: passes when COMMAND prints the same, on both streams, and exits in the same way with the replacement.
+same() {
+	local name=$1 status replaced_status
+	shift
+	"$@" >"$folder/out" 2>"$folder/err" </dev/null
+	status=$?
+	replaced "$@" >"$folder/replaced.out" 2>"$folder/replaced.err" </dev/null
+	replaced_status=$?
+	grep -v '^arena: [0-9]* bytes held' "$folder/replaced.err" >"$folder/replaced.rest"
+	if [ "$status" -ne 0 ]; then
+		not_ok "$name" "fails without the replacement already: $(tail -n 5 "$folder/err")"
+	elif [ "$replaced_status" -ne 0 ]; then
+		not_ok "$name" "status $replaced_status: $(tail -n 5 "$folder/replaced.err")"
+	elif ! was_used "$folder/replaced.err"; then
+		not_ok "$name" "the heap was not used: $(tail -n 5 "$folder/replaced.err")"
+	elif ! cmp -s "$folder/out" "$folder/replaced.out"; then
+		not_ok "$name" "$(diff "$folder/out" "$folder/replaced.out" | head -n 10)"
+	else
+		empty_ok "$name" "$(diff "$folder/err" "$folder/replaced.rest" | head -n 10)"
+	fi
+}

@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Where in the life of a process and of its threads malloc() is called: before main() and after it, at the ends of threads, in handlers
+ * of fork(), in libraries that come and go, and under limits. Run by api.sh with the replacement.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/harness.h"
+
+#define MIB ((size_t)1 << 20)
+
+int plug_forks(void); /* of the library that this program is linked with */
+
+static char *early;	/* from the constructor */
+
+/* A small, a middle and a large object, filled; false when one is not to be had. */
+static bool use_memory(void)
+{
+	static const size_t sizes[] = { 40, 3000, 200000 };
+	bool good = true;
+
+	for (size_t i = 0; i < 3; i++) {
+		char *object = malloc(sizes[i]);
+
+		good &= object != NULL;
+		if (object)
+			memset(object, 1, sizes[i]);
+		free(object);
+	}
+	return good;
+}
+
+__attribute__((constructor(101))) static void start(void)
+{
+	early = strdup("before main");
+	use_memory();
+}
+
+/* In every process of this program, tests included: what goes wrong here shows as a signal. */
+__attribute__((destructor)) static void end(void)
+{
+	if (!use_memory())
+		abort();
+	free(early);
+}
+
+TEST(constructors, "life/memory of constructors is there in main, and may be grown and freed")
+{
+	CHECK_STR(early, "before main");
+	early = realloc(early, 100000);
+	CHECK_STR(early, "before main");
+}
+
+static void leave(void *unused)
+{
+	(void)unused;
+	exit(use_memory() ? 0 : 1);
+}
+
+TEST(destructors, "life/destructors after exit() use memory")
+{
+	struct death death;
+
+	harness_child(&death, leave, NULL);
+	CHECK_EQ(death.signal, 0);
+	CHECK_EQ(death.status, 0);
+}
+
+/* ---------------------------------------------------------------- ends of threads */
+
+#define KEYS 80
+#define ROUNDS 3
+
+static pthread_key_t keys[KEYS];
+static uint32_t ended; /* atomic; destructors that ran */
+
+/* Values are objects that count how often their destructor puts a new one in their place. */
+static void end_value(void *value)
+{
+	int round = *(int *)value;
+	int *next;
+
+	free(value);
+	__atomic_fetch_add(&ended, use_memory() ? 1u : 1000000u, __ATOMIC_RELAXED);
+	next = round ? malloc(sizeof(*next)) : NULL;
+	if (!next)
+		return;
+	*next = round - 1;
+	for (size_t i = 0; i < KEYS; i++)
+		if (!pthread_getspecific(keys[i])) {
+			pthread_setspecific(keys[i], next);
+			return;
+		}
+	free(next);
+}
+
+static void *set_keys(void *unused)
+{
+	(void)unused;
+	for (size_t i = 0; i < KEYS; i++) {
+		int *value = malloc(sizeof(*value));
+
+		CHECK(value);
+		*value = i % 2 ? ROUNDS : 0;
+		CHECK(!pthread_setspecific(keys[i], value));
+	}
+	use_memory();
+	pthread_exit(strdup("after pthread_exit"));
+}
+
+static void many_threads(void *(*function)(void *), size_t nr)
+{
+	pthread_t threads[100];
+
+	for (size_t i = 0; i < nr; i++)
+		CHECK(!pthread_create(&threads[i], NULL, function, (void *)i));
+	for (size_t i = 0; i < nr; i++) {
+		void *result;
+
+		CHECK(!pthread_join(threads[i], &result));
+		free(result);
+	}
+}
+
+TEST(key_ends, "life/destructors of 80 keys allocate and free, in every round")
+{
+	for (size_t i = 0; i < KEYS; i++)
+		CHECK(!pthread_key_create(&keys[i], end_value));
+	for (int i = 0; i < 20; i++)
+		many_threads(set_keys, 10);
+	CHECK(ended >= 200 * KEYS && ended < 1000000);
+}
+
+static char *shared[100];
+
+static void *use_thread(void *argument)
+{
+	size_t me = (size_t)argument;
+
+	for (size_t i = 0; i < 2000; i++) {
+		char *object = malloc(1 + i * 37 % 5000);
+
+		CHECK(object);
+		object[0] = (char)i;
+		free(__atomic_exchange_n(&shared[(me + i) % 100], object, __ATOMIC_ACQ_REL));
+	}
+	return malloc(100);
+}
+
+TEST(hundred, "life/100 threads free each other's memory, and memory of ended ones comes back")
+{
+	size_t after[5];
+
+	for (size_t round = 0; round < 5; round++) {
+		many_threads(use_thread, 100);
+		for (size_t i = 0; i < 100; i++)
+			free(__atomic_exchange_n(&shared[i], NULL, __ATOMIC_ACQ_REL));
+		malloc_trim(0);
+		after[round] = mallinfo2().arena;
+	}
+	harness_note("held after rounds: %zu %zu %zu %zu %zu", after[0], after[1], after[2], after[3], after[4]);
+	CHECK(after[4] <= after[0] + 8 * MIB);
+}
+
+/* ---------------------------------------------------------------- fork */
+
+static void *allocate_on(void *stop)
+{
+	while (!__atomic_load_n((int *)stop, __ATOMIC_RELAXED))
+		use_memory();
+	return NULL;
+}
+
+TEST(handlers, "life/handlers of fork() allocate, of the earliest library too")
+{
+	int stop = 0, status, before = plug_forks();
+	pthread_t thread;
+
+	CHECK(!pthread_create(&thread, NULL, allocate_on, &stop));
+	for (int i = 0; i < 100; i++) {
+		pid_t child = fork();
+
+		CHECK(child >= 0);
+		if (!child)
+			_exit(use_memory() && plug_forks() == before + 2 * i + 2 ? 0 : 1);
+		CHECK(waitpid(child, &status, 0) == child && !status);
+	}
+	CHECK_EQ(plug_forks(), before + 200);
+	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
+	CHECK(!pthread_join(thread, NULL));
+}
+
+/* ---------------------------------------------------------------- libraries */
+
+/* The copy is another library to the loader. */
+static void copy_plug(char *path)
+{
+	char command[200], folder[] = "/tmp/arena-XXXXXX", *self;
+	Dl_info info;
+
+	CHECK(dladdr((void *)(uintptr_t)plug_forks, &info) && mkdtemp(folder));
+	self = realpath(info.dli_fname, NULL);
+	CHECK(self);
+	/* When the program is not position independent its own table of calls is what was found. */
+	strcpy(strrchr(self, '/'), "/plug.so");
+	snprintf(path, 100, "%s/plug.so", folder);
+	snprintf(command, sizeof(command), "cp '%s' '%s'", self, path);
+	CHECK(!system(command));
+	free(self);
+}
+
+static void *text_of(void *plug)
+{
+	char *(*text)(void);
+
+	*(void **)(void *)&text = dlsym(plug, "plug_text");
+	if (text && use_memory())
+		CHECK_STR(text(), "kept since the constructor");
+	return NULL;
+}
+
+TEST(plugs, "life/libraries are opened and closed, with threads that used them")
+{
+	char path[100];
+
+	copy_plug(path);
+	for (int i = 0; i < 50; i++) {
+		void *plug = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+		pthread_t thread;
+
+		CHECK(plug);
+		CHECK(!pthread_create(&thread, NULL, text_of, plug));
+		CHECK(!pthread_join(thread, NULL));
+		CHECK(!dlclose(plug));
+	}
+	unlink(path);
+	*strrchr(path, '/') = 0;
+	rmdir(path);
+}
+
+/* ---------------------------------------------------------------- limits */
+
+static void fill_and_free(void *unused)
+{
+	static char *objects[1000];
+	size_t nr = 0;
+
+	(void)unused;
+	errno = 0;
+	while (nr < 1000 && (objects[nr] = malloc(MIB))) {
+		memset(objects[nr], 1, MIB);
+		nr++;
+	}
+	/* Enough for a program, and an end that is told. */
+	if (nr < 150 || nr >= 500 || errno != ENOMEM)
+		_exit(2);
+	while (nr)
+		free(objects[--nr]);
+	if (!use_memory() || malloc(MIB * 1024))
+		_exit(3);
+}
+
+/* Under a limit from its start, as after ulimit -v. */
+static void run_limited(void *name)
+{
+	const struct rlimit limit = { .rlim_cur = 512 * MIB, .rlim_max = 512 * MIB };
+
+	CHECK(!setrlimit(RLIMIT_AS, &limit));
+	execl("/proc/self/exe", "life", name, NULL);
+}
+
+TEST(limited, "life/a program within 512 MiB of addresses gets most of them")
+{
+	struct death death;
+	struct rlimit now;
+
+	CHECK(!getrlimit(RLIMIT_AS, &now));
+	if (now.rlim_cur == RLIM_INFINITY)
+		harness_child(&death, run_limited, (void *)(uintptr_t)"life/a program within");
+	else
+		harness_child(&death, fill_and_free, NULL);
+	CHECK_EQ(death.signal, 0);
+	CHECK_EQ(death.status, 0);
+}
+
+static void limit_late(void *unused)
+{
+	const struct rlimit limit = { .rlim_cur = 512 * MIB, .rlim_max = 512 * MIB };
+	char *kept = malloc(100000);
+
+	(void)unused;
+	if (!kept || setrlimit(RLIMIT_AS, &limit))
+		_exit(2);
+	memset(kept, 1, 100000);
+	/* What is not to be had is told, and what is there goes on. */
+	for (int i = 0; i < 100; i++)
+		if (!use_memory())
+			_exit(3);
+	if (malloc(600 * MIB))
+		_exit(4);
+	free(kept);
+}
+
+TEST(limited_late, "life/a limit of addresses that is set later")
+{
+	struct death death;
+
+	harness_child(&death, limit_late, NULL);
+	CHECK_EQ(death.signal, 0);
+	CHECK_EQ(death.status, 0);
+}

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Heaps under threads at full speed: producers and consumers, threads that come and go and leave objects behind, objects that change
+ * hands in both directions. Every object carries its size and a pattern, looked at before it is freed; at quiet points the
+ * heap is validated, and at the end everything must have come back. Not a benchmark.
+ */
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "heap.h"
+#include "tests/harness.h"
+
+#define THREADS 4
+#define ROUNDS 5
+#define ROUND_SECONDS 1.5
+#define STEPS 30000
+#define SHELF 256
+
+struct object {
+	size_t bytes;	/* of all of it */
+	uint64_t seed;
+	unsigned char fill[];
+};
+
+static struct heap *heap;
+static pthread_barrier_t barrier;
+/* Objects between threads; atomic, the release in hand_over() pairs with the acquire there. */
+static struct object *shelf[SHELF];
+
+static unsigned char pattern(const struct object *object)
+{
+	return (unsigned char)(object->seed ^ object->bytes);
+}
+
+static size_t random_bytes(struct random *rng)
+{
+	switch (random_below(rng, 64)) {
+	case 0: return 32 * KiB + random_below(rng, 200 * KiB);
+	case 1: return random_below(rng, 32 * KiB);
+	case 2: case 3: case 4: return random_below(rng, 4 * KiB);
+	/* Spans of 256 slots, where the words of free slots are all in use. */
+	case 5: case 6: case 7: case 8: return 0;
+	default: return random_below(rng, 400);
+	}
+}
+
+static struct object *fill(struct object *object, size_t bytes, struct random *rng)
+{
+	CHECK(object && heap_usable_bytes(object) >= bytes);
+	object->bytes = bytes;
+	object->seed = random_next(rng);
+	memset(object->fill, pattern(object), bytes - sizeof(*object));
+	return object;
+}
+
+static struct object *make(struct random *rng)
+{
+	size_t bytes = sizeof(struct object) + random_bytes(rng);
+
+	return fill(heap_alloc(heap, bytes), bytes, rng);
+}
+
+static void check_object(const struct object *object, size_t bytes)
+{
+	unsigned char value = pattern(object);
+
+	for (size_t i = 0; i < bytes - sizeof(*object); i++)
+		if (object->fill[i] != value)
+			harness_fail(__FILE__, __LINE__, "byte %zu of an object of %zu is %d, not %d", i, object->bytes,
+				     object->fill[i], value);
+}
+
+static void destroy(struct object *object)
+{
+	if (!object)
+		return;
+	check_object(object, object->bytes);
+	heap_free(heap, object);
+}
+
+static struct object *hand_over(struct object *object, size_t place)
+{
+	return __atomic_exchange_n(&shelf[place], object, __ATOMIC_ACQ_REL);
+}
+
+/* Grow or shrink; what is in both sizes stays. */
+static struct object *resize(struct object *object, struct random *rng)
+{
+	size_t bytes = sizeof(*object) + random_bytes(rng), old = object->bytes;
+
+	object = heap_realloc(heap, object, bytes);
+	CHECK(object);
+	CHECK_EQ(object->bytes, old);
+	check_object(object, size_min(old, bytes));
+	return fill(object, bytes, rng);
+}
+
+static void one_step(struct object **own, struct random *rng)
+{
+	struct object **at = &own[random_below(rng, 32)];
+
+	switch (random_below(rng, 8)) {
+	case 0: case 1: case 2: destroy(hand_over(make(rng), random_below(rng, SHELF))); break;
+	case 3: *at = hand_over(*at, random_below(rng, SHELF)); break;
+	case 4: destroy(hand_over(NULL, random_below(rng, SHELF))); break;
+	case 5: *at = *at ? resize(*at, rng) : make(rng); break;
+	default:
+		destroy(*at);
+		*at = make(rng);
+		break;
+	}
+}
+
+/* What a thread still has at its end goes to others, or stays for them. */
+static void leave(struct object **own, size_t nr, struct random *rng)
+{
+	for (size_t i = 0; i < nr; i++)
+		destroy(hand_over(own[i], random_below(rng, SHELF)));
+}
+
+static void *visit(void *argument)
+{
+	struct random rng = { .state = (uintptr_t)argument };
+	struct object *own[32] = { NULL };
+
+	for (size_t i = 0; i < 500; i++)
+		one_step(own, &rng);
+	leave(own, 32, &rng);
+	return NULL;
+}
+
+static void send_visitor(struct random *rng)
+{
+	pthread_t thread;
+
+	CHECK(!pthread_create(&thread, NULL, visit, (void *)(uintptr_t)random_next(rng)));
+	CHECK(!pthread_join(thread, NULL));
+}
+
+/* Threads of even numbers make, the others free; of all kinds some do both. */
+static void round_of(size_t me, struct object **own, struct random *rng)
+{
+	double end = harness_seconds() + ROUND_SECONDS;
+	size_t steps = harness_sanitized() ? STEPS / 5 : STEPS;
+
+	for (size_t i = 0; i < steps && harness_seconds() < end; i++) {
+		size_t place = random_below(rng, SHELF);
+
+		if (i % 3)
+			one_step(own, rng);
+		else
+			destroy(hand_over(me % 2 ? NULL : make(rng), place));
+		if (!random_below(rng, 300))
+			send_visitor(rng);
+		if (!random_below(rng, 2000))
+			heap_scavenge(heap, 1);
+	}
+}
+
+static void *work(void *argument)
+{
+	struct random rng = { .state = harness_seed() + (uintptr_t)argument };
+	struct object *own[32] = { NULL };
+
+	for (size_t round = 0; round < ROUNDS; round++) {
+		round_of((uintptr_t)argument, own, &rng);
+		if (pthread_barrier_wait(&barrier) == PTHREAD_BARRIER_SERIAL_THREAD)
+			heap_validate(heap);
+		pthread_barrier_wait(&barrier);
+	}
+	leave(own, 32, &rng);
+	return NULL;
+}
+
+TEST(threads, "stress/heap: producers, consumers, visitors; nothing is lost or left")
+{
+	pthread_t threads[THREADS];
+
+	heap = heap_create(ARENA_SOURCE_THP);
+	CHECK(heap && !pthread_barrier_init(&barrier, NULL, THREADS));
+	for (size_t i = 0; i < THREADS; i++)
+		CHECK(!pthread_create(&threads[i], NULL, work, (void *)i));
+	for (size_t i = 0; i < THREADS; i++)
+		CHECK(!pthread_join(threads[i], NULL));
+	for (size_t i = 0; i < SHELF; i++)
+		destroy(hand_over(NULL, i));
+	heap_validate(heap);
+	heap_scavenge(heap, 0);
+	heap_validate(heap);
+	CHECK_EQ(heap->pages.used_pages, 0);
+	CHECK_EQ(heap->pages.handed, heap->pages.returned);
+}
+
+/* ---------------------------------------------------------------- one span, two threads that free */
+
+#define SPANS 20000
+
+static struct object *pair[2]; /* atomic: for the other thread to free */
+
+/* Frees the smallest objects at the moment when their owner frees the last of them and reuses the page. */
+static void *free_late(void *stop)
+{
+	while (!__atomic_load_n((int *)stop, __ATOMIC_RELAXED))
+		for (size_t i = 0; i < 2; i++)
+			heap_free(heap, __atomic_exchange_n(&pair[i], NULL, __ATOMIC_ACQ_REL));
+	return NULL;
+}
+
+static void turn_over(size_t bytes)
+{
+	static void *objects[512];
+
+	for (size_t i = 0; i < 512; i++) {
+		objects[i] = heap_alloc(heap, bytes);
+		CHECK(objects[i]);
+	}
+	for (size_t i = 0; i < 512; i++)
+		heap_free(heap, i % 100 ? objects[i] : __atomic_exchange_n(&pair[i / 100 % 2], objects[i], __ATOMIC_ACQ_REL));
+}
+
+TEST(late, "stress/heap: frees of others arrive while their spans are given back and used anew")
+{
+	size_t nr = harness_sanitized() ? SPANS / 10 : SPANS;
+	pthread_t threads[2];
+	int stop = 0;
+
+	heap = heap_create(ARENA_SOURCE_THP);
+	CHECK(heap);
+	for (size_t i = 0; i < 2; i++)
+		CHECK(!pthread_create(&threads[i], NULL, free_late, &stop));
+	for (size_t i = 0; i < nr && harness_seconds() < 10; i++)
+		turn_over(i % 3 ? 16 : 800);
+	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
+	for (size_t i = 0; i < 2; i++)
+		CHECK(!pthread_join(threads[i], NULL));
+	for (size_t i = 0; i < 2; i++)
+		heap_free(heap, pair[i]);
+	heap_validate(heap);
+}

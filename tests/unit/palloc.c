@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: MIT
+/* The page allocator against a plain row of bytes; fullness, alignment, growth to the last page, and what comes back. No page is touched. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "palloc.h"
+#include "tests/harness.h"
+
+enum { NR_CHUNKS = 64, NR_PAGES = NR_CHUNKS * 512, NR_RUNS = 400 };
+
+static struct region region;
+static struct palloc pages;
+static unsigned char used[NR_PAGES]; /* the model: 1 = in use */
+
+static void start(void)
+{
+	CHECK_EQ(region_init(&region, NR_CHUNKS), 0);
+	CHECK_EQ(region.nr_chunks, NR_CHUNKS);
+	CHECK_EQ(palloc_init(&pages, &region, ARENA_SOURCE_PAGES), 0);
+}
+
+static void model_set(uint32_t page, uint32_t nr, unsigned char to)
+{
+	CHECK(page + nr <= NR_PAGES);
+	for (uint32_t i = page; i < page + nr; i++) {
+		CHECK_EQ(used[i], !to);
+		used[i] = to;
+	}
+}
+
+static uint32_t take(uint32_t nr, uint32_t align)
+{
+	bool is_zero;
+	uint32_t page = palloc_run(&pages, nr, align, &is_zero);
+
+	if (page != PAGE_NONE) {
+		CHECK_EQ(page % align, 0);
+		model_set(page, nr, 1);
+	}
+	return page;
+}
+
+static void give(uint32_t page, uint32_t nr)
+{
+	model_set(page, nr, 0);
+	palloc_free(&pages, page, nr);
+}
+
+struct run {
+	uint32_t page, nr;
+};
+
+static void random_step(struct random *random, struct run *run)
+{
+	uint32_t more = (uint32_t)random_below(random, 20) + 1;
+
+	if (!run->nr) {
+		run->nr = (uint32_t)random_below(random, random_below(random, 10) ? 30 : 1500) + 1;
+		run->page = take(run->nr, 1u << random_below(random, random_below(random, 4) ? 1 : 10));
+		if (run->page == PAGE_NONE)
+			run->nr = 0;
+	} else if (random_below(random, 4) == 0 && palloc_extend(&pages, run->page + run->nr, more)) {
+		model_set(run->page + run->nr, more, 1);
+		run->nr += more;
+	} else {
+		give(run->page, run->nr);
+		run->nr = 0;
+	}
+}
+
+TEST(random_runs, "palloc/random runs never overlap, and the books balance")
+{
+	static struct run runs[NR_RUNS];
+	struct random random = { .state = harness_seed() };
+
+	start();
+	for (int i = 0; i < 200000; i++) {
+		random_step(&random, &runs[random_below(&random, NR_RUNS)]);
+		if (i % 1000 == 0) {
+			palloc_validate(&pages);
+			palloc_scavenge(&pages, random_below(&random, 4), random_below(&random, 8));
+		}
+	}
+	for (int i = 0; i < NR_RUNS; i++)
+		if (runs[i].nr)
+			give(runs[i].page, runs[i].nr);
+	palloc_validate(&pages);
+	CHECK_EQ(pages.mapped, 0);
+	palloc_scavenge(&pages, 0, UINT64_MAX);
+	CHECK_EQ(pages.handed, pages.returned);
+	CHECK_EQ(region.first_free, 0);
+}
+
+TEST(to_the_last, "palloc/every page can be had, and not one more")
+{
+	start();
+	for (uint32_t i = 0; i < NR_PAGES; i++)
+		CHECK(take(1, 1) != PAGE_NONE);
+	CHECK_EQ(take(1, 1), PAGE_NONE);
+	CHECK_EQ(pages.mapped, NR_CHUNKS);
+	give(777, 1);
+	CHECK_EQ(take(2, 1), PAGE_NONE);
+	CHECK_EQ(take(1, 1), 777);
+	palloc_validate(&pages);
+}
+
+TEST(fullest, "palloc/short runs go to the fullest chunk that has room")
+{
+	start();
+	CHECK_EQ(take(512, 1), 0);
+	CHECK_EQ(take(512, 1), 512);
+	give(10, 100);
+	give(600, 10);
+	CHECK_EQ(take(3, 1), 600);
+	CHECK_EQ(take(8, 1), 10);
+	CHECK_EQ(take(7, 1), 603);
+	/* Longer ones go by address. */
+	CHECK_EQ(take(9, 1), 18);
+}
+
+TEST(tail, "palloc/a long run begins with a chunk, and its tail serves others")
+{
+	start();
+	CHECK_EQ(take(5, 1), 0);
+	CHECK_EQ(take(700, 1), 512);
+	CHECK_EQ(take(200, 1), 5);
+	CHECK_EQ(take(320, 1), 3 * 512);
+	CHECK_EQ(take(310, 1), 4 * 512);
+	CHECK_EQ(take(255, 1), 205);
+	CHECK_EQ(pages.mapped, 5);
+}
+
+TEST(aligned, "palloc/runs aligned to one page up to four chunks")
+{
+	start();
+	CHECK_EQ(take(3, 1), 0);
+	for (uint32_t align = 1; align <= 2048; align *= 2)
+		CHECK(take(7, align) != PAGE_NONE);
+	palloc_validate(&pages);
+}
+
+TEST(groups, "palloc/groups of up to 64 pages for threads")
+{
+	uint32_t first;
+	uint64_t group;
+
+	start();
+	CHECK_EQ(take(3, 1), 0);
+	group = palloc_take_group(&pages, &first);
+	CHECK_EQ(first, 0);
+	CHECK_EQ(group, ~(uint64_t)7);
+	palloc_give_group(&pages, 0, (uint64_t)1 << 63);
+	palloc_validate(&pages);
+	CHECK_EQ(palloc_take_group(&pages, &first), (uint64_t)1 << 63);
+	CHECK_EQ(palloc_take_group(&pages, &first), ~(uint64_t)0);
+	CHECK_EQ(first, 64);
+	palloc_validate(&pages);
+	palloc_free(&pages, 0, 128);
+	CHECK_EQ(pages.mapped, 0);
+}
+
+TEST(zeros, "palloc/pages that were never used are known to be zero")
+{
+	bool is_zero;
+
+	start();
+	CHECK_EQ(palloc_run(&pages, 100, 1, &is_zero), 0);
+	CHECK(is_zero);
+	palloc_free(&pages, 0, 100);
+	CHECK_EQ(palloc_run(&pages, 50, 1, &is_zero), 0);
+	CHECK(!is_zero);
+	CHECK_EQ(palloc_run(&pages, 100, 1, &is_zero), 50);
+	CHECK(!is_zero);
+	CHECK_EQ(palloc_run(&pages, 100, 1, &is_zero), 150);
+	CHECK(is_zero);
+	palloc_free(&pages, 0, 250);
+	palloc_scavenge(&pages, 0, UINT64_MAX);
+	CHECK_EQ(palloc_run(&pages, 100, 1, &is_zero), 0);
+	CHECK(is_zero);
+}
+
+TEST(limit, "palloc/a limit in chunks holds, idle ones counted in")
+{
+	start();
+	pages.limit_chunks = 3;
+	CHECK_EQ(take(1024, 1), 0);
+	CHECK_EQ(take(1024, 1), PAGE_NONE);
+	CHECK_EQ(take(512, 1), 1024);
+	CHECK_EQ(take(1, 1), PAGE_NONE);
+	give(0, 1024);
+	CHECK_EQ(take(513, 1), 0);
+	CHECK_EQ(take(200, 1), 513);
+	palloc_validate(&pages);
+}
+
+TEST(two, "palloc/two allocators share a region and none of its chunks")
+{
+	static struct palloc other;
+	bool is_zero;
+
+	start();
+	CHECK_EQ(palloc_init(&other, &region, ARENA_SOURCE_PAGES), 0);
+	CHECK_EQ(palloc_run(&pages, 1, 1, &is_zero), 0);
+	CHECK_EQ(palloc_run(&other, 1, 1, &is_zero), 512);
+	CHECK(!palloc_extend(&pages, 1, 512));
+	CHECK(palloc_extend(&pages, 1, 511));
+	CHECK(!palloc_extend(&pages, 512, 1));
+	palloc_validate(&pages);
+	palloc_validate(&other);
+	palloc_fini(&pages);
+	CHECK_EQ(region.chunks[1].pages == &other, 1);
+	palloc_fini(&other);
+	CHECK_EQ(region.first_free, 0);
+}
