@@ -52,7 +52,9 @@ vm-kunit:
 ## vm-lockstat: what taking and giving a chunk costs on 1 and 2 processors; with KIND=debug, lock by lock
 vm-lockstat: $(DEBUG_PROGRAMS)
 	@tests/vm/run --series $(or $(SERIES),6.12) $(VM_KIND) \
-		--file $(B)/tests/debug/turnover:/tests/turnover -- tests/debug/lockstat.sh
+		--file $(B)/tests/debug/turnover:/tests/turnover \
+		--env MODULE_LOCKS="$$(sed -n -E 's/.*(spin_lock_init|mutex_init|init_rwsem)\((.*)\);/\2/p; \
+			s/.*DEFINE_(SPINLOCK|MUTEX)\((.*)\);/\2/p' kmod/*.c | tr -d ' ' | sort -u | tr '\n' ' ')" -- tests/debug/lockstat.sh
 
 ## vm-unit: the library's unit tests in VMs, where all four sources are to be had (SERIES=6.1: only that one)
 vm-unit: tests
