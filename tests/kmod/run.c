@@ -125,11 +125,13 @@ TEST_F(space, caps_hold_for_the_search)
 {
 	long long user = parameter_get("max_user_chunks");
 
+	/* What earlier tests have left idle lies anywhere; fresh chunks come in pairs at least. */
+	ASSERT_EQ(0, module_trim(self->dev, ~0ULL, 0, NULL));
 	ASSERT_EQ(0, parameter_set("max_user_chunks", 16));
 	EXPECT_EQ(ENOMEM, run_reserve(self->fd, 0, 17));
-	ASSERT_EQ(0, run_reserve(self->fd, 0, 8));
+	EXPECT_EQ(0, run_reserve(self->fd, 0, 2));
 	ASSERT_EQ(0, parameter_set("max_user_chunks", user));
-	EXPECT_EQ(8, space_stat(self->dev).reserved_chunks);
+	EXPECT_EQ(2, space_stat(self->dev).reserved_chunks);
 }
 
 /*
