@@ -76,6 +76,14 @@ static u64 look_after(struct pool_group *group)
 	return state.wanted_chunks ? max_t(u64, state.grace_ns, BUSY_NS) : U64_MAX;
 }
 
+/* Passes of the worker, of which there is one at a time. */
+static atomic_t passes_begun, passes_done;
+
+static bool pass_is_over(int pass)
+{
+	return atomic_read_acquire(&passes_done) - pass >= 0;
+}
+
 /*
  * What it allocates it gives back many times over, and those who are out of memory wait for it: so
  * it may use the reserves, and neither reclaims nor runs the OOM killer.
@@ -83,12 +91,15 @@ static u64 look_after(struct pool_group *group)
 static void discard_worker(struct work_struct *work)
 {
 	unsigned int flags = memalloc_noreclaim_save();
+	int pass = atomic_inc_return(&passes_begun);
 	struct pool_group *group = NULL;
 	u64 next_ns = U64_MAX;
 
 	while ((group = group_next(group)))
 		next_ns = min(next_ns, look_after(group));
 	memalloc_noreclaim_restore(flags);
+	/* Pairs with the acquire in pass_is_over(). */
+	atomic_set_release(&passes_done, pass);
 	wake_up_all(&discard_done);
 	if (next_ns != U64_MAX)
 		queue_delayed_work(discard_queue, &discard_work, nsecs_to_jiffies(next_ns) + 1);
@@ -123,13 +134,25 @@ unsigned long discard_wait(struct pool_group *group, unsigned long before)
 	return nr_freed(group) - before;
 }
 
+/*
+ * A machine that is out of memory may be slow to run a worker, and who is killed meanwhile is
+ * killed in vain: so one whole pass is waited for, within reason, and then a while for views that
+ * were busy.
+ */
+#define PASS_WAIT_JIFFIES (2 * HZ)
+
 unsigned long discard_soon(unsigned long nr)
 {
 	unsigned long before = freed_chunks();
 	struct pool_group *group = NULL;
+	int pass;
 
 	while ((group = group_next(group)))
 		discard_later(group, nr, GRACE_OOM);
+	/* One that is on its way may have been past some group. */
+	pass = atomic_read(&passes_begun) + 1;
+	wait_event_timeout(discard_done, freed_chunks() != before || pass_is_over(pass),
+			   PASS_WAIT_JIFFIES);
 	wait_event_timeout(discard_done, freed_chunks() != before, OOM_WAIT_JIFFIES);
 	return freed_chunks() - before;
 }
