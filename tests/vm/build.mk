@@ -58,7 +58,7 @@ vm-lockstat: $(DEBUG_PROGRAMS)
 
 ## vm-unit: the library's unit tests in VMs, where all four sources are to be had (SERIES=6.1: only that one)
 vm-unit: tests
-	@tests/vm/run --series $(or $(SERIES),all) --timeout 540 --append hugepages=64 -- \
+	@tests/vm/run --series $(or $(SERIES),all) --timeout 900 --test-timeout 300 --append hugepages=64 -- \
 		$(filter $(B)/tests/unit/%,$(TEST_BIN))
 
 ## vm-shell: a shell in a VM with the module and all tests (SERIES=6.1, default 6.12)
