@@ -51,16 +51,28 @@ static void tell_owners(struct pool_group *group)
 /* Often enough for discard_wait(), seldom enough for a view that is busy for seconds. */
 #define BUSY_NS (10 * NSEC_PER_MSEC)
 
+/* So many at a time, 64 MiB: those who wait for memory hear of the first ones at once. */
+#define TAKE_CHUNKS 32ULL
+
+static u64 take_batches(struct pool_group *group, u64 due, bool *busy)
+{
+	u64 taken = 0, nr = 1;
+
+	while (nr && taken < due) {
+		nr = discard_kept(group, min(due - taken, TAKE_CHUNKS), busy);
+		taken += nr;
+		wake_up_all(&discard_done);
+	}
+	return taken;
+}
+
 static void take_due(struct pool_group *group)
 {
-	u64 due = notice_due_chunks(&group->notice), taken;
+	u64 due = notice_due_chunks(&group->notice);
 	bool busy = false;
 
-	if (!due)
-		return;
-	taken = discard_kept(group, due, &busy);
 	/* Somebody reserved them again, or they are in quarantine: waiting brings nothing. */
-	if (taken < due && !busy)
+	if (due && take_batches(group, due, &busy) < due && !busy)
 		notice_give_up(&group->notice);
 }
 
