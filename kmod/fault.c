@@ -119,6 +119,9 @@ static struct folio *view_touch(struct view *view, unsigned long i, struct vm_ar
 
 	if (chunk || !(view->space->flags & ARENA_CREATE_ON_TOUCH) || is_dumping())
 		return chunk;
+	/* mremap() lets a mapping grow beyond the space, as beyond the end of a file. */
+	if (i >= view->space->nr_slots)
+		return NULL;
 	/* Zeros in place of lost data would be worse than none. */
 	if (READ_ONCE(view->lossy))
 		return NULL;

@@ -191,6 +191,9 @@ static int reserve_locked(struct view *view, unsigned long first, unsigned long 
 
 	if (view->dead)
 		return view->mm ? -ENXIO : -ENODEV;
+	/* Callers have looked; what is written beyond the table would be somebody else's. */
+	if (WARN_ON_ONCE(end > view->space->nr_slots))
+		return -EINVAL;
 	if (READ_ONCE(view->lossy))
 		err = forget_lost_locked(view, first, end);
 	if (err)

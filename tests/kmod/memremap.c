@@ -68,6 +68,40 @@ TEST_F(space, grow_by_moving)
 	EXPECT_TRUE(all_words(grown + 2 * CHUNK_BYTES, 2 * CHUNK_BYTES, 0));
 }
 
+#define LEAF_SLOTS 512	/* the module keeps so many slots in a page */
+
+/* What mremap() made of a space of `nr_slots` that reserves at a touch, touched beyond its end. */
+static int touch_beyond(int dev, uint64_t nr_slots)
+{
+	uint64_t nr_grown = nr_slots + 2 * LEAF_SLOTS;
+	uint64_t beyond[] = { nr_slots, nr_slots + LEAF_SLOTS, nr_grown - 1 };
+	int fd = space_create_full(dev, nr_slots, 0, ARENA_CREATE_ON_TOUCH), wrong = 0;
+	char *map = space_map_bare(fd, 0, nr_slots), *grown;
+
+	grown = mremap(map, nr_slots * CHUNK_BYTES, nr_grown * CHUNK_BYTES, MREMAP_MAYMOVE);
+	if (map == MAP_FAILED || grown == MAP_FAILED)
+		return -1;
+	for (unsigned int i = 0; i < 3; i++) {
+		wrong += fault_touch(grown + beyond[i] * CHUNK_BYTES) != SIGBUS;
+		wrong += fault_write(grown + beyond[i] * CHUNK_BYTES, 1) != SIGBUS;
+		wrong += !madvise(grown + beyond[i] * CHUNK_BYTES, PAGE_BYTES, MADV_POPULATE_WRITE);
+	}
+	wrong += fault_write(grown, 1) != 0;
+	wrong += space_stat(fd).reserved_chunks != 1;
+	munmap(grown, nr_grown * CHUNK_BYTES);
+	close(fd);
+	return wrong;
+}
+
+/* A mapping may grow beyond its space, as beyond the end of a file; nothing is reserved there. */
+TEST_F(space, grow_beyond_a_space_that_reserves_at_a_touch)
+{
+	fault_catch();
+	EXPECT_EQ(0, touch_beyond(self->dev, 1));
+	EXPECT_EQ(0, touch_beyond(self->dev, LEAF_SLOTS));
+	EXPECT_EQ(0, touch_beyond(self->dev, LEAF_SLOTS + 1));
+}
+
 TEST_F(space, shrink_gives_nothing_back)
 {
 	char *map = space_map(self->fd, 0, 3);
