@@ -143,13 +143,14 @@ static struct folio *view_touch(struct view *view, unsigned long i, struct vm_ar
 static vm_fault_t fault_answer(struct vm_fault *vmf, struct view *view, struct folio *chunk)
 {
 	vmf->page = folio_page(chunk, vmf->pgoff & (CHUNK_PAGES - 1));
-	/* The question also makes the core map the sound pages one by one. */
-	if (chunk_is_poisoned(chunk) && PageHWPoison(vmf->page)) {
+	if (page_is_poisoned(chunk, vmf->page)) {
 		vmf->page = NULL;
 		folio_unlock(chunk);
 		folio_put(chunk);
 		return VM_FAULT_HWPOISON;
 	}
+	/* For what asking brings: the core maps the sound pages of such a chunk one by one. */
+	chunk_is_poisoned(chunk);
 	this_cpu_inc(faults);
 	trace_fault(view->space->id, vmf->pgoff >> CHUNK_ORDER);
 	return VM_FAULT_LOCKED;

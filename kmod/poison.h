@@ -15,6 +15,18 @@
  * so that the core maps the rest of it page by page.
  */
 bool chunk_is_poisoned(struct folio *chunk);
+/**
+ * Whether a memory error hit @page of @chunk. Does not ask the node's count, which comes
+ * milliseconds after the mark: the core acts on the mark, and takes the folio for a file's.
+ */
+static inline bool page_is_poisoned(struct folio *chunk, struct page *page)
+{
+	if (likely(!PageHWPoison(page)))
+		return false;
+	folio_set_has_hwpoisoned(chunk);
+	return true;
+}
+
 /** Count @chunk as out of use; the caller's reference is never dropped. */
 void chunk_retire(struct folio *chunk);
 /** Chunks out of use since load. */
