@@ -215,7 +215,7 @@ static void clearer_done(struct clearer *clearer, struct pool *pool)
  * @owed_ns: idle time that its share of CPU makes it owe, less than a tick of it after a pause
  */
 struct pace {
-	unsigned int burst;
+	unsigned long burst;
 	u64 ran_ns;
 	u64 owed_ns;
 };
@@ -226,13 +226,15 @@ struct pace {
  */
 static void clearer_pace(struct pace *pace)
 {
-	unsigned long rate = READ_ONCE(clear_max_chunks_per_s);
+	unsigned long rate = READ_ONCE(clear_max_chunks_per_s), pause;
 
 	pace->burst++;
 	if (rate && pace->burst + 1UL <= rate / HZ)
 		return;
-	if (rate)
-		schedule_timeout_idle(DIV_ROUND_UP(pace->burst * (unsigned long)HZ, rate));
+	/* Not for ever when the rate was high until now and is one. */
+	pause = rate ? min_t(unsigned long, DIV_ROUND_UP(pace->burst * HZ, rate), HZ) : 0;
+	if (pause)
+		schedule_timeout_idle(pause);
 	pace->burst = 0;
 }
 
