@@ -68,12 +68,15 @@ static u64 take_batches(struct pool_group *group, u64 due, bool *busy)
 
 static void take_due(struct pool_group *group)
 {
-	u64 due = notice_due_chunks(&group->notice);
+	u64 due = notice_due_chunks(&group->notice), taken;
 	bool busy = false;
 
+	if (!due)
+		return;
+	taken = take_batches(group, due, &busy);
 	/* Somebody reserved them again, or they are in quarantine: waiting brings nothing. */
-	if (due && take_batches(group, due, &busy) < due && !busy)
-		notice_give_up(&group->notice);
+	if (taken < due && !busy)
+		notice_settle(&group->notice, due - taken);
 }
 
 /* Returns in how many ns to look again; U64_MAX: when asked. */
@@ -90,6 +93,7 @@ static u64 look_after(struct pool_group *group)
 
 /* Passes of the worker, of which there is one at a time. */
 static atomic_t passes_begun, passes_done;
+static bool pass_follows;	/* after the last one that ended; written by the worker */
 
 static bool pass_is_over(int pass)
 {
@@ -110,6 +114,7 @@ static void discard_worker(struct work_struct *work)
 	while ((group = group_next(group)))
 		next_ns = min(next_ns, look_after(group));
 	memalloc_noreclaim_restore(flags);
+	WRITE_ONCE(pass_follows, next_ns != U64_MAX);
 	/* Pairs with the acquire in pass_is_over(). */
 	atomic_set_release(&passes_done, pass);
 	wake_up_all(&discard_done);
@@ -159,13 +164,16 @@ unsigned long discard_soon(unsigned long nr)
 	struct pool_group *group = NULL;
 	int pass;
 
+	/* All of it of each: who is busy, or gives nothing, must not cost a life. */
 	while ((group = group_next(group)))
 		discard_later(group, nr, GRACE_OOM);
-	/* One that is on its way may have been past some group. */
+	/* One that is on its way may have been past some group: there is another in any case. */
 	pass = atomic_read(&passes_begun) + 1;
+	mod_delayed_work(discard_queue, &discard_work, 0);
 	wait_event_timeout(discard_done, freed_chunks() != before || pass_is_over(pass),
 			   PASS_WAIT_JIFFIES);
-	wait_event_timeout(discard_done, freed_chunks() != before, OOM_WAIT_JIFFIES);
+	wait_event_timeout(discard_done, freed_chunks() != before || !READ_ONCE(pass_follows),
+			   OOM_WAIT_JIFFIES);
 	return freed_chunks() - before;
 }
 

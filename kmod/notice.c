@@ -77,11 +77,6 @@ void notice_settle(struct notice *notice, u64 nr)
 	spin_unlock(&notice->lock);
 }
 
-void notice_give_up(struct notice *notice)
-{
-	notice_settle(notice, U64_MAX);
-}
-
 bool notice_take_news(struct notice *notice)
 {
 	bool news;
@@ -122,6 +117,11 @@ struct notice_state notice_state(struct notice *notice)
 	state.grace_ns = grace_left_ns(&notice->grace, &rules, now_ns);
 	spin_unlock(&notice->lock);
 	return state;
+}
+
+bool notice_is_wanting(struct notice *notice)
+{
+	return READ_ONCE(notice->grace.phase) != GRACE_CALM && notice_state(notice).wanted_chunks;
 }
 
 void notice_ear_init(struct notice_ear *ear)

@@ -50,15 +50,15 @@ struct notice_ear {
 void notice_init(struct notice *notice);
 /** @nr chunks are asked for while @kept are kept. True when a worker must look soon. */
 bool notice_ask(struct notice *notice, u64 nr, u64 kept, enum grace_need need);
-/** @nr chunks left the spaces of the group, whoever did it. */
+/** @nr chunks left the spaces of the group, whoever did it; or there is no hope for as many. */
 void notice_settle(struct notice *notice, u64 nr);
-/** Nothing is left to take. */
-void notice_give_up(struct notice *notice);
 /** Whether owners have to be told, once: now, for their grace begins. */
 bool notice_take_news(struct notice *notice);
 /** How many chunks to take now. */
 u64 notice_due_chunks(struct notice *notice);
 struct notice_state notice_state(struct notice *notice);
+/** Whether chunks are wanted; one load while there is no notice. */
+bool notice_is_wanting(struct notice *notice);
 
 void notice_ear_init(struct notice_ear *ear);
 void notice_ear_fini(struct notice_ear *ear);

@@ -179,8 +179,9 @@ static int oom_notify(struct notifier_block *block, unsigned long unused, void *
 {
 	unsigned long nr = pool_trim(NULL, NUMA_NO_NODE, OOM_CHUNKS);
 
+	/* Owners who give by themselves, because they were told or die, give to the pools. */
 	if (!nr && group_kept_slots())
-		nr = discard_soon(OOM_CHUNKS);
+		nr = discard_soon(OOM_CHUNKS) ?: pool_trim(NULL, NUMA_NO_NODE, OOM_CHUNKS);
 	*(unsigned long *)freed_pages += nr * CHUNK_PAGES;
 	return NOTIFY_OK;
 }

@@ -230,6 +230,15 @@ int view_zap(struct view *view, unsigned long first, unsigned long end,
 	return 0;
 }
 
+/* Whoever kept nothing when the others were told is told now. */
+static void tell_owner(struct arena_space *space)
+{
+	/* Pairs with queueing the worker: it sees what is kept, or the notice is seen here. */
+	smp_mb();
+	if (notice_is_wanting(&space->group->notice))
+		notice_ear_signal(&space->ear);
+}
+
 int view_keep(struct view *view, unsigned long first, unsigned long end,
 	      struct reclaimed *reclaimed)
 {
@@ -245,6 +254,7 @@ int view_keep(struct view *view, unsigned long first, unsigned long end,
 	unlock_with_spares(view, &spares);
 	if (err)
 		return err;
+	tell_owner(view->space);
 	reclaimed->nr_chunks = end - first;
 	trace_reclaim(view->space->id, TRACE_KEEP, first, end - first, end - first);
 	return 0;
@@ -349,10 +359,11 @@ static bool discard_some(struct view *view, struct discard *discard)
 static void discard_of_space(struct arena_space *space, struct discard *discard)
 {
 	struct view *view;
-	bool more = true;
+	u64 done = 0;
 
-	while (more && !discard_is_over(discard) && (view = view_get_kept(space))) {
-		more = discard_some(view, discard);
+	while (!discard_is_over(discard) && (view = view_get_kept(space, done))) {
+		if (!discard_some(view, discard))
+			done = view->id;
 		view_put(view);
 	}
 }

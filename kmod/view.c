@@ -124,13 +124,13 @@ struct view *view_get_current(struct arena_space *space)
 	return view_get_of(space, current->mm);
 }
 
-struct view *view_get_kept(struct arena_space *space)
+struct view *view_get_kept(struct arena_space *space, u64 id)
 {
 	struct view *view, *found = NULL;
 
 	spin_lock(&space->views_lock);
 	list_for_each_entry(view, &space->views, link) {
-		if (READ_ONCE(view->map.nr_kept)) {
+		if (view->id > id && READ_ONCE(view->map.nr_kept)) {
 			found = view_get(view);
 			break;
 		}

@@ -69,8 +69,8 @@ void view_put(struct view *view);
 struct view *view_get_of(struct arena_space *space, struct mm_struct *mm);
 /** The view that calls of the current process on @space mean, with a reference; or NULL. */
 struct view *view_get_current(struct arena_space *space);
-/** Some view of @space with kept slots, with a reference; or NULL. */
-struct view *view_get_kept(struct arena_space *space);
+/** The next view of @space after the one with @id with kept slots, with a reference; or NULL. */
+struct view *view_get_kept(struct arena_space *space, u64 id);
 
 /** struct view_totals - of all views of a space, in slots */
 struct view_totals {

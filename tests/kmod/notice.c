@@ -181,6 +181,25 @@ TEST_F(notice, who_keeps_nothing_is_left_alone)
 	close(event);
 }
 
+/* Others were told before; whoever keeps something now is told as well. */
+TEST_F(notice, who_keeps_later_is_told_then)
+{
+	int fd = space_create(self->dev, SPACE_SLOTS), event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	eventfd_t count;
+
+	ASSERT_EQ(0, space_reserve(fd, 0, 1, NULL));
+	ASSERT_EQ(0, notice_register(fd, event));
+	ASSERT_TRUE(demand_is_heard(self->dev, self->fd));
+	ASSERT_EQ(POLLPRI, poll_for(self->fd, PATIENCE_MS));
+	EXPECT_EQ(0, poll_for(fd, 0));
+	EXPECT_NE(0, eventfd_read(event, &count));
+	ASSERT_EQ(0, space_keep(fd, 0, 1, NULL));
+	EXPECT_EQ(0, eventfd_read(event, &count)) TH_LOG("not told");
+	EXPECT_EQ(POLLPRI, poll_for(fd, 0));
+	close(event);
+	close(fd);
+}
+
 TEST_F(notice, nothing_goes_during_the_grace)
 {
 	ASSERT_TRUE(demand_is_heard(self->dev, self->fd));
