@@ -258,8 +258,8 @@ static void fault_flush(struct vm_fault *vmf)
 	unsigned long first = max(ALIGN_DOWN(vmf->address, CHUNK_BYTES), vmf->vma->vm_start);
 	unsigned long end = min(ALIGN(vmf->address + 1, CHUNK_BYTES), vmf->vma->vm_end);
 
-	/* Pairs with the full order of inc_tlb_flush_pending(): it comes before the entry goes. */
-	smp_rmb();
+	/* Whoever unmaps says so before he takes this lock to clear the entry. */
+	spin_unlock(pmd_lock(vmf->vma->vm_mm, vmf->pmd));
 	if (mm_tlb_flush_pending(vmf->vma->vm_mm))
 		compat_zap_vma(vmf->vma, first, end - first);
 }
@@ -306,9 +306,9 @@ static vm_fault_t fault_cow(struct vm_fault *vmf)
 
 	if (!view)
 		return VM_FAULT_SIGBUS;
-	while ((err = fault_cow_chunk(vmf, view, &chunk)) == -EBUSY && waited++ < PATIENCE_JIFFIES)
-		if (schedule_timeout_killable(1))
-			break;
+	while ((err = fault_cow_chunk(vmf, view, &chunk)) == -EBUSY &&
+	       waited++ < PATIENCE_JIFFIES && !fatal_signal_pending(current))
+		schedule_timeout_killable(1);
 	/* A dying task needs an error: nothing else ends what the kernel copies for it. */
 	if (err)
 		return err == -EAGAIN ? VM_FAULT_NOPAGE : VM_FAULT_SIGBUS;

@@ -181,17 +181,11 @@ static bool chunk_is_sound(struct folio *chunk)
 	return false;
 }
 
-/* @chunk is sound; whoever brings many asks before he takes the lock. */
-static void pool_push_sound_locked(struct pool *pool, struct folio *chunk)
+/* @chunk is sound: whoever brings it asks before he takes the lock, because asking may be long. */
+static void pool_push_locked(struct pool *pool, struct folio *chunk)
 {
 	idle_push(&pool->idle, chunk);
 	atomic_long_inc(&nr_idle);
-}
-
-static void pool_push_locked(struct pool *pool, struct folio *chunk)
-{
-	if (chunk_is_sound(chunk))
-		pool_push_sound_locked(pool, chunk);
 }
 
 /* The next sound chunk that @pop gives. Inline, so that @pop is no indirect call. */
@@ -369,6 +363,8 @@ static unsigned long pool_take_clearing(struct pool *pool, struct list_head *chu
 {
 	if (!pool)
 		return 0;
+	/* Pairs with the one in pool_set_busy(): the lists were looked at before. */
+	smp_mb();
 	/* Pairs with the release in pool_set_idle(). */
 	wait_event_killable_timeout(clearing_done, !smp_load_acquire(&pool->is_busy),
 				    CLEARING_WAIT_JIFFIES);
@@ -464,6 +460,8 @@ static void pool_pushed(struct pool *pool)
 
 void pool_push(struct pool *pool, struct folio *chunk)
 {
+	if (!chunk_is_sound(chunk))
+		return;
 	pool_lock(pool);
 	pool_push_locked(pool, chunk);
 	spin_unlock(&pool->lock);
@@ -500,7 +498,7 @@ static unsigned long pool_give_node(struct pool_group *group, struct list_head *
 
 	pool_lock(pool);
 	list_for_each_entry_safe(chunk, next, &sound, lru)
-		pool_push_sound_locked(pool, chunk);
+		pool_push_locked(pool, chunk);
 	spin_unlock(&pool->lock);
 	pool_pushed(pool);
 	return nr;
@@ -548,13 +546,11 @@ void pool_ahead(struct pool_group *group, int nid, unsigned long nr)
 	pool_pushed(pool);
 }
 
-/*
- * Before the lock under which chunks leave a list, and before the charge of a new one: both are
- * ordered, so whoever misses them sees this.
- */
+/* Before chunks leave a list, and before a new one is charged. */
 static void pool_set_busy(struct pool *pool)
 {
-	WRITE_ONCE(pool->is_busy, true);
+	/* Pairs with the one in pool_take_clearing(): whoever misses them sees this. */
+	smp_store_mb(pool->is_busy, true);
 }
 
 static void pool_set_idle(struct pool *pool)
@@ -681,9 +677,12 @@ struct folio *pool_clear_begin(struct pool *pool)
 
 void pool_clear_end(struct pool *pool, struct folio *chunk)
 {
+	bool is_sound = chunk_is_sound(chunk);
+
 	pool_lock(pool);
 	idle_clear_end(&pool->idle);
-	pool_push_locked(pool, chunk);
+	if (is_sound)
+		pool_push_locked(pool, chunk);
 	spin_unlock(&pool->lock);
 	pool_set_idle(pool);
 }
