@@ -48,6 +48,7 @@ static const struct operation {
 	{ "remap", op_remap, 1 },
 	{ "punch", op_punch, 2 },
 	{ "move", op_move, 1 },
+	{ "grow", op_grow, 1 },
 	{ "protect", op_protect, 2 },
 	{ "advise", op_advise, 3 },
 	{ "lock", op_lock, 1 },

@@ -269,6 +269,27 @@ static inline int op_punch(struct actor *a, struct target *t)
 	return op_read(a, t);
 }
 
+/* A second mapping, that grows beyond the space: nothing is there. */
+static inline int op_grow(struct actor *a, struct target *t)
+{
+	struct stage *s = t->stage;
+	char *map, *grown;
+
+	/* A copy-on-write mapping does not grow. */
+	if (s->kind == KIND_COW)
+		return 0;
+	map = mmap(NULL, SPACE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, s->fd, 0);
+	if (map == MAP_FAILED)
+		return ENOMEM;
+	grown = mremap(map, SPACE_BYTES, 2 * SPACE_BYTES, MREMAP_MAYMOVE);
+	if (grown != MAP_FAILED &&
+	    fault_write(grown + SPACE_BYTES + t->first * CHUNK_BYTES, 1) != SIGBUS)
+		fail(a, "a slot beyond the space can be written");
+	if (munmap(grown == MAP_FAILED ? map : grown, (grown == MAP_FAILED ? 1 : 2) * SPACE_BYTES))
+		fail_call(a, "munmap");
+	return grown == MAP_FAILED ? ENOMEM : 0;
+}
+
 static inline int op_move(struct actor *a, struct target *t)
 {
 	size_t room_bytes = SPACE_BYTES + CHUNK_BYTES;
