@@ -8,7 +8,6 @@
  * Does not reach allocations of the module's own threads.
  */
 #include "common.h"
-#include "module.h"
 
 #include <liburing.h>
 #include <sys/eventfd.h>
@@ -19,8 +18,6 @@
 #define KEEPER_SLOTS 2
 #define KEEPER_WORD 0x6b65657065722121ULL
 #define MAX_POINTS 2000
-#define LOAD_S 900
-#define MIN_LOAD_POINTS 20
 #define ATTEMPTS_S 600	/* a fork meets 170 allocations, and is slow on the kernels that run this */
 
 /*
@@ -584,66 +581,6 @@ TEST_F_TIMEOUT(failnth, every_allocation, ATTEMPTS_S)
 		EXPECT_EQ(0, nth - 1);
 	EXPECT_TRUE(all_words(s->keeper, KEEPER_SLOTS * CHUNK_BYTES, KEEPER_WORD));
 	printf("# %u allocations failed\n", nth - 1);
-}
-
-FIXTURE(loader)
-{
-	struct scene scene;
-};
-
-void loader_setup(struct __test_metadata *_metadata, FIXTURE_DATA(loader) *self,
-		  const FIXTURE_VARIANT(loader) *variant);
-void loader_teardown(struct __test_metadata *_metadata, FIXTURE_DATA(loader) *self,
-		     const FIXTURE_VARIANT(loader) *variant);
-
-FIXTURE_SETUP(loader)
-{
-	fault_catch();
-	self->scene.fail_fd = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
-	ASSERT_LE(0, self->scene.fail_fd);
-}
-
-FIXTURE_TEARDOWN(loader)
-{
-}
-
-/* A space, a chunk that is touched, and all of it back. */
-static int use_a_little(void)
-{
-	int dev = open(DEVICE, O_RDWR | O_CLOEXEC), error;
-	char *map = dev < 0 ? MAP_FAILED : space_map(dev, 0, 1);
-
-	error = map == MAP_FAILED || fault_write(map, 1) ? EFAULT : 0;
-	if (map != MAP_FAILED)
-		munmap(map, CHUNK_BYTES);
-	close(dev);
-	return error;
-}
-
-/* The loader's own allocations are on the way, most of them before the module's first. */
-TEST_F_TIMEOUT(loader, every_allocation, LOAD_S)
-{
-	struct scene *s = &self->scene;
-	unsigned int nth = 0, nr_refused = 0;
-	bool hit = true;
-	int error;
-
-	while (hit && nth < MAX_POINTS) {
-		ASSERT_TRUE(unload_succeeds()) TH_LOG("point %u: %m", nth);
-		nth++;
-		fail_set(s, nth);
-		error = module_load();
-		hit = fail_was_hit(s);
-		if (error) {
-			nr_refused++;
-			EXPECT_TRUE(hit && is_clean_error(error)) TH_LOG("point %u: %s", nth, strerror(error));
-			ASSERT_EQ(0, module_load()) TH_LOG("point %u", nth);
-		}
-		EXPECT_EQ(0, use_a_little()) TH_LOG("point %u", nth);
-	}
-	EXPECT_FALSE(hit);
-	EXPECT_LE(MIN_LOAD_POINTS, nr_refused);
-	printf("# %u allocations failed, %u times the module was not loaded\n", nth - 1, nr_refused);
 }
 
 /* Where the kernel has no fault injection, one line says so, not one for each operation. */
