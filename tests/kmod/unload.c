@@ -158,7 +158,7 @@ static bool memory_is_back(const struct memory *before)
 	       now.slab_kb <= before->slab_kb + SLAB_SLACK_KB;
 }
 
-TEST_F_TIMEOUT(space, load_and_unload_while_somebody_opens_and_closes, 200)
+TEST_F_TIMEOUT(space, load_and_unload_while_somebody_opens_and_closes, 1500)
 {
 	struct memory before = { 0 }, after;
 	unsigned long *nr_uses = shared_counter();
