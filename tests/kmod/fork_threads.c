@@ -186,7 +186,7 @@ static void one_round(char *map, struct stage *stage, unsigned int round)
 	sharer_end(sharer);
 }
 
-TEST_F_TIMEOUT(cow, no_stale_reads, 110)
+TEST_F_TIMEOUT(cow, no_stale_reads, 900)
 {
 	struct stage *stage = mmap(NULL, sizeof(*stage), PROT_READ | PROT_WRITE,
 				   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
