@@ -37,4 +37,10 @@ static inline bool is_power_of_two(size_t x)
 	return x && !(x & (x - 1));
 }
 
+/* The least one from @x on; @x is at most the largest. */
+static inline size_t power_of_two_from(size_t x)
+{
+	return x < 2 ? 1 : (size_t)1 << (64 - __builtin_clzl(x - 1));
+}
+
 #endif /* LIBARENA_BASE_H */

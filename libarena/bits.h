@@ -32,23 +32,39 @@ static inline uint64_t bits_mask(unsigned int first, unsigned int nr)
 }
 
 /**
- * Set bit @n modulo 64 of *@word; whether it was set. Compilers make five instructions of it where x86 has one, in the middle of the most
- * frequent path there is.
+ * Set bit @n of an array of words; whether it was set. Compilers make eight instructions of it where x86 has one, in the middle of the most
+ * frequent path there is. (That one is not atomic.)
  */
-static inline bool word_set_bit(uint64_t *word, uint64_t n)
+static inline bool words_set_bit(uint64_t *words, uint64_t n)
 {
 #ifdef __x86_64__
 	bool was;
 
-	__asm__("btsq %2, %0" : "+r"(*word), "=@ccc"(was) : "r"(n));
+	__asm__("btsq %3, %1" : "=@ccc"(was), "+m"(words[0]), "+m"(*(struct { uint64_t rest[3]; } *)(words + 1)) : "r"(n));
 	return was;
 #else
-	uint64_t bit = (uint64_t)1 << n % BITS_PER_WORD;
-	bool was = *word & bit;
+	uint64_t *at = &words[n / BITS_PER_WORD], bit = (uint64_t)1 << n % BITS_PER_WORD, word = *at;
 
-	*word |= bit;
-	return was;
+	__atomic_store_n(at, word | bit, __ATOMIC_RELAXED);
+	return word & bit;
 #endif
+}
+
+/** The lowest set bit of @word, which is not 0. Compilers widen what their own function gives, from int, once more. */
+static inline uint64_t word_lowest(uint64_t word)
+{
+#ifdef __x86_64__
+	/* tzcnt where there is one, else bsf: the same for what is not 0. In place, so that it waits for no other register. */
+	__asm__("rep bsfq %0, %0" : "+r"(word) : : "cc");
+	return word;
+#else
+	return (uint64_t)__builtin_ctzll(word);
+#endif
+}
+
+static inline uint64_t word_rotate_right(uint64_t word, unsigned int n)
+{
+	return word >> n | word << (BITS_PER_WORD - n);
 }
 
 /* Ones at the low and at the high end of a word: 0 to 64. */

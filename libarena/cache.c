@@ -18,12 +18,20 @@
 #include "heap.h"
 #include "panic.h"
 
-/* What bins without a current span look at. Never written to: a word of zeros is not allocated from. */
+/* What fronts without a current span look at. Never written to: a word of zeros is not allocated from. */
 static uint64_t no_slots;
+/* Nothing is a slot of it. */
+static struct span no_span = { .bias = 1 };
 
-#define NO_BIN { .word = &no_slots, .current = PAGE_NONE, .partial = PAGE_NONE }
+#define NO_BIN { .current = PAGE_NONE, .partial = PAGE_NONE }
 
-struct cache cache_none = { .bins = { [0 ... NR_CLASSES - 1] = NO_BIN } };
+struct cache cache_none = {
+	.fronts = { [0 ... NR_FRONTS - 1] = { .word = &no_slots } },
+	.spans = &no_span,
+	.bins = { [0 ... NR_CLASSES - 1] = NO_BIN },
+};
+
+uintptr_t cache_area;
 
 /* ---------------------------------------------------------------- spans */
 
@@ -39,7 +47,7 @@ static uint32_t page_of(const struct cache *cache, const struct span *span)
 
 static unsigned int nr_words(const struct span *span)
 {
-	return span->nr_slots_1 / 64u + 1;
+	return size_classes[span->class].last_slot / 64u + 1;
 }
 
 static unsigned int nr_free(const struct span *span)
@@ -53,7 +61,7 @@ static unsigned int nr_free(const struct span *span)
 
 static int32_t nr_used(const struct span *span)
 {
-	return (int32_t)(span->nr_slots_1 + 1u - nr_free(span));
+	return (int32_t)(class_slots(span->class) - nr_free(span));
 }
 
 static void partial_push(struct cache *cache, struct span *span)
@@ -95,11 +103,12 @@ static void give_page(struct cache *cache, uint32_t page)
 /* An empty span, on no list, goes back to the pages. */
 static void release(struct cache *cache, struct span *span)
 {
-	uint32_t page = page_of(cache, span), nr = span->nr_pages;
+	uint32_t page = page_of(cache, span), nr = size_classes[span->class].pages;
 
-	span_set_owner(span, NULL, nr);
-	for (uint32_t i = 0; i < nr; i++)
+	for (uint32_t i = 0; i < nr; i++) {
+		span_set_owner(span_at(cache, page + i), NULL, nr);
 		span_set_state(span_at(cache, page + i), SPAN_NONE);
+	}
 	if (nr == 1)
 		give_page(cache, page);
 	else
@@ -112,13 +121,13 @@ static void release(struct cache *cache, struct span *span)
  */
 static int32_t full_frees(const struct span *span)
 {
-	return 1 + span->nr_slots_1 / 8;
+	return 1 + size_classes[span->class].last_slot / 8;
 }
 
 /* After slots of a span that is neither current nor on a list were freed. */
 static void settle(struct cache *cache, struct span *span, int32_t used)
 {
-	span->left = used;
+	span->left = (int16_t)used;
 	if (!used)
 		release(cache, span);
 	else
@@ -133,7 +142,7 @@ void cache_free_event(struct cache *cache, struct span *span)
 		break;
 	case SPAN_FULL:
 		/* All slots were used when it was left; what others have freed since made it partial at once. */
-		settle(cache, span, span->nr_slots_1 + 1 - full_frees(span));
+		settle(cache, span, (int32_t)class_slots(span->class) - full_frees(span));
 		break;
 	case SPAN_PARTIAL:
 		partial_remove(cache, span);
@@ -179,8 +188,7 @@ void cache_free_remote(struct span *span, uint32_t page, unsigned int slot)
 	 */
 	if (atomic_load_relaxed(&span->free[slot / 64]) & bit ||
 	    atomic_or_seq_cst(&remote->freed[slot / 64], bit) & bit)
-		heap_misuse("free()", (void *)(region_address(heap_region(), page) + slot * size_classes[span->class].bytes),
-			    "it is free already");
+		heap_misuse("free()", (void *)heap_slot_address(span, page, slot), "it is free already");
 	notify(span, remote, page);
 }
 
@@ -250,6 +258,15 @@ void cache_drain(struct cache *cache)
 	}
 }
 
+static void set_fronts(struct cache *cache, unsigned int class, uint64_t *word, uintptr_t base)
+{
+	for (unsigned int i = class_first_front(class); i <= class_front(class); i++) {
+		cache->fronts[i].word = word;
+		cache->fronts[i].base = base;
+		cache->fronts[i].bytes = size_classes[class].bytes;
+	}
+}
+
 /* A span that is in an inbox would not be put into another one. */
 static void forget_inbox(struct cache *cache)
 {
@@ -269,45 +286,42 @@ void cache_reset(struct cache *cache)
 	cache->group = 0;
 	for (unsigned int class = 1; class < NR_CLASSES; class++) {
 		cache->bins[class] = (struct bin)NO_BIN;
-		cache->bins[class].bytes = size_classes[class].bytes;
+		set_fronts(cache, class, &no_slots, 0);
 	}
 }
 
 /* ---------------------------------------------------------------- allocation */
 
-/* The next word of the current span that has a free slot. */
-static bool next_word(struct cache *cache, struct bin *bin)
+/* The next word of a span, the current one, that has a free slot. */
+static bool next_word(struct cache *cache, struct span *span, uint32_t page, unsigned int class)
 {
-	struct span *span = span_at(cache, bin->current);
-
 	for (unsigned int w = 0; w < nr_words(span); w++) {
 		if (!span->free[w])
 			continue;
-		bin->word = &span->free[w];
-		bin->base = cache->base + ((uintptr_t)bin->current << PAGE_SHIFT) + w * 64u * (uintptr_t)bin->bytes;
+		set_fronts(cache, class, &span->free[w], heap_slot_address(span, page, w * 64));
 		return true;
 	}
 	return false;
 }
 
-static void leave_current(struct cache *cache, struct bin *bin)
+static void leave_current(struct cache *cache, unsigned int class)
 {
-	struct span *span = span_at(cache, bin->current);
+	struct span *span = span_at(cache, cache->bins[class].current);
 
 	span_set_state(span, SPAN_FULL);
-	span->left = full_frees(span);
-	bin->current = PAGE_NONE;
-	bin->word = &no_slots;
+	span->left = (int16_t)full_frees(span);
+	cache->bins[class].current = PAGE_NONE;
+	set_fronts(cache, class, &no_slots, 0);
 }
 
-static bool make_current(struct cache *cache, struct bin *bin, uint32_t page)
+static void make_current(struct cache *cache, uint32_t page, unsigned int class)
 {
 	struct span *span = span_at(cache, page);
 
 	span_set_state(span, SPAN_CURRENT);
 	span->left = SPAN_LEFT_MANY;
-	bin->current = page;
-	return next_word(cache, bin);
+	cache->bins[class].current = page;
+	next_word(cache, span, page, class);
 }
 
 static uint32_t take_page(struct cache *cache)
@@ -324,30 +338,45 @@ static uint32_t take_page(struct cache *cache)
 }
 
 /* All but the owner. Field by field, because a thread that comes late (see cache_free_remote()) may look at the record. */
-static void start_record(struct span *span, unsigned int class, unsigned int nr_slots)
+static void start_record(struct cache *cache, uint32_t page, unsigned int class)
 {
-	span->reciprocal = size_classes[class].reciprocal;
-	span->nr_pages = size_classes[class].pages;
+	struct span *span = span_at(cache, page);
+	unsigned int nr_slots = class_slots(class);
+
 	span->class = (uint8_t)class;
-	span->nr_slots_1 = (uint8_t)(nr_slots - 1);
+	span->inverse = class_inverse(class);
+	span->bias = heap_slot_address(span, page, 0) * span->inverse;
 	for (unsigned int first = 0; first < nr_slots; first += 64)
 		atomic_store_relaxed(&span->free[first / 64], bits_mask(0, (unsigned int)size_min(nr_slots - first, 64)));
 }
 
+/* Further pages of a span lead to the first one. */
+static void start_inside(struct cache *cache, const struct span *first, uint32_t nr)
+{
+	uint32_t page = page_of(cache, first);
+
+	for (uint32_t i = 1; i < nr; i++) {
+		struct span *span = span_at(cache, page + i);
+
+		span->back = (uint16_t)i;
+		span->inverse = first->inverse;
+		span->bias = first->bias;
+		span_set_state(span, SPAN_INSIDE);
+		atomic_store_relaxed(&span->owner, SPAN_WIDE);
+	}
+}
+
 static uint32_t new_span(struct cache *cache, unsigned int class)
 {
-	uint32_t nr = size_classes[class].pages, nr_slots = class_slots(class);
+	uint32_t nr = size_classes[class].pages;
 	uint32_t page = nr == 1 ? take_page(cache) : heap_take_pages(cache->heap, nr);
 
 	if (page == PAGE_NONE)
 		return PAGE_NONE;
-	start_record(span_at(cache, page), class, nr_slots);
+	start_record(cache, page, class);
 	span_set_owner(span_at(cache, page), cache, nr);
-	cache->bytes = heap_open_bytes();
-	for (uint32_t i = 1; i < nr; i++) {
-		span_at(cache, page + i)->back = (uint8_t)i;
-		span_set_state(span_at(cache, page + i), SPAN_INSIDE);
-	}
+	cache->mask = heap_open_mask();
+	start_inside(cache, span_at(cache, page), nr);
 	return page;
 }
 
@@ -383,14 +412,14 @@ void *cache_alloc_slow(struct cache *cache, unsigned int class, struct heap *hea
 		return NULL;
 	bin = &cache->bins[class];
 	if (bin->current != PAGE_NONE) {
-		if (next_word(cache, bin))
+		if (next_word(cache, span_at(cache, bin->current), bin->current, class))
 			return cache_alloc(cache, class, heap);
-		leave_current(cache, bin);
+		leave_current(cache, class);
 	}
 	page = next_span(cache, bin, class);
 	if (page == PAGE_NONE)
 		return NULL;
-	make_current(cache, bin, page);
+	make_current(cache, page, class);
 	return cache_alloc(cache, class, heap);
 }
 
@@ -407,11 +436,17 @@ static void free_own(struct cache *cache, struct span *span, unsigned int slot, 
 		cache_free_event(cache, span);
 }
 
-void cache_free_foreign(struct span *span, unsigned int slot, void *object)
+void cache_free_foreign(struct cache *cache, struct span *span, unsigned int slot, void *object)
 {
-	uintptr_t owner = (uintptr_t)atomic_load_relaxed(&span->owner);
+	uint32_t owner = atomic_load_relaxed(&span->owner);
 
-	if (owner && !(owner & SPAN_WIDE))
+	if (owner == SPAN_WIDE) {
+		span -= span->back;
+		owner = atomic_load_relaxed(&span->owner);
+	}
+	if (owner == (cache_name(cache) | SPAN_WIDE))
+		free_own(cache, span, slot, object);
+	else if (owner)
 		cache_free_remote(span, (uint32_t)(span - heap_region()->spans), slot);
 	else
 		cache_free_slow(object);
@@ -423,7 +458,6 @@ void cache_free_slow(void *object)
 	uint32_t page;
 	struct span *span;
 	unsigned int slot;
-	size_t offset;
 
 	if (!object)
 		return;
@@ -432,10 +466,7 @@ void cache_free_slow(void *object)
 		heap_free_large(span, page, object);
 		return;
 	}
-	offset = (uintptr_t)object - region_address(heap_region(), page);
-	slot = class_slot(span->class, offset);
-	if (slot * (size_t)size_classes[span->class].bytes != offset || slot > span->nr_slots_1)
-		heap_misuse("free()", object, "no object begins there");
+	slot = heap_find_slot(span, object, "free()");
 	/* This thread may have a cache of that heap even though it was asked through another one. */
 	cache = span_owner(span);
 	if (cache && cache == heap_caches[cache->heap->id])
@@ -455,7 +486,7 @@ void cache_clean(struct cache *cache)
 
 		if (page == PAGE_NONE)
 			continue;
-		leave_current(cache, bin);
+		leave_current(cache, class);
 		if (nr_free(span_at(cache, page)))
 			settle(cache, span_at(cache, page), nr_used(span_at(cache, page)));
 	}
@@ -466,7 +497,10 @@ static void validate_bin(const struct cache *cache, unsigned int class)
 	const struct bin *bin = &cache->bins[class];
 	uint32_t prev = PAGE_NONE;
 
-	check(bin->current != PAGE_NONE || bin->word == &no_slots);
+	for (unsigned int i = class_first_front(class); i <= class_front(class); i++) {
+		check(cache->fronts[i].word == cache->fronts[class_front(class)].word && cache->fronts[i].bytes == size_classes[class].bytes);
+		check(bin->current != PAGE_NONE || cache->fronts[i].word == &no_slots);
+	}
 	check(bin->current == PAGE_NONE || span_at(cache, bin->current)->state == SPAN_CURRENT);
 	for (uint32_t page = bin->partial; page != PAGE_NONE; page = span_at(cache, page)->next) {
 		const struct span *span = span_at(cache, page);

@@ -20,29 +20,39 @@
 
 struct heap;
 
-/* What one class is allocated from. */
-struct bin {
+/*
+ * What objects of one size are allocated from. Classes beyond 256 bytes are wider than a step of sizes: their fronts say the same, so that the
+ * size alone leads to one, without a table.
+ */
+struct front {
 	uint64_t *word;		/* the free slots looked at now; a word of zeros when there is no current span */
 	uintptr_t base;		/* of the slot that bit 0 of *word stands for */
-	uint32_t bytes;		/* of a slot; fixed */
-	uint32_t current;	/* page of the current span, or PAGE_NONE */
-	uint32_t partial;	/* list of spans with free slots, or PAGE_NONE */
-	uint32_t unused;
+	uint64_t bytes;		/* of a slot; fixed */
+	uint64_t unused;
+};
+
+struct bin {
+	uint32_t current;	/* page of the current span of the class, or PAGE_NONE */
+	uint32_t partial;	/* list of its spans with free slots, or PAGE_NONE */
 };
 
 /* Belongs to its thread; while parked (its thread has ended) to who holds the heap's lock. Never unmapped. */
 struct cache {
+	struct front fronts[NR_FRONTS];
+	struct span *spans;	/* of the region, and */
+	uint64_t mask;		/* which of them may be looked at, in bytes, as far as this cache has heard; cache_none: a record of its own */
 	uintptr_t base;		/* of the region */
-	size_t bytes;		/* of it that have records, as far as this cache has heard; 0 in cache_none */
-	struct span *spans;
-	struct bin bins[NR_CLASSES];
 	uint64_t group;		/* pages that are at hand: bits */
 	uint32_t group_first;	/* of these 64 pages */
 	uint32_t inbox;		/* atomic: page of a span in which others have freed, plus 1; 0 = none */
 	struct heap *heap;	/* fixed */
 	struct cache *next;	/* in the heap's list of all caches; fixed */
 	struct cache *next_parked; /* guarded by the heap's lock */
+	struct bin bins[NR_CLASSES];
 };
+
+/* Caches lie within 4 GiB from here: a span names its owner by the lower half of the address. Fixed before there is one. */
+extern uintptr_t cache_area;
 
 /** Stands for "no cache yet": nothing is in it, so that fast paths need no test for it. */
 extern struct cache cache_none;
@@ -50,8 +60,8 @@ extern struct cache cache_none;
 /** Slow paths; @cache may be cache_none. */
 void *cache_alloc_slow(struct cache *cache, unsigned int class, struct heap *heap) __attribute__((noinline));
 void cache_free_slow(void *object) __attribute__((noinline));
-/** An object that is slot @slot of @span, if that is a span of slots at all; its owner is another cache. */
-void cache_free_foreign(struct span *span, unsigned int slot, void *object) __attribute__((noinline));
+/** An object that is slot @slot of @span, if that is a span of slots at all; its owner is another cache, or it has several pages. */
+void cache_free_foreign(struct cache *cache, struct span *span, unsigned int slot, void *object) __attribute__((noinline));
 /** The last counted free of a span: it changes its state. */
 void cache_free_event(struct cache *cache, struct span *span) __attribute__((noinline));
 
@@ -67,17 +77,22 @@ void cache_validate(const struct cache *cache);
 /** Free a slot whose owner is another cache, or nobody the caller knows. Any thread. */
 void cache_free_remote(struct span *span, uint32_t page, unsigned int slot);
 
+static inline uint32_t cache_name(const struct cache *cache)
+{
+	return (uint32_t)(uintptr_t)cache;
+}
+
 static inline struct cache *span_owner(const struct span *span)
 {
-	return (struct cache *)((uintptr_t)atomic_load_relaxed(&span->owner) & ~SPAN_WIDE);
+	uint32_t name = atomic_load_relaxed(&span->owner) & ~SPAN_WIDE;
+
+	return name ? (struct cache *)(cache_area + (uint32_t)(name - (uint32_t)cache_area)) : NULL;
 }
 
 /** @nr_pages of the span are given, because a fresh record does not say so yet. */
-static inline void span_set_owner(struct span *span, struct cache *owner, uint32_t nr_pages)
+static inline void span_set_owner(struct span *span, const struct cache *owner, uint32_t nr_pages)
 {
-	uintptr_t word = (uintptr_t)owner | (owner && nr_pages > 1 ? SPAN_WIDE : 0);
-
-	atomic_store_relaxed(&span->owner, (struct cache *)word);
+	atomic_store_relaxed(&span->owner, cache_name(owner) | (owner && nr_pages > 1 ? SPAN_WIDE : 0));
 }
 
 static inline enum span_state span_state(const struct span *span)
@@ -92,48 +107,48 @@ static inline void span_set_state(struct span *span, enum span_state state)
 
 /* ------------------------------------------------------------------ fast paths */
 
-/** An object of the bin's class; NULL when the bin has none at hand. */
-static inline void *bin_alloc(struct bin *bin)
+/** The front of a size of 1 to CLASS_LOOKUP_BYTES bytes. */
+static inline struct front *cache_front(struct cache *cache, size_t bytes)
 {
-	uint64_t *at = bin->word, word = *at;
+	return &cache->fronts[(bytes - 1) / FRONT_BYTES];
+}
+
+/** An object of the front's size; false when none is at hand. */
+static inline bool front_take(struct front *front, void **object)
+{
+	uint64_t *at = front->word, word = *at;
 
 	if (unlikely(!word))
-		return NULL;
+		return false;
 	atomic_store_relaxed(at, word & (word - 1));
-	return (void *)(bin->base + (uint64_t)(unsigned int)__builtin_ctzll(word) * bin->bytes);
+	*object = (void *)(front->base + word_lowest(word) * front->bytes);
+	return true;
 }
 
 /** An object of a class, from this thread's cache of @heap; NULL when out of memory. */
 static inline void *cache_alloc(struct cache *cache, unsigned int class, struct heap *heap)
 {
-	void *object = bin_alloc(&cache->bins[class]);
+	void *object;
 
-	return likely(object) ? object : cache_alloc_slow(cache, class, heap);
+	return likely(front_take(&cache->fronts[class_front(class)], &object)) ? object : cache_alloc_slow(cache, class, heap);
 }
 
 /** Free an object of any kind, of any heap of the region; NULL is allowed. */
 static inline void cache_free(struct cache *cache, void *object)
 {
-	uintptr_t offset = (uintptr_t)object - cache->base;
-	uint64_t product, word, *at;
-	struct span *span;
+	uint64_t at = (uintptr_t)object >> (PAGE_SHIFT - SPAN_SHIFT) & cache->mask;
+	struct span *span = (struct span *)((uintptr_t)cache->spans + at);
+	/* Rotated, so that what is no multiple is large: one comparison tells a slot from any other address. */
+	uint64_t slot = word_rotate_right((uintptr_t)object * span->inverse - span->bias, SLOT_SHIFT);
 
-	if (unlikely(offset >= cache->bytes))
+	if (unlikely(slot >= SPAN_MAX_SLOTS))
 		goto slow;
-	span = &cache->spans[offset >> PAGE_SHIFT];
-	/* The product's high half is the slot; its low half tells whether there is a remainder. */
-	product = (offset & (PAGE_BYTES - 1)) * span->reciprocal;
-	if (unlikely((uint32_t)product >= span->reciprocal || (uint8_t)(product >> 32) > span->nr_slots_1))
-		goto slow;
-	if (unlikely(atomic_load_relaxed(&span->owner) != cache)) {
-		cache_free_foreign(span, (unsigned int)(product >> 32), object);
+	if (unlikely(atomic_load_relaxed(&span->owner) != cache_name(cache))) {
+		cache_free_foreign(cache, span, (unsigned int)slot, object);
 		return;
 	}
-	at = &span->free[product >> 38];
-	word = *at;
-	if (unlikely(word_set_bit(&word, product >> 32)))
+	if (unlikely(words_set_bit(span->free, slot)))
 		goto slow;
-	atomic_store_relaxed(at, word);
 	if (unlikely(--span->left == 0))
 		cache_free_event(cache, span);
 	return;

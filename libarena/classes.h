@@ -22,11 +22,12 @@
 struct size_class {
 	uint16_t bytes;		/* of an object */
 	uint8_t pages;		/* of a span */
-	uint8_t unused;
+	uint8_t last_slot;	/* of a span: slots less one */
 	uint32_t reciprocal;	/* ceil(2^32 / bytes) */
 };
 
-#define CLASS(bytes, pages) { bytes, pages, 0, (uint32_t)((((uint64_t)1 << 32) + (bytes) - 1) / (bytes)) }
+#define CLASS(bytes, pages) \
+	{ bytes, pages, (pages) * 4096 / (bytes) - 1, (uint32_t)((((uint64_t)1 << 32) + (bytes) - 1) / (bytes)) }
 
 static const struct size_class size_classes[NR_CLASSES] = {
 	{ 0, 0, 0, 0 },
@@ -67,7 +68,7 @@ static inline unsigned int class_of(size_t bytes)
 	return (shift - 6) * 8 + (unsigned int)((bytes - 1) >> (shift - 3)) - 7;
 }
 
-/** The number of the object that byte @offset of a span lies in: a multiplication, exact for all offsets of a span. */
+/** The number of the object that the byte @offset behind the first one lies in: a multiplication, exact for all offsets of a span. */
 static inline unsigned int class_slot(unsigned int class, size_t offset)
 {
 	return (unsigned int)(((uint64_t)offset * size_classes[class].reciprocal) >> 32);
@@ -76,7 +77,50 @@ static inline unsigned int class_slot(unsigned int class, size_t offset)
 /** Objects in a span. */
 static inline unsigned int class_slots(unsigned int class)
 {
-	return class_slot(class, size_classes[class].pages * PAGE_BYTES);
+	return size_classes[class].last_slot + 1u;
+}
+
+/** Where the first object of a span begins: what does not divide is unused at the front, so that no multiple lies behind the last one. */
+static inline size_t class_first_bytes(unsigned int class)
+{
+	return size_classes[class].pages * PAGE_BYTES - class_slots(class) * (size_t)size_classes[class].bytes;
+}
+
+/* Slots are told from a product, in which they begin at this bit: above all powers of two that divide a class. */
+#define SLOT_SHIFT 16u
+
+/**
+ * What makes slot << SLOT_SHIFT, modulo 2^64, of the distance between two objects: the inverse of the odd part of the class's size, shifted by what
+ * the power of two in it leaves to be shifted. Other distances, of up to 2^52 bytes to either side, make a number
+ * beyond the slots of any span, or bits below SLOT_SHIFT.
+ */
+static inline uint64_t class_inverse(unsigned int class)
+{
+	static const uint64_t of_odd[] = {
+		1, 0xaaaaaaaaaaaaaaab, 0xcccccccccccccccd, 0x6db6db6db6db6db7,
+		0x8e38e38e38e38e39, 0x2e8ba2e8ba2e8ba3, 0x4ec4ec4ec4ec4ec5, 0xeeeeeeeeeeeeeeef,
+	};
+	unsigned int bytes = size_classes[class].bytes, twos = (unsigned int)__builtin_ctz(bytes);
+
+	return of_odd[bytes >> twos >> 1] << (SLOT_SHIFT - twos);
+}
+
+/* Sizes up to CLASS_LOOKUP_BYTES have a front for each step of 16 bytes, larger ones for each class: see cache.h. */
+#define FRONT_BYTES 16u
+#define NR_STEP_FRONTS (CLASS_LOOKUP_BYTES / FRONT_BYTES)
+#define CLASS_LAST_STEPPED 32u
+#define NR_FRONTS (NR_STEP_FRONTS + NR_CLASSES - 1 - CLASS_LAST_STEPPED)
+
+/** The fronts of a class: the first, and the last, which is the one of its own size. */
+static inline unsigned int class_first_front(unsigned int class)
+{
+	return class <= CLASS_LAST_STEPPED ? size_classes[class - 1].bytes / FRONT_BYTES
+					   : NR_STEP_FRONTS + class - 1 - CLASS_LAST_STEPPED;
+}
+
+static inline unsigned int class_front(unsigned int class)
+{
+	return class <= CLASS_LAST_STEPPED ? size_classes[class].bytes / FRONT_BYTES - 1 : class_first_front(class);
 }
 
 #endif /* LIBARENA_CLASSES_H */

@@ -27,7 +27,10 @@
 
 /* An object must not be longer: sums of addresses would overflow. */
 #define OBJECT_MAX_BYTES ((size_t)1 << (ADDRESS_SHIFT - 1))
-/* Address space that caches are cut from, one after the other; about ten. */
+/* Addresses that caches are cut from, one after the other: a 64th of the region, within what span_owner() can tell apart. */
+#define CACHE_AREA_MAX_BYTES GiB
+#define CACHE_AREA_LEAST_BYTES MiB
+/* So much of them is opened at a time. */
 #define CACHE_SLAB_BYTES (32 * KiB)
 #define CACHE_BYTES align_up(sizeof(struct cache), 64)
 
@@ -36,7 +39,8 @@ static struct heap heaps[HEAPS_MAX]; /* [0] is malloc()'s */
 static uint32_t main_started;	/* atomic; the release in start_main() pairs with heap_main() */
 static pthread_key_t exit_key;	/* fixed once main_heap is live */
 
-static uintptr_t slab_at, slab_limit; /* guarded by lock_setup */
+static uintptr_t slab_at, slab_limit; /* guarded by lock_setup: open addresses of no cache yet, at the end of what is open */
+static size_t area_bytes;	/* fixed with cache_area */
 
 __thread struct cache *heap_caches[HEAPS_MAX] = { [0 ... HEAPS_MAX - 1] = &cache_none };
 
@@ -54,6 +58,14 @@ static struct heap *heap_of_pages(struct palloc *pages)
 
 static void park_all(void *unused);
 
+static int start_area(void)
+{
+	area_bytes = size_min(size_max(align_up(region.bytes / 64, CACHE_SLAB_BYTES), CACHE_AREA_LEAST_BYTES), CACHE_AREA_MAX_BYTES);
+	cache_area = (uintptr_t)os_reserve_table(area_bytes);
+	slab_at = slab_limit = cache_area;
+	return cache_area ? 0 : -ENOMEM;
+}
+
 /* The region and the key are needed by all heaps; they come with the first. */
 static int start_region(void)
 {
@@ -62,6 +74,8 @@ static int start_region(void)
 	if (region.base)
 		return 0;
 	error = region_init(&region, size_min(opt_get(OPT_WINDOW_CHUNKS), TREE_LEAVES));
+	if (!error)
+		error = start_area();
 	if (!error && pthread_key_create(&exit_key, park_all))
 		panic("no key is left for the ends of threads");
 	return error;
@@ -164,19 +178,23 @@ void heap_destroy(struct heap *heap)
 
 /* ---------------------------------------------------------------- caches of threads */
 
+static bool open_slab(void)
+{
+	if (slab_limit + CACHE_SLAB_BYTES > cache_area + area_bytes || os_open_table((void *)slab_limit, CACHE_SLAB_BYTES))
+		return false;
+	slab_limit += CACHE_SLAB_BYTES;
+	return true;
+}
+
 static struct cache *cut_cache(void)
 {
-	uintptr_t at;
-
-	if (slab_limit - slab_at < CACHE_BYTES) {
-		slab_at = (uintptr_t)os_table(CACHE_SLAB_BYTES);
-		slab_limit = slab_at ? slab_at + CACHE_SLAB_BYTES : 0;
-	}
-	if (!slab_at)
+	if (slab_limit - slab_at < CACHE_BYTES && !open_slab())
 		return NULL;
-	at = slab_at;
+	/* The lower half of an address that is 0 means nobody. */
+	if (!(uint32_t)slab_at)
+		slab_at += 64;
 	slab_at += CACHE_BYTES;
-	return (struct cache *)at;
+	return (struct cache *)(slab_at - CACHE_BYTES);
 }
 
 static struct cache *new_cache(struct heap *heap)
@@ -190,6 +208,7 @@ static struct cache *new_cache(struct heap *heap)
 		return NULL;
 	cache->base = region.base;
 	cache->spans = region.spans;
+	cache->mask = heap_open_mask();
 	cache->heap = heap;
 	cache_reset(cache);
 	lock_acquire(&heap->lock);
@@ -284,7 +303,7 @@ static uint32_t adopt_from(struct cache *parked, struct cache *cache, unsigned i
 	parked->bins[class].partial = span->next;
 	if (span->next != PAGE_NONE)
 		region.spans[span->next].prev = PAGE_NONE;
-	span_set_owner(span, cache, span->nr_pages);
+	span_set_owner(span, cache, size_classes[class].pages);
 	return page;
 }
 
@@ -416,6 +435,26 @@ size_t heap_open_bytes(void)
 	return atomic_load_acquire(&region.nr_open) * CHUNK_BYTES;
 }
 
+/* They are a power of two: see open_tables() of region.c. */
+uint64_t heap_open_mask(void)
+{
+	return (heap_open_bytes() / PAGE_BYTES - 1) * sizeof(struct span);
+}
+
+uintptr_t heap_slot_address(const struct span *span, uint32_t page, unsigned int slot)
+{
+	return region_address(&region, page) + class_first_bytes(span->class) + slot * (uintptr_t)size_classes[span->class].bytes;
+}
+
+unsigned int heap_find_slot(const struct span *span, const void *object, const char *what)
+{
+	uint64_t product = (uintptr_t)object * span->inverse - span->bias;
+
+	if (word_rotate_right(product, SLOT_SHIFT) >= class_slots(span->class))
+		heap_misuse(what, object, "no object begins there");
+	return (unsigned int)(product >> SLOT_SHIFT);
+}
+
 struct span *heap_find_span(const void *object, uint32_t *page, const char *what)
 {
 	uintptr_t offset = (uintptr_t)object - region.base;
@@ -452,7 +491,7 @@ size_t heap_usable_bytes(const void *object)
 	uint32_t page;
 	const struct span *span = heap_find_span(object, &page, "malloc_usable_size()");
 
-	return span_state(span) == SPAN_LARGE ? span->nr_pages * PAGE_BYTES : size_classes[span->class].bytes;
+	return span_state(span) == SPAN_LARGE ? span->large_pages * PAGE_BYTES : size_classes[span->class].bytes;
 }
 
 /* ---------------------------------------------------------------- large objects */
@@ -467,7 +506,7 @@ void *heap_alloc_large(struct heap *heap, size_t bytes, size_t align_bytes, bool
 	begin(heap);
 	page = palloc_run(&heap->pages, (uint32_t)nr, (uint32_t)align_pages, is_zero);
 	if (page != PAGE_NONE) {
-		region.spans[page].nr_pages = (uint32_t)nr;
+		region.spans[page].large_pages = (uint32_t)nr;
 		span_set_state(&region.spans[page], SPAN_LARGE);
 	}
 	end(heap);
@@ -484,7 +523,7 @@ void heap_free_large(struct span *span, uint32_t page, const void *object)
 	is_large = span_state(span) == SPAN_LARGE;
 	if (is_large) {
 		span_set_state(span, SPAN_NONE);
-		palloc_free(&heap->pages, page, span->nr_pages);
+		palloc_free(&heap->pages, page, span->large_pages);
 	}
 	end(heap);
 	if (!is_large)
@@ -494,7 +533,7 @@ void heap_free_large(struct span *span, uint32_t page, const void *object)
 /* Grow or shrink where it is. */
 static bool resize_large(struct heap *heap, struct span *span, uint32_t page, size_t bytes)
 {
-	uint32_t nr, old = span->nr_pages;
+	uint32_t nr, old = span->large_pages;
 	bool done = true;
 
 	if (bytes > region.bytes)
@@ -506,7 +545,7 @@ static bool resize_large(struct heap *heap, struct span *span, uint32_t page, si
 	else if (nr < old)
 		palloc_free(&heap->pages, page + nr, old - nr);
 	if (done)
-		span->nr_pages = nr;
+		span->large_pages = nr;
 	end(heap);
 	return done;
 }
@@ -555,13 +594,10 @@ static bool stays(size_t usable_bytes, size_t bytes)
 }
 
 /* An object in a span of slots begins there, and is not free: one that may stay where it is never meets free(), which looks. */
-static void check_slot(const struct span *span, uint32_t page, const void *object)
+static void check_slot(const struct span *span, const void *object)
 {
-	size_t offset = (uintptr_t)object - region_address(&region, page);
-	unsigned int slot = class_slot(span->class, offset);
+	unsigned int slot = heap_find_slot(span, object, "realloc()");
 
-	if (slot * (size_t)size_classes[span->class].bytes != offset || slot > span->nr_slots_1)
-		heap_misuse("realloc()", object, "no object begins there");
 	if (atomic_load_relaxed(&span->free[slot / 64]) >> slot % 64 & 1)
 		heap_misuse("realloc()", object, "it is free already");
 }
@@ -579,8 +615,8 @@ void *heap_realloc(struct heap *heap, void *object, size_t bytes)
 	span = heap_find_span(object, &page, "realloc()");
 	is_large = span_state(span) == SPAN_LARGE;
 	if (!is_large)
-		check_slot(span, page, object);
-	usable = is_large ? span->nr_pages * PAGE_BYTES : size_classes[span->class].bytes;
+		check_slot(span, object);
+	usable = is_large ? span->large_pages * PAGE_BYTES : size_classes[span->class].bytes;
 	if (is_large ? bytes > CLASS_MAX_BYTES && resize_large(heap_of(object), span, page, bytes) : stays(usable, bytes))
 		return object;
 	fresh = heap_alloc(heap, bytes);

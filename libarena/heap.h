@@ -26,6 +26,8 @@ struct heap {
 struct region *heap_region(void);
 /** Bytes of the region whose records may be read; more may come any time. */
 size_t heap_open_bytes(void);
+/** The same as struct cache has it. */
+uint64_t heap_open_mask(void);
 /** The caches of this thread, by heap; cache_none where there is none yet. */
 extern __thread struct cache *heap_caches[HEAPS_MAX] __attribute__((tls_model("initial-exec")));
 
@@ -68,6 +70,10 @@ struct heap *heap_of(const void *object);
 /** What heap_alloc() does beyond small sizes. */
 void *heap_alloc_large(struct heap *heap, size_t bytes, size_t align_bytes, bool *is_zero);
 void heap_free_large(struct span *span, uint32_t page, const void *object);
+/** Where a slot of a span begins. */
+uintptr_t heap_slot_address(const struct span *span, uint32_t page, unsigned int slot);
+/** The slot that an address is, in its span; panics, naming @what, when no object begins there. */
+unsigned int heap_find_slot(const struct span *span, const void *object, const char *what);
 /** What an address is: its span and page, from the records. Panics, naming @what, when no object begins or lies there. */
 struct span *heap_find_span(const void *object, uint32_t *page, const char *what);
 /** Misuse: says so and ends. */
@@ -88,8 +94,11 @@ void heap_fork_child(void);
 
 static inline void *heap_alloc(struct heap *heap, size_t bytes)
 {
+	void *object;
 	bool is_zero;
 
+	if (likely(bytes - 1 < CLASS_LOOKUP_BYTES) && likely(front_take(cache_front(heap_caches[heap->id], bytes), &object)))
+		return object;
 	if (likely(bytes <= CLASS_MAX_BYTES))
 		return cache_alloc(heap_caches[heap->id], class_of(bytes), heap);
 	return heap_alloc_large(heap, bytes, 1, &is_zero);

@@ -53,11 +53,31 @@ static void *map_or_null(size_t bytes, int protection)
 	return base == MAP_FAILED ? NULL : base;
 }
 
+/* At the aligned address below one that is free: most often all from there is. Needs no more addresses than are asked for. */
+static void *reserve_below(size_t bytes, size_t align_bytes)
+{
+	void *free_base = map_or_null(bytes, PROT_NONE), *base;
+	int saved = errno;
+
+	if (!free_base || !((uintptr_t)free_base & (align_bytes - 1)))
+		return free_base;
+	munmap(free_base, bytes);
+	base = mmap((void *)((uintptr_t)free_base & ~(align_bytes - 1)), bytes, PROT_NONE, ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	/* Old kernels take the address for a wish. */
+	if (base != MAP_FAILED && (uintptr_t)base & (align_bytes - 1))
+		munmap(base, bytes);
+	errno = saved;
+	return base == MAP_FAILED || (uintptr_t)base & (align_bytes - 1) ? NULL : base;
+}
+
 void *os_reserve(size_t bytes, size_t align_bytes)
 {
-	char *raw = map_or_null(bytes + align_bytes, PROT_NONE);
+	char *raw = reserve_below(bytes, align_bytes);
 	char *base, *limit;
 
+	if (raw)
+		return raw;
+	raw = map_or_null(bytes + align_bytes, PROT_NONE);
 	if (!raw)
 		return NULL;
 	base = (char *)align_up((uintptr_t)raw, align_bytes);

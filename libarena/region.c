@@ -16,10 +16,11 @@
 #include "dev.h"
 #include "os.h"
 
-/* Tables of so many chunks are opened at once: 128 MiB of addresses, 4 MiB of which are tables. */
+/* Tables of so many chunks are opened first: 4 MiB of addresses for 128 MiB of them. Later ones double what is open. */
 #define OPEN_CHUNKS 64u
-/* Less is no use. */
+/* Less is no use, and could not keep strangers apart: an address that is led to a record in a table of that length is no slot of it. */
 #define LEAST_CHUNKS 16u
+_Static_assert(LEAST_CHUNKS * CHUNK_BYTES >= SPAN_MAX_SLOTS * 32 * KiB, "no record's slots reach to where it is met again");
 
 /* ---------------------------------------------------------------- creation */
 
@@ -34,15 +35,21 @@ static void drop_table(void *base, size_t nr, size_t bytes)
 		os_unreserve(base, align_up(nr * bytes, PAGE_BYTES));
 }
 
+/* Chunks that the tables have room for: the mask of a cache (cache.h) wants a power of two. */
+static size_t table_chunks(const struct region *region)
+{
+	return power_of_two_from(region->nr_chunks);
+}
+
 static void destroy(struct region *region)
 {
-	size_t nr = region->nr_chunks;
+	size_t nr = table_chunks(region);
 
 	drop_table(region->spans, nr * PAGES_PER_CHUNK, sizeof(*region->spans));
 	drop_table(region->remotes, nr * PAGES_PER_CHUNK, sizeof(*region->remotes));
 	drop_table(region->leaves, nr, sizeof(*region->leaves));
 	drop_table(region->chunks, nr, sizeof(*region->chunks));
-	drop_table(region->taken, nr / 64 + 1, sizeof(*region->taken));
+	drop_table(region->taken, region->nr_chunks / 64 + 1, sizeof(*region->taken));
 	if (region->base)
 		os_unreserve((void *)region->base, region->bytes);
 	*region = (struct region){ 0 };
@@ -53,35 +60,17 @@ static bool create(struct region *region, size_t nr)
 	region->nr_chunks = (uint32_t)nr;
 	region->bytes = nr * CHUNK_BYTES;
 	region->align_bytes = nr >= REGION_ALIGNED_CHUNKS ? REGION_ALIGN_BYTES : CHUNK_BYTES;
-	region->base = (uintptr_t)os_reserve(region->bytes, region->align_bytes);
-	region->spans = table(nr * PAGES_PER_CHUNK, sizeof(*region->spans));
-	region->remotes = table(nr * PAGES_PER_CHUNK, sizeof(*region->remotes));
-	region->leaves = table(nr, sizeof(*region->leaves));
-	region->chunks = table(nr, sizeof(*region->chunks));
+	region->base = (uintptr_t)os_reserve(region->bytes, table_chunks(region) * CHUNK_BYTES);
+	region->spans = table(table_chunks(region) * PAGES_PER_CHUNK, sizeof(*region->spans));
+	region->remotes = table(table_chunks(region) * PAGES_PER_CHUNK, sizeof(*region->remotes));
+	region->leaves = table(table_chunks(region), sizeof(*region->leaves));
+	region->chunks = table(table_chunks(region), sizeof(*region->chunks));
 	region->taken = os_table(align_up((nr / 64 + 1) * sizeof(*region->taken), PAGE_BYTES));
 	if (region->base && region->spans && region->remotes && region->leaves && region->chunks && region->taken)
 		return true;
 	destroy(region);
 	return false;
 }
-
-int region_init(struct region *region, size_t want_chunks)
-{
-	size_t nr = want_chunks;
-
-	*region = (struct region){ 0 };
-	while (!create(region, nr) && nr > LEAST_CHUNKS)
-		nr -= nr / 8;
-	if (region->base && nr < want_chunks && nr / 2 > LEAST_CHUNKS) {
-		destroy(region);
-		create(region, nr / 2);
-	}
-	region->lock = (struct lock)LOCK_INIT(LOCK_REGION);
-	region->fd = -1;
-	return region->base ? 0 : -ENOMEM;
-}
-
-/* ---------------------------------------------------------------- addresses */
 
 /* Pages of a table that records [first, first + nr) touch; the ends may be open already. */
 static bool open_part(void *base, size_t bytes, uint32_t first, uint32_t nr)
@@ -98,7 +87,7 @@ static bool open_tables(struct region *region, uint32_t limit)
 
 	if (limit <= first)
 		return true;
-	limit = (uint32_t)size_min(align_up(limit, OPEN_CHUNKS), region->nr_chunks);
+	limit = (uint32_t)size_min(power_of_two_from(size_max(limit, OPEN_CHUNKS)), table_chunks(region));
 	nr = limit - first;
 	if (!open_part(region->spans, sizeof(*region->spans) * PAGES_PER_CHUNK, first, nr) ||
 	    !open_part(region->remotes, sizeof(*region->remotes) * PAGES_PER_CHUNK, first, nr) ||
@@ -109,6 +98,25 @@ static bool open_tables(struct region *region, uint32_t limit)
 	atomic_store_release(&region->nr_open, limit);
 	return true;
 }
+
+int region_init(struct region *region, size_t want_chunks)
+{
+	size_t nr = want_chunks;
+
+	*region = (struct region){ 0 };
+	while (!create(region, nr) && nr > LEAST_CHUNKS)
+		nr -= nr / 8;
+	if (region->base && nr < want_chunks && nr / 2 > LEAST_CHUNKS) {
+		destroy(region);
+		create(region, nr / 2);
+	}
+	region->lock = (struct lock)LOCK_INIT(LOCK_REGION);
+	region->fd = -1;
+	/* So that there are records to look at before there are pages. */
+	return region->base && open_tables(region, 1) ? 0 : -ENOMEM;
+}
+
+/* ---------------------------------------------------------------- addresses */
 
 static bool is_taken(const struct region *region, uint32_t chunk)
 {

@@ -32,31 +32,40 @@ enum span_state {
 #define PAGE_NONE UINT32_MAX
 #define SPAN_WORDS 4
 #define SPAN_MAX_SLOTS (SPAN_WORDS * 64u)
-/* Never reached by counting down frees of a current span, or else counted anew. */
-#define SPAN_LEFT_MANY INT32_MAX
-/* In an address of a cache, which is a multiple of 64. */
-#define SPAN_WIDE ((uintptr_t)1)
+/* Of a current span, whose frees lead to nothing: counted anew when they were that many. */
+#define SPAN_LEFT_MANY INT16_MAX
+/* In the owner, which is a multiple of 64. */
+#define SPAN_WIDE 1u
+#define SPAN_SHIFT 6
 
 /*
  * Invariants: used slots = slots - ones in free; `left` frees from now something is to be done:
  *	FULL: an eighth of its slots and one (it becomes PARTIAL)   PARTIAL: its used slots (it becomes empty)   CURRENT: many
- * Written by the owner's thread; other threads read class, nr_pages, reciprocal and back of spans in which they know an object,
- * which keeps these fixed, and owner, free and state as atomics. Who comes late, after the object is free, reads only owner.
+ * Written by the owner's thread; other threads read class, inverse, bias and back of spans in which they know an object,
+ * which keeps these fixed, and owner, free and state as atomics. Who comes late, after the object is free, reads these too, of
+ * whatever is there now, and believes nothing before it has looked at the owner.
+ *
+ * An object at an address p is slot (p * inverse - bias) >> SLOT_SHIFT (classes.h): that is its distance from the first one, so multiplied. The
+ * whole address goes in, so that an address that was led to this record by mistake is no slot of it.
  */
 struct span {
-	struct cache *owner;	/* atomic, relaxed; whose thread may take slots, plus SPAN_WIDE in spans of several pages, so that
-				 * the fast path takes these for another's; NULL when no slots are here */
-	uint64_t free[SPAN_WORDS]; /* atomic, relaxed; a set bit is a free slot */
-	uint32_t reciprocal;	/* of the class: slot = offset * reciprocal >> 32 */
-	int32_t left;		/* frees until an event */
-	uint32_t next, prev;	/* pages; list of the owner's partial spans of this class */
-	uint32_t nr_pages;
+	uint32_t owner;		/* atomic, relaxed; whose thread may take slots (cache.h), plus SPAN_WIDE in spans of several pages, so
+				 * that the fast path takes these for another's; INSIDE: SPAN_WIDE alone. 0 when no slots are here */
+	union {
+		int16_t left;	/* frees until an event */
+		uint16_t back;	/* INSIDE: pages to the first one */
+	};
 	uint8_t class;
-	uint8_t nr_slots_1;	/* slots less one: 256 fit */
-	uint8_t back;		/* INSIDE: pages to the first one */
 	uint8_t state;		/* atomic, relaxed; enum span_state */
+	union {
+		uint64_t free[SPAN_WORDS]; /* atomic, relaxed; a set bit is a free slot */
+		uint32_t large_pages;	/* LARGE: its length */
+	};
+	uint64_t inverse;	/* class_inverse() */
+	uint64_t bias;		/* of the first slot's address; INSIDE: as the first page's */
+	uint32_t next, prev;	/* pages; list of the owner's partial spans of this class */
 };
-_Static_assert(sizeof(struct span) == 64, "a record is a cache line");
+_Static_assert(sizeof(struct span) == (size_t)1 << SPAN_SHIFT, "a record is a cache line");
 
 /*
  * What other threads have freed in a span, apart from the record, so that they do not take its line from the owner.

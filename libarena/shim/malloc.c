@@ -48,12 +48,12 @@ void *shim_alloc_aligned(size_t bytes, size_t align_bytes)
 
 SHIM_API void *malloc(size_t bytes)
 {
-	struct bin *bins = MAIN_CACHE->bins;
 	void *object;
 
-	if (unlikely(bytes > CLASS_LOOKUP_BYTES || !(object = bin_alloc(&bins[class_of(bytes)]))))
-		return alloc_slow(bytes);
-	return object;
+	/* No bytes are many here. */
+	if (likely(bytes - 1 < CLASS_LOOKUP_BYTES) && likely(front_take(cache_front(MAIN_CACHE, bytes), &object)))
+		return object;
+	return alloc_slow(bytes);
 }
 
 SHIM_API void free(void *object)
