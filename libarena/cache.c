@@ -258,12 +258,14 @@ void cache_drain(struct cache *cache)
 	}
 }
 
+/* From where a class is allocated from now on. Sizes up to 256 bytes have one front, larger ones up to four. */
 static void set_fronts(struct cache *cache, unsigned int class, uint64_t *word, uintptr_t base)
 {
-	for (unsigned int i = class_first_front(class); i <= class_front(class); i++) {
-		cache->fronts[i].word = word;
-		cache->fronts[i].base = base;
-		cache->fronts[i].bytes = size_classes[class].bytes;
+	struct front *last = &cache->fronts[size_classes[class].front];
+
+	for (struct front *front = &cache->fronts[size_classes[class].first_front]; front <= last; front++) {
+		front->word = word;
+		front->base = base;
 	}
 }
 
@@ -287,21 +289,28 @@ void cache_reset(struct cache *cache)
 	for (unsigned int class = 1; class < NR_CLASSES; class++) {
 		cache->bins[class] = (struct bin)NO_BIN;
 		set_fronts(cache, class, &no_slots, 0);
+		for (unsigned int i = size_classes[class].first_front; i <= size_classes[class].front; i++)
+			cache->fronts[i].bytes = size_classes[class].bytes;
 	}
 }
 
 /* ---------------------------------------------------------------- allocation */
 
-/* The next word of a span, the current one, that has a free slot. */
-static bool next_word(struct cache *cache, struct span *span, uint32_t page, unsigned int class)
+static uintptr_t slot_address(const struct cache *cache, uint32_t page, unsigned int class, unsigned int slot)
 {
-	for (unsigned int w = 0; w < nr_words(span); w++) {
-		if (!span->free[w])
-			continue;
-		set_fronts(cache, class, &span->free[w], heap_slot_address(span, page, w * 64));
-		return true;
-	}
-	return false;
+	return cache->base + ((uintptr_t)page << PAGE_SHIFT) + size_classes[class].first_bytes + slot * (uintptr_t)size_classes[class].bytes;
+}
+
+/* The next word of the current span that has a free slot; false when none has. Only classes below 64 bytes have several words. */
+static bool next_word(struct cache *cache, struct span *span, unsigned int class)
+{
+	unsigned int last = size_classes[class].last_slot / 64u, w = 0;
+
+	while (!span->free[w])
+		if (w++ == last)
+			return false;
+	set_fronts(cache, class, &span->free[w], slot_address(cache, page_of(cache, span), class, w * 64));
+	return true;
 }
 
 static void leave_current(struct cache *cache, unsigned int class)
@@ -310,10 +319,9 @@ static void leave_current(struct cache *cache, unsigned int class)
 
 	span_set_state(span, SPAN_FULL);
 	span->left = (int16_t)full_frees(span);
-	cache->bins[class].current = PAGE_NONE;
-	set_fronts(cache, class, &no_slots, 0);
 }
 
+/* The span has a free slot. */
 static void make_current(struct cache *cache, uint32_t page, unsigned int class)
 {
 	struct span *span = span_at(cache, page);
@@ -321,7 +329,13 @@ static void make_current(struct cache *cache, uint32_t page, unsigned int class)
 	span_set_state(span, SPAN_CURRENT);
 	span->left = SPAN_LEFT_MANY;
 	cache->bins[class].current = page;
-	next_word(cache, span, page, class);
+	next_word(cache, span, class);
+}
+
+static void no_current(struct cache *cache, unsigned int class)
+{
+	cache->bins[class].current = PAGE_NONE;
+	set_fronts(cache, class, &no_slots, 0);
 }
 
 static uint32_t take_page(struct cache *cache)
@@ -343,9 +357,12 @@ static void start_record(struct cache *cache, uint32_t page, unsigned int class)
 	struct span *span = span_at(cache, page);
 	unsigned int nr_slots = class_slots(class);
 
+	/* Its last span was like this one, and all slots were free at its end. */
+	if (span->class == class)
+		return;
 	span->class = (uint8_t)class;
 	span->inverse = class_inverse(class);
-	span->bias = heap_slot_address(span, page, 0) * span->inverse;
+	span->bias = slot_address(cache, page, class, 0) * span->inverse;
 	for (unsigned int first = 0; first < nr_slots; first += 64)
 		atomic_store_relaxed(&span->free[first / 64], bits_mask(0, (unsigned int)size_min(nr_slots - first, 64)));
 }
@@ -359,6 +376,7 @@ static void start_inside(struct cache *cache, const struct span *first, uint32_t
 		struct span *span = span_at(cache, page + i);
 
 		span->back = (uint16_t)i;
+		span->class = CLASS_NONE;
 		span->inverse = first->inverse;
 		span->bias = first->bias;
 		span_set_state(span, SPAN_INSIDE);
@@ -380,12 +398,16 @@ static uint32_t new_span(struct cache *cache, unsigned int class)
 	return page;
 }
 
+/* The first of the list. */
 static uint32_t take_partial(struct cache *cache, struct bin *bin)
 {
 	uint32_t page = bin->partial;
 
-	if (page != PAGE_NONE)
-		partial_remove(cache, span_at(cache, page));
+	if (page == PAGE_NONE)
+		return PAGE_NONE;
+	bin->partial = span_at(cache, page)->next;
+	if (bin->partial != PAGE_NONE)
+		span_at(cache, bin->partial)->prev = PAGE_NONE;
 	return page;
 }
 
@@ -396,9 +418,10 @@ static uint32_t next_span(struct cache *cache, struct bin *bin, unsigned int cla
 
 	if (page != PAGE_NONE)
 		return page;
-	cache_drain(cache);
+	if (atomic_load_relaxed(&cache->inbox))
+		cache_drain(cache);
 	page = take_partial(cache, bin);
-	if (page == PAGE_NONE)
+	if (page == PAGE_NONE && atomic_load_relaxed(&cache->heap->nr_parked))
 		page = heap_adopt(cache->heap, cache, class);
 	return page == PAGE_NONE ? new_span(cache, class) : page;
 }
@@ -412,15 +435,18 @@ void *cache_alloc_slow(struct cache *cache, unsigned int class, struct heap *hea
 		return NULL;
 	bin = &cache->bins[class];
 	if (bin->current != PAGE_NONE) {
-		if (next_word(cache, span_at(cache, bin->current), bin->current, class))
+		if (size_classes[class].last_slot >= 64 && next_word(cache, span_at(cache, bin->current), class))
 			return cache_alloc(cache, class, heap);
+		/* What others have freed of it meanwhile is in the inbox. */
 		leave_current(cache, class);
 	}
 	page = next_span(cache, bin, class);
-	if (page == PAGE_NONE)
-		return NULL;
-	make_current(cache, page, class);
-	return cache_alloc(cache, class, heap);
+	if (likely(page != PAGE_NONE)) {
+		make_current(cache, page, class);
+		return cache_alloc(cache, class, heap);
+	}
+	no_current(cache, class);
+	return NULL;
 }
 
 /* ---------------------------------------------------------------- freeing */
@@ -487,6 +513,7 @@ void cache_clean(struct cache *cache)
 		if (page == PAGE_NONE)
 			continue;
 		leave_current(cache, class);
+		no_current(cache, class);
 		if (nr_free(span_at(cache, page)))
 			settle(cache, span_at(cache, page), nr_used(span_at(cache, page)));
 	}
@@ -497,8 +524,8 @@ static void validate_bin(const struct cache *cache, unsigned int class)
 	const struct bin *bin = &cache->bins[class];
 	uint32_t prev = PAGE_NONE;
 
-	for (unsigned int i = class_first_front(class); i <= class_front(class); i++) {
-		check(cache->fronts[i].word == cache->fronts[class_front(class)].word && cache->fronts[i].bytes == size_classes[class].bytes);
+	for (unsigned int i = size_classes[class].first_front; i <= size_classes[class].front; i++) {
+		check(cache->fronts[i].word == cache->fronts[size_classes[class].front].word && cache->fronts[i].bytes == size_classes[class].bytes);
 		check(bin->current != PAGE_NONE || cache->fronts[i].word == &no_slots);
 	}
 	check(bin->current == PAGE_NONE || span_at(cache, bin->current)->state == SPAN_CURRENT);

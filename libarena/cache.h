@@ -130,7 +130,7 @@ static inline void *cache_alloc(struct cache *cache, unsigned int class, struct 
 {
 	void *object;
 
-	return likely(front_take(&cache->fronts[class_front(class)], &object)) ? object : cache_alloc_slow(cache, class, heap);
+	return likely(front_take(&cache->fronts[size_classes[class].front], &object)) ? object : cache_alloc_slow(cache, class, heap);
 }
 
 /** Free an object of any kind, of any heap of the region; NULL is allowed. */

@@ -23,14 +23,36 @@ struct size_class {
 	uint16_t bytes;		/* of an object */
 	uint8_t pages;		/* of a span */
 	uint8_t last_slot;	/* of a span: slots less one */
-	uint32_t reciprocal;	/* ceil(2^32 / bytes) */
+	uint8_t first_front;	/* see cache.h: of the sizes that get this class, the first, */
+	uint8_t front;		/* and the last, which is the class's own */
+	uint16_t first_bytes;	/* of a span lie before its first slot: what does not divide is there, so that no multiple lies behind the last slot */
 };
 
+/*
+ * Fronts: sizes up to CLASS_LOOKUP_BYTES have one for each step of 16 bytes, so that a class of a wider step has two or four; larger classes have
+ * one each, eight to a doubling. So the front follows from the size without a table.
+ */
+#define FRONT_BYTES 16u
+#define NR_STEP_FRONTS (CLASS_LOOKUP_BYTES / FRONT_BYTES)
+#define NR_FRONTS (NR_STEP_FRONTS + 40)
+#define FRONT_IN_DOUBLING(i, bytes, from) (NR_STEP_FRONTS + 8 * (i) + ((bytes) - (from)) / ((from) / 8) - 1)
+#define FRONT(bytes) \
+	((bytes) <= 1024    ? (bytes) / FRONT_BYTES - 1 \
+	 : (bytes) <= 2048  ? FRONT_IN_DOUBLING(0, bytes, 1024) \
+	 : (bytes) <= 4096  ? FRONT_IN_DOUBLING(1, bytes, 2048) \
+	 : (bytes) <= 8192  ? FRONT_IN_DOUBLING(2, bytes, 4096) \
+	 : (bytes) <= 16384 ? FRONT_IN_DOUBLING(3, bytes, 8192) \
+			    : FRONT_IN_DOUBLING(4, bytes, 16384))
+#define FIRST_FRONT(bytes) (FRONT(bytes) - ((bytes) <= 256 ? 0 : (bytes) <= 512 ? 1 : (bytes) <= 1024 ? 3 : 0))
+
 #define CLASS(bytes, pages) \
-	{ bytes, pages, (pages) * 4096 / (bytes) - 1, (uint32_t)((((uint64_t)1 << 32) + (bytes) - 1) / (bytes)) }
+	{ bytes, pages, (pages) * 4096 / (bytes) - 1, FIRST_FRONT(bytes), FRONT(bytes), (pages) * 4096 % (bytes) }
+
+/* The class of sizes up to here is looked up by units of 16 bytes; 0 bytes get an object as well. */
+#define CLASS_LOOKUP_BYTES 1024u
 
 static const struct size_class size_classes[NR_CLASSES] = {
-	{ 0, 0, 0, 0 },
+	{ 0, 0, 0, 0, 0, 0 },
 	CLASS(16, 1), CLASS(32, 1), CLASS(48, 1), CLASS(64, 1), CLASS(80, 1), CLASS(96, 1), CLASS(112, 1),
 	CLASS(128, 1), CLASS(144, 1), CLASS(160, 1), CLASS(176, 1), CLASS(192, 1), CLASS(208, 1),
 	CLASS(224, 1), CLASS(240, 1), CLASS(256, 1), CLASS(288, 1), CLASS(320, 1), CLASS(352, 1),
@@ -44,9 +66,6 @@ static const struct size_class size_classes[NR_CLASSES] = {
 	CLASS(14336, 4), CLASS(15360, 4), CLASS(16384, 4), CLASS(18432, 5), CLASS(20480, 5), CLASS(22528, 6),
 	CLASS(24576, 6), CLASS(26624, 7), CLASS(28672, 7), CLASS(30720, 8), CLASS(32768, 8),
 };
-
-/* The class of sizes up to here is looked up by units of 16 bytes; 0 bytes get an object as well. */
-#define CLASS_LOOKUP_BYTES 1024u
 
 static const uint8_t class_lookup[CLASS_LOOKUP_BYTES / 16 + 1] = {
 	1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
@@ -68,22 +87,10 @@ static inline unsigned int class_of(size_t bytes)
 	return (shift - 6) * 8 + (unsigned int)((bytes - 1) >> (shift - 3)) - 7;
 }
 
-/** The number of the object that the byte @offset behind the first one lies in: a multiplication, exact for all offsets of a span. */
-static inline unsigned int class_slot(unsigned int class, size_t offset)
-{
-	return (unsigned int)(((uint64_t)offset * size_classes[class].reciprocal) >> 32);
-}
-
 /** Objects in a span. */
 static inline unsigned int class_slots(unsigned int class)
 {
 	return size_classes[class].last_slot + 1u;
-}
-
-/** Where the first object of a span begins: what does not divide is unused at the front, so that no multiple lies behind the last one. */
-static inline size_t class_first_bytes(unsigned int class)
-{
-	return size_classes[class].pages * PAGE_BYTES - class_slots(class) * (size_t)size_classes[class].bytes;
 }
 
 /* Slots are told from a product, in which they begin at this bit: above all powers of two that divide a class. */
@@ -103,24 +110,6 @@ static inline uint64_t class_inverse(unsigned int class)
 	unsigned int bytes = size_classes[class].bytes, twos = (unsigned int)__builtin_ctz(bytes);
 
 	return of_odd[bytes >> twos >> 1] << (SLOT_SHIFT - twos);
-}
-
-/* Sizes up to CLASS_LOOKUP_BYTES have a front for each step of 16 bytes, larger ones for each class: see cache.h. */
-#define FRONT_BYTES 16u
-#define NR_STEP_FRONTS (CLASS_LOOKUP_BYTES / FRONT_BYTES)
-#define CLASS_LAST_STEPPED 32u
-#define NR_FRONTS (NR_STEP_FRONTS + NR_CLASSES - 1 - CLASS_LAST_STEPPED)
-
-/** The fronts of a class: the first, and the last, which is the one of its own size. */
-static inline unsigned int class_first_front(unsigned int class)
-{
-	return class <= CLASS_LAST_STEPPED ? size_classes[class - 1].bytes / FRONT_BYTES
-					   : NR_STEP_FRONTS + class - 1 - CLASS_LAST_STEPPED;
-}
-
-static inline unsigned int class_front(unsigned int class)
-{
-	return class <= CLASS_LAST_STEPPED ? size_classes[class].bytes / FRONT_BYTES - 1 : class_first_front(class);
 }
 
 #endif /* LIBARENA_CLASSES_H */

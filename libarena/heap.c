@@ -443,7 +443,7 @@ uint64_t heap_open_mask(void)
 
 uintptr_t heap_slot_address(const struct span *span, uint32_t page, unsigned int slot)
 {
-	return region_address(&region, page) + class_first_bytes(span->class) + slot * (uintptr_t)size_classes[span->class].bytes;
+	return region_address(&region, page) + size_classes[span->class].first_bytes + slot * (uintptr_t)size_classes[span->class].bytes;
 }
 
 unsigned int heap_find_slot(const struct span *span, const void *object, const char *what)
@@ -506,6 +506,7 @@ void *heap_alloc_large(struct heap *heap, size_t bytes, size_t align_bytes, bool
 	begin(heap);
 	page = palloc_run(&heap->pages, (uint32_t)nr, (uint32_t)align_pages, is_zero);
 	if (page != PAGE_NONE) {
+		region.spans[page].class = CLASS_NONE;
 		region.spans[page].large_pages = (uint32_t)nr;
 		span_set_state(&region.spans[page], SPAN_LARGE);
 	}

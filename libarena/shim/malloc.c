@@ -34,6 +34,10 @@ void *shim_alloc(size_t bytes)
 /* All that is not at hand, apart from malloc() so that this needs no frame. */
 static __attribute__((noinline)) void *alloc_slow(size_t bytes)
 {
+	struct cache *cache = MAIN_CACHE;
+
+	if (likely(bytes <= CLASS_MAX_BYTES && cache != &cache_none))
+		return answer(cache_alloc(cache, class_of(bytes), cache->heap));
 	return answer(shim_alloc(bytes));
 }
 

@@ -55,16 +55,6 @@ TEST(sizes, "classes/every size gets the smallest class that holds it")
 	CHECK_EQ(class_of(0), 1);
 }
 
-TEST(slots, "classes/every offset of every span is in the right object")
-{
-	size_t nr = 0;
-
-	for (unsigned int class = 1; class < NR_CLASSES; class++)
-		for (size_t offset = 0; offset < size_classes[class].pages * PAGE_BYTES; offset++, nr++)
-			CHECK_EQ(class_slot(class, offset), offset / size_classes[class].bytes);
-	CHECK_EQ(nr, 180 * PAGE_BYTES);
-}
-
 /* As free() does it, with the first slot at 0: the number of the slot, or more than any span has. */
 static uint64_t slot_from(unsigned int class, uint64_t distance)
 {
@@ -77,7 +67,7 @@ TEST(inverse, "classes/an address is a slot if and only if one begins there")
 
 	for (unsigned int class = 1; class < NR_CLASSES; class++) {
 		size_t bytes = size_classes[class].bytes, span_bytes = size_classes[class].pages * PAGE_BYTES;
-		size_t first = class_first_bytes(class);
+		size_t first = size_classes[class].first_bytes;
 
 		CHECK(first < bytes && first + class_slots(class) * bytes == span_bytes);
 		/* Alignment is kept: what divides a class divides where it begins. */
@@ -109,14 +99,14 @@ TEST(fronts, "classes/a size and its class lead to the same fronts")
 	unsigned int next = 0;
 
 	for (unsigned int class = 1; class < NR_CLASSES; class++) {
-		CHECK_EQ(class_first_front(class), next);
-		CHECK(class_front(class) >= next);
-		next = class_front(class) + 1;
+		CHECK_EQ(size_classes[class].first_front, next);
+		CHECK(size_classes[class].front >= next);
+		next = size_classes[class].front + 1;
 	}
 	CHECK_EQ(next, NR_FRONTS);
 	for (size_t bytes = 1; bytes <= CLASS_LOOKUP_BYTES; bytes++) {
 		unsigned int front = (unsigned int)(bytes - 1) / FRONT_BYTES;
 
-		CHECK(front >= class_first_front(class_of(bytes)) && front <= class_front(class_of(bytes)));
+		CHECK(front >= size_classes[class_of(bytes)].first_front && front <= size_classes[class_of(bytes)].front);
 	}
 }
