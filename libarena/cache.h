@@ -125,6 +125,20 @@ static inline bool front_take(struct front *front, void **object)
 	return true;
 }
 
+/** Whether the owner of a span is exactly this cache: as span_owner() with nothing else. */
+static inline bool span_is_of(const struct span *span, const struct cache *cache)
+{
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+	bool is;
+
+	/* Compilers load what is atomic first. */
+	__asm__("cmpl %2, %1" : "=@cce"(is) : "m"(span->owner), "r"(cache_name(cache)));
+	return is;
+#else
+	return atomic_load_relaxed(&span->owner) == cache_name(cache);
+#endif
+}
+
 /** An object of a class, from this thread's cache of @heap; NULL when out of memory. */
 static inline void *cache_alloc(struct cache *cache, unsigned int class, struct heap *heap)
 {
@@ -143,7 +157,7 @@ static inline void cache_free(struct cache *cache, void *object)
 
 	if (unlikely(slot >= SPAN_MAX_SLOTS))
 		goto slow;
-	if (unlikely(atomic_load_relaxed(&span->owner) != cache_name(cache))) {
+	if (unlikely(!span_is_of(span, cache))) {
 		cache_free_foreign(cache, span, (unsigned int)slot, object);
 		return;
 	}

@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# instructions
+#
+# What a pair of malloc() and free() of 64 bytes costs, in user instructions that callgrind counts: the same on every machine, however busy,
+# as long as the compiler is the same. Twice as many pairs, less as many, so that neither start nor end count. Loops and the linker's stubs
+# are the program's and do not count either: of the malloc replacement only what runs in it does.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+# shellcheck source=tests/tap.sh
+. tests/tap.sh
+
+B=${B:-build}
+pairs=$B/tests/malloc/pairs
+nr=16000
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+
+# self_cost OBJECT FILE: the instructions that ran in the file of that name (with a regular expression), of what callgrind wrote.
+self_cost() {
+	awk -v object="$1" '
+	/^c?ob=/ { id = $1; sub(/^c?ob=/, "", id); if (NF > 1) path[id] = $0 }
+	/^ob=/ { inside = path[id] ~ (object "$") }
+	/^calls=/ { is_call = 1; next }
+	/^[0-9+*-]/ { if (!is_call && inside) sum += $2; is_call = 0 }
+	END { print sum + 0 }' "$2"
+}
+
+# count WAY PAIRS OBJECT
+count() {
+	LD_PRELOAD=$preload valgrind --tool=callgrind --callgrind-out-file="$folder/out" "$pairs" "$1" "$2" >"$folder/log" 2>&1 || return 1
+	self_cost "$3" "$folder/out"
+}
+
+# cost WAY OBJECT: of so many pairs.
+cost() {
+	local once twice
+	once=$(count "$1" $nr "$2") && twice=$(count "$1" $((2 * nr)) "$2") && echo $((twice - once))
+}
+
+# check NAME MOST COST [COST_OF_LOOP]: of a pair, with a digit behind the point.
+check() {
+	local tenths=$((10 * (${3:-0} - ${4:-0}) / nr))
+	if [ -z "$3" ]; then
+		not_ok "$1" "$(tail -n 5 "$folder/log")"
+	elif [ "$tenths" -gt 0 ] && [ "$tenths" -le $((10 * $2)) ]; then
+		echo "# $((tenths / 10)).$((tenths % 10)) instructions a pair, at most $2"
+		ok "$1"
+	else
+		not_ok "$1" "$((tenths / 10)).$((tenths % 10)) instructions a pair, at most $2"
+	fi
+}
+
+names=('batches of 64' 'ping-pong' 'inline')
+if ! command -v valgrind >/dev/null; then
+	for name in "${names[@]}"; do skip "$name" "valgrind is not installed"; done
+else
+	preload=$PWD/$B/libarena-malloc.so
+	check "${names[0]}" 40 "$(cost batch 'libarena-malloc[.]so')"
+	check "${names[1]}" 40 "$(cost ping-pong 'libarena-malloc[.]so')"
+	preload=
+	check "${names[2]}" 28 "$(cost inline pairs)" "$(cost loop pairs)"
+fi
+tap_end
