@@ -286,6 +286,7 @@ void cache_reset(struct cache *cache)
 {
 	forget_inbox(cache);
 	cache->group = 0;
+	cache->group_shift = GROUP_LEAST_SHIFT;
 	for (unsigned int class = 1; class < NR_CLASSES; class++) {
 		cache->bins[class] = (struct bin)NO_BIN;
 		set_fronts(cache, class, &no_slots, 0);
@@ -342,8 +343,10 @@ static uint32_t take_page(struct cache *cache)
 {
 	uint32_t page;
 
-	if (!cache->group)
-		cache->group = heap_take_group(cache->heap, &cache->group_first);
+	if (!cache->group) {
+		cache->group = heap_take_group(cache->heap, 1u << cache->group_shift, &cache->group_first);
+		cache->group_shift += cache->group_shift < GROUP_MOST_SHIFT;
+	}
 	if (!cache->group)
 		return PAGE_NONE;
 	page = cache->group_first + (uint32_t)__builtin_ctzll(cache->group);

@@ -44,12 +44,20 @@ struct cache {
 	uintptr_t base;		/* of the region */
 	uint64_t group;		/* pages that are at hand: bits */
 	uint32_t group_first;	/* of these 64 pages */
+	uint32_t group_shift;	/* of the next group: so many pages are asked for, as a power of two */
 	uint32_t inbox;		/* atomic: page of a span in which others have freed, plus 1; 0 = none */
 	struct heap *heap;	/* fixed */
 	struct cache *next;	/* in the heap's list of all caches; fixed */
 	struct cache *next_parked; /* guarded by the heap's lock */
 	struct bin bins[NR_CLASSES];
 };
+
+/*
+ * A thread's first group is of 8 pages, each next one twice as long, up to a word of bits: with that many at once a few threads would hold
+ * all of a heap's first chunk, which is of ordinary pages, and a small program pay for a huge one.
+ */
+#define GROUP_LEAST_SHIFT 3u
+#define GROUP_MOST_SHIFT 6u
 
 /* Caches lie within 4 GiB from here: a span names its owner by the lower half of the address. Fixed before there is one. */
 extern uintptr_t cache_area;

@@ -33,17 +33,17 @@ struct size_class {
  * one each, eight to a doubling. So the front follows from the size without a table.
  */
 #define FRONT_BYTES 16u
-#define NR_STEP_FRONTS (CLASS_LOOKUP_BYTES / FRONT_BYTES)
+#define NR_STEP_FRONTS 64
 #define NR_FRONTS (NR_STEP_FRONTS + 40)
 #define FRONT_IN_DOUBLING(i, bytes, from) (NR_STEP_FRONTS + 8 * (i) + ((bytes) - (from)) / ((from) / 8) - 1)
 #define FRONT(bytes) \
-	((bytes) <= 1024    ? (bytes) / FRONT_BYTES - 1 \
-	 : (bytes) <= 2048  ? FRONT_IN_DOUBLING(0, bytes, 1024) \
-	 : (bytes) <= 4096  ? FRONT_IN_DOUBLING(1, bytes, 2048) \
-	 : (bytes) <= 8192  ? FRONT_IN_DOUBLING(2, bytes, 4096) \
-	 : (bytes) <= 16384 ? FRONT_IN_DOUBLING(3, bytes, 8192) \
-			    : FRONT_IN_DOUBLING(4, bytes, 16384))
-#define FIRST_FRONT(bytes) (FRONT(bytes) - ((bytes) <= 256 ? 0 : (bytes) <= 512 ? 1 : (bytes) <= 1024 ? 3 : 0))
+	((uint8_t)((bytes) <= 1024    ? (bytes) / 16 - 1 \
+		   : (bytes) <= 2048  ? FRONT_IN_DOUBLING(0, bytes, 1024) \
+		   : (bytes) <= 4096  ? FRONT_IN_DOUBLING(1, bytes, 2048) \
+		   : (bytes) <= 8192  ? FRONT_IN_DOUBLING(2, bytes, 4096) \
+		   : (bytes) <= 16384 ? FRONT_IN_DOUBLING(3, bytes, 8192) \
+				      : FRONT_IN_DOUBLING(4, bytes, 16384)))
+#define FIRST_FRONT(bytes) ((uint8_t)(FRONT(bytes) - ((bytes) <= 256 ? 0 : (bytes) <= 512 ? 1 : (bytes) <= 1024 ? 3 : 0)))
 
 #define CLASS(bytes, pages) \
 	{ bytes, pages, (pages) * 4096 / (bytes) - 1, FIRST_FRONT(bytes), FRONT(bytes), (pages) * 4096 % (bytes) }

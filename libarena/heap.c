@@ -258,6 +258,7 @@ static void flush(struct cache *cache)
 	cache_clean(cache);
 	heap_give_group(cache->heap, cache->group_first, cache->group);
 	cache->group = 0;
+	cache->group_shift = GROUP_LEAST_SHIFT;
 }
 
 void heap_flush(struct heap *heap)
@@ -358,12 +359,12 @@ static void end(struct heap *heap)
 		scavenger_kick();
 }
 
-uint64_t heap_take_group(struct heap *heap, uint32_t *first)
+uint64_t heap_take_group(struct heap *heap, unsigned int nr, uint32_t *first)
 {
 	uint64_t group;
 
 	begin(heap);
-	group = palloc_take_group(&heap->pages, first);
+	group = palloc_take_group(&heap->pages, nr, first);
 	end(heap);
 	return group;
 }

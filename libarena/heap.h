@@ -48,7 +48,7 @@ void heap_flush(struct heap *heap);
 bool heap_read_news(struct heap *heap);
 
 /** Pages for caches. */
-uint64_t heap_take_group(struct heap *heap, uint32_t *first);
+uint64_t heap_take_group(struct heap *heap, unsigned int nr, uint32_t *first);
 void heap_give_group(struct heap *heap, uint32_t first, uint64_t group);
 uint32_t heap_take_pages(struct heap *heap, uint32_t nr);
 void heap_give_pages(struct heap *heap, uint32_t page, uint32_t nr);

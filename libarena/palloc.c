@@ -278,7 +278,17 @@ bool palloc_extend(struct palloc *pages, uint32_t page, uint32_t nr)
 	return true;
 }
 
-uint64_t palloc_take_group(struct palloc *pages, uint32_t *first)
+/* The lowest @nr ones of a word, or all. */
+static uint64_t ones_first(uint64_t word, unsigned int nr)
+{
+	uint64_t rest = word;
+
+	for (; nr && rest; nr--)
+		rest &= rest - 1;
+	return word ^ rest;
+}
+
+uint64_t palloc_take_group(struct palloc *pages, unsigned int nr, uint32_t *first)
 {
 	uint32_t chunk = chunk_for(pages, 1), at;
 	struct bits *bits;
@@ -288,12 +298,13 @@ uint64_t palloc_take_group(struct palloc *pages, uint32_t *first)
 		return 0;
 	bits = leaf(pages, chunk);
 	at = bits_find(bits, 1, 0) / BITS_PER_WORD;
-	group = ~bits->word[at];
-	bits->word[at] = ~(uint64_t)0;
+	group = ones_first(~bits->word[at], nr);
+	bits->word[at] |= group;
 	*first = chunk * (uint32_t)PAGES_PER_CHUNK + at * BITS_PER_WORD;
 	/* Which of them will be written to is not known here. */
 	info(pages, chunk)->zero_from =
-		(uint16_t)size_max(info(pages, chunk)->zero_from, (at + 1) * BITS_PER_WORD);
+		(uint16_t)size_max(info(pages, chunk)->zero_from,
+				   (at + 1) * BITS_PER_WORD - (unsigned int)__builtin_clzll(group));
 	set_free(pages, chunk, info(pages, chunk)->nr_free - (uint32_t)__builtin_popcountll(group));
 	tree_update(&pages->tree, chunk, 1);
 	pages->used_pages += (uint64_t)__builtin_popcountll(group);

@@ -57,10 +57,10 @@ void palloc_free(struct palloc *pages, uint32_t page, uint32_t nr);
 /** Take the @nr pages behind a run as well: false when they are not all free. */
 bool palloc_extend(struct palloc *pages, uint32_t page, uint32_t nr);
 /**
- * For a thread's page cache: all free pages of one aligned group of 64, as bits; *@first is the group's first page. 0 when out of
- * memory.
+ * For a thread's page cache: the lowest @nr free pages, or all there are, of one aligned group of 64, as bits; *@first is the group's first
+ * page. 0 when out of memory.
  */
-uint64_t palloc_take_group(struct palloc *pages, uint32_t *first);
+uint64_t palloc_take_group(struct palloc *pages, unsigned int nr, uint32_t *first);
 void palloc_give_group(struct palloc *pages, uint32_t first, uint64_t group);
 
 /** Give back idle chunks, highest address first, until @keep are left, at most @max; returns how many. */

@@ -342,6 +342,32 @@ TEST(ended, "heap/spans of ended threads serve the next ones")
 	heap_validate(victim_heap);
 }
 
+static pthread_barrier_t all_have_one;
+
+static void *have_one(void *unused)
+{
+	void *object = heap_alloc(victim_heap, 64);
+
+	pthread_barrier_wait(&all_have_one);
+	heap_free(victim_heap, object);
+	return unused;
+}
+
+TEST(first_chunk, "heap/ten threads that use little fit the first chunk")
+{
+	pthread_t threads[10];
+
+	victim_heap = fresh_heap();
+	CHECK(!pthread_barrier_init(&all_have_one, NULL, 10));
+	for (size_t i = 0; i < 10; i++)
+		CHECK(!pthread_create(&threads[i], NULL, have_one, NULL));
+	for (size_t i = 0; i < 10; i++)
+		pthread_join(threads[i], NULL);
+	/* It is of ordinary pages; the next one would be a huge one. */
+	CHECK_EQ(victim_heap->pages.peak, 1);
+	heap_validate(victim_heap);
+}
+
 TEST(no_owner, "heap/a span that was given back has no owner, whatever its slots were")
 {
 	struct heap *heap = fresh_heap();

@@ -146,16 +146,23 @@ TEST(groups, "palloc/groups of up to 64 pages for threads")
 
 	start();
 	CHECK_EQ(take(3, 1), 0);
-	group = palloc_take_group(&pages, &first);
+	group = palloc_take_group(&pages, 64, &first);
 	CHECK_EQ(first, 0);
 	CHECK_EQ(group, ~(uint64_t)7);
 	palloc_give_group(&pages, 0, (uint64_t)1 << 63);
 	palloc_validate(&pages);
-	CHECK_EQ(palloc_take_group(&pages, &first), (uint64_t)1 << 63);
-	CHECK_EQ(palloc_take_group(&pages, &first), ~(uint64_t)0);
+	CHECK_EQ(palloc_take_group(&pages, 64, &first), (uint64_t)1 << 63);
+	CHECK_EQ(palloc_take_group(&pages, 64, &first), ~(uint64_t)0);
 	CHECK_EQ(first, 64);
 	palloc_validate(&pages);
-	palloc_free(&pages, 0, 128);
+	/* Fewer, from the lowest on. */
+	CHECK_EQ(palloc_take_group(&pages, 8, &first), 0xff);
+	CHECK_EQ(first, 128);
+	palloc_give_group(&pages, 128, 1 << 3);
+	CHECK_EQ(palloc_take_group(&pages, 2, &first), 1 << 3 | 1 << 8);
+	CHECK_EQ(first, 128);
+	palloc_validate(&pages);
+	palloc_free(&pages, 0, 137);
 	CHECK_EQ(pages.mapped, 0);
 }
 
