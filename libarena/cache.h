@@ -4,8 +4,9 @@
  *
  * Each size class has a current span, and of it a current word of 64 slots: allocating clears the lowest set bit of that word, freeing sets
  * the slot's bit. There are no lists of free objects, so nothing of the allocator is in the objects' memory, a slot that is freed twice is
- * noticed by its bit, and a pointer into the middle of an object by the remainder of a multiplication. (Go allocates by bitmaps as well, but
- * frees by sweeping; M. Lelbach, D. Lemire et al., "Faster remainder by direct computation", 2019, is the test for divisibility.)
+ * noticed by its bit, and any address that is not a slot's by the product that tells which slot it is (span.h). So an address is not looked
+ * at before its record is: a mask leads every address to some record. (Go allocates by bitmaps as well, but frees by sweeping; the test
+ * for divisibility is that of T. Granlund and P. Montgomery, "Division by invariant integers using multiplication", 1994, section 9.)
  *
  * Objects of other threads' spans are freed by setting a bit in the span's remote record; the first to do so
  * puts the span into its owner's inbox. The owner looks there before it takes new memory.

@@ -2,11 +2,12 @@
 /*
  * Regions: the addresses that heaps live in, reserved once, and the tables that say what is where.
  *
- * One region serves all heaps of a process, whatever their sources: so freeing finds the record of a page by one
- * subtraction and one shift, and an address that is none of ours is seen by one comparison. (A window rotates its addresses
+ * One region serves all heaps of a process, whatever their sources, and is aligned to a power of two that it fits into: so freeing finds the
+ * record of a page by a shift and a mask of the address alone. (A window rotates its addresses
  * so that freed ones rest; a region does the opposite and hands out the lowest, so that heaps stay dense.)
  *
- * Tables are opened as chunks are taken, never closed: a record may be looked at by any thread at any time.
+ * Tables are opened as chunks are taken, a power of two of them at any time, and never closed: a record may be looked at by any thread at
+ * any time.
  */
 #ifndef LIBARENA_REGION_H
 #define LIBARENA_REGION_H
@@ -21,7 +22,7 @@ struct palloc;
 #define CHUNK_NONE UINT32_MAX
 /* Pages that are aligned in the region up to here are aligned as addresses. */
 #define REGION_ALIGN_BYTES GiB
-/* A region below this, which is one under a limit of addresses, cannot afford that and is aligned to a chunk. */
+/* A region below this, which is one under a limit of addresses, cannot afford objects that are aligned so, but to a chunk. */
 #define REGION_ALIGNED_CHUNKS ((size_t)16 * GiB / CHUNK_BYTES)
 
 /* A chunk of a heap. Guarded by the lock of that heap; by the region's while nobody's. */
@@ -36,8 +37,8 @@ struct chunk_info {
 };
 
 struct region {
-	uintptr_t base;		/* fixed after creation, as all down to the lock; aligned to align_bytes */
-	size_t align_bytes;
+	uintptr_t base;		/* fixed after creation, as all down to the lock; aligned to a power of two of at least its bytes */
+	size_t align_bytes;	/* of objects in it, at most */
 	size_t bytes;
 	uint32_t nr_chunks;
 	struct span *spans;	/* per page */

@@ -15,7 +15,8 @@
  * Errors: out of memory is NULL, and errno is left alone.
  *
  * Sources of the design: Go's page allocator (proposal 35112) and scavenger (proposal 30333); A. Hunter et al., "Beyond malloc efficiency
- * to fleet efficiency" (OSDI 2021) for filling chunks; D. Lemire et al., "Faster remainder by direct computation" (2019).
+ * to fleet efficiency" (OSDI 2021) for filling chunks; T. Granlund and P. Montgomery, "Division by invariant
+ * integers using multiplication" (1994), for telling objects from other addresses.
  */
 #ifndef ARENA_HEAP_H
 #define ARENA_HEAP_H
