@@ -280,7 +280,13 @@ TEST(foreign_free, "heap/a free of the stack, of nothing, and behind the last sl
 	check_dies(free_victim, (void *)8, "no memory of a heap");
 	check_dies(free_victim, (char *)((uintptr_t)object & ~(uintptr_t)4095) + 85 * 48, "no object begins there");
 	check_dies(free_victim, object + 64 * MiB, "no object begins there");
-	check_dies(free_victim, object + 1 * GiB, "no memory of a heap");
+	/* What does not divide a page is at its front. */
+	check_dies(free_victim, (char *)((uintptr_t)object & ~(uintptr_t)4095), "no object begins there");
+	/* A cache's mask leads all these to the record of the object's own page. */
+	for (unsigned int shift = 30; shift < 46; shift++) {
+		check_dies(free_victim, object + ((size_t)1 << shift), "no ");
+		check_dies(free_victim, object - ((size_t)1 << shift), "no memory of a heap");
+	}
 }
 
 /* ---------------------------------------------------------------- threads */
