@@ -3,6 +3,7 @@
 #include "arena/heap.h"
 
 #include "heap.h"
+#include "walk.h"
 
 /* A struct arena_heap is a struct heap under a name that programs may see. */
 static struct heap *inner(struct arena_heap *heap)
@@ -79,6 +80,11 @@ size_t arena_heap_usable_bytes(const void *object)
 struct arena_heap *arena_heap_of(const void *object)
 {
 	return outer(heap_of(object));
+}
+
+bool arena_heap_walk(struct arena_heap *heap, arena_heap_visit *visit, void *context)
+{
+	return heap_walk(inner(heap), visit, context);
 }
 
 void arena_heap_stats(struct arena_heap *heap, struct arena_heap_stats *stats)

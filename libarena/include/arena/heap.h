@@ -66,6 +66,15 @@ ARENA_API size_t arena_heap_usable_bytes(const void *object);
 /** The heap that an object belongs to; NULL for any other address, objects of malloc() among them. */
 ARENA_API struct arena_heap *arena_heap_of(const void *object);
 
+/** Told of an object and how many of its bytes may be used; false ends the walk. */
+typedef bool arena_heap_visit(void *context, void *object, size_t usable_bytes);
+/**
+ * Show the live objects of a heap to @visit, by address; false when @visit ended it. @visit may free the object that it is shown, and
+ * objects it was shown before; whether it is shown what it allocates in this heap is left open. Complete and exact while no other thread
+ * uses the heap; else objects may be missing or already free, so that what they hold must not be looked at. Linear in chunks and objects.
+ */
+ARENA_API bool arena_heap_walk(struct arena_heap *heap, arena_heap_visit *visit, void *context);
+
 /* Exact to the chunk, since the heap was made: handed = mapped + idle + returned. */
 struct arena_heap_stats {
 	uint64_t handed_chunks;		/* got from the system */

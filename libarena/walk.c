@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Walking a heap: its live objects, found by the records of its pages.
+ *
+ * No lock is held while the caller looks at an object, so that it may free that one. What is needed of a span is copied before its first
+ * object is shown. Records are never unmapped, and what is read of one is bounded before it is used: threads that allocate and free
+ * meanwhile may make the walk miss objects or show stale ones, but not read where nothing is.
+ */
+#include "walk.h"
+
+/* A span of slots as it was when the walk came to it. */
+struct view {
+	uintptr_t base;
+	unsigned int class;
+	uint64_t used[SPAN_WORDS];
+};
+
+/* What others have freed is free, although the owner has not taken it in yet. */
+static void look(struct view *view, const struct region *region, uint32_t page)
+{
+	const struct span *span = &region->spans[page];
+	const struct span_remote *remote = &region->remotes[page];
+
+	view->class = span->class < NR_CLASSES ? span->class : CLASS_NONE;
+	view->base = region_address(region, page) + size_classes[view->class].first_bytes;
+	for (unsigned int w = 0; w < SPAN_WORDS; w++)
+		view->used[w] = ~(atomic_load_relaxed(&span->free[w]) | atomic_load_relaxed(&remote->freed[w]));
+}
+
+static bool show_slots(const struct view *view, heap_visit *visit, void *context)
+{
+	size_t bytes = size_classes[view->class].bytes;
+
+	for (unsigned int slot = 0; bytes && slot < class_slots(view->class); slot++)
+		if (view->used[slot / 64] >> slot % 64 & 1 && !visit(context, (void *)(view->base + slot * bytes), bytes))
+			return false;
+	return true;
+}
+
+/* The span or object that begins at a page; *@next is the page behind it. */
+static bool show_page(const struct region *region, uint32_t page, uint32_t *next, heap_visit *visit, void *context)
+{
+	const struct span *span = &region->spans[page];
+	uint32_t nr;
+	struct view view;
+
+	*next = page + 1;
+	switch (span_state(span)) {
+	case SPAN_CURRENT:
+	case SPAN_PARTIAL:
+	case SPAN_FULL:
+		look(&view, region, page);
+		*next = page + (uint32_t)size_max(size_classes[view.class].pages, 1);
+		return show_slots(&view, visit, context);
+	case SPAN_LARGE:
+		nr = (uint32_t)size_max(span->large_pages, 1);
+		*next = page + (uint32_t)size_min(nr, (uint32_t)(region->bytes / PAGE_BYTES) - page);
+		return visit(context, (void *)region_address(region, page), nr * PAGE_BYTES);
+	case SPAN_NONE:
+	case SPAN_INSIDE:
+		break;
+	}
+	return true;
+}
+
+bool heap_walk(struct heap *heap, heap_visit *visit, void *context)
+{
+	const struct region *region = heap->pages.region;
+	/* Pairs with open_tables() of region.c. Chunks that come later are not looked at. */
+	uint32_t limit = atomic_load_acquire(&region->nr_open) * (uint32_t)PAGES_PER_CHUNK;
+
+	for (uint32_t page = 0; page < limit;) {
+		uint32_t chunk = page / (uint32_t)PAGES_PER_CHUNK;
+
+		if (atomic_load_relaxed(&region->chunks[chunk].pages) != &heap->pages)
+			page = (chunk + 1) * (uint32_t)PAGES_PER_CHUNK;
+		else if (!show_page(region, page, &page, visit, context))
+			return false;
+	}
+	return true;
+}

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: MIT
+/* Walking heaps: each live object once, with its size, and nothing else; whoever made and freed them. */
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "arena/heap.h"
+#include "heap.h"
+#include "tests/harness.h"
+
+enum { NR = 20000 };
+
+static struct arena_heap *heap;
+static char *objects[NR];
+
+/* What a walk met. */
+struct tally {
+	size_t nr;
+	size_t stop_at;	/* 0 = never */
+	char *before;
+	unsigned char seen[NR];
+	bool frees;
+};
+
+/* The objects carry their numbers. */
+static bool count(void *context, void *object, size_t bytes)
+{
+	struct tally *tally = context;
+	uint32_t number = *(uint32_t *)object;
+
+	CHECK((char *)object > tally->before);
+	tally->before = object;
+	CHECK(number < NR);
+	CHECK(objects[number] == object);
+	CHECK_EQ(bytes, arena_heap_usable_bytes(object));
+	CHECK_EQ(tally->seen[number], 0);
+	tally->seen[number] = 1;
+	tally->nr++;
+	if (tally->frees) {
+		arena_heap_free(object);
+		objects[number] = NULL;
+	}
+	return tally->nr != tally->stop_at;
+}
+
+static size_t any_bytes(struct random *random)
+{
+	switch (random_below(random, 200)) {
+	case 0: return 32 * KiB + random_below(random, 3 * MiB);
+	case 1 ... 20: return 4 + random_below(random, 32 * KiB);
+	default: return 4 + random_below(random, 600);
+	}
+}
+
+static void make(uint32_t number, struct random *random)
+{
+	objects[number] = arena_heap_alloc(heap, any_bytes(random));
+	CHECK(objects[number]);
+	*(uint32_t *)(void *)objects[number] = number;
+}
+
+static void *free_every_fifth(void *unused)
+{
+	(void)unused;
+	for (uint32_t i = 0; i < NR; i += 5) {
+		arena_heap_free(objects[i]);
+		objects[i] = NULL;
+	}
+	return NULL;
+}
+
+static void *make_every_third(void *random)
+{
+	for (uint32_t i = 0; i < NR; i += 3)
+		make(i, random);
+	return NULL;
+}
+
+static void in_thread(void *(*function)(void *), void *argument)
+{
+	pthread_t thread;
+
+	CHECK(!pthread_create(&thread, NULL, function, argument));
+	CHECK(!pthread_join(thread, NULL));
+}
+
+/* By this thread and others, ended ones among them; holes of all ages. */
+static size_t fill(void)
+{
+	struct random random = { .state = harness_seed() };
+	size_t nr = 0;
+
+	heap = arena_heap_create(NULL);
+	CHECK(heap);
+	in_thread(make_every_third, &random);
+	for (uint32_t i = 0; i < NR; i++)
+		if (!objects[i])
+			make(i, &random);
+	for (uint32_t i = 1; i < NR; i += 2) {
+		arena_heap_free(objects[i]);
+		objects[i] = NULL;
+	}
+	for (uint32_t i = 1; i < NR; i += 6)
+		make(i, &random);
+	in_thread(free_every_fifth, NULL);
+	for (size_t i = 0; i < NR; i++)
+		nr += objects[i] != NULL;
+	return nr;
+}
+
+TEST(all, "walk/every live object once, with its size, by address")
+{
+	static struct tally tally, again;
+	size_t nr = fill();
+	struct arena_heap *other = arena_heap_create(NULL);
+
+	CHECK(other && arena_heap_alloc(other, 100) && arena_heap_alloc(other, 5 * MiB));
+	CHECK(arena_heap_walk(heap, count, &tally));
+	CHECK_EQ(tally.nr, nr);
+	again.stop_at = 7;
+	CHECK(!arena_heap_walk(heap, count, &again));
+	CHECK_EQ(again.nr, 7);
+}
+
+TEST(frees, "walk/what is shown may be freed, and then there is nothing")
+{
+	static struct tally tally, again;
+	size_t nr = fill();
+
+	tally.frees = true;
+	CHECK(arena_heap_walk(heap, count, &tally));
+	CHECK_EQ(tally.nr, nr);
+	CHECK(arena_heap_walk(heap, count, &again));
+	CHECK_EQ(again.nr, 0);
+	arena_heap_trim(heap, SIZE_MAX);
+	heap_validate((struct heap *)(void *)heap);
+}
+
+TEST(empty, "walk/a heap without objects shows none")
+{
+	static struct tally tally;
+
+	heap = arena_heap_create(NULL);
+	CHECK(arena_heap_walk(heap, count, &tally));
+	arena_heap_free(arena_heap_alloc(heap, 100));
+	arena_heap_free(arena_heap_alloc(heap, 100 * KiB));
+	CHECK(arena_heap_walk(heap, count, &tally));
+	CHECK_EQ(tally.nr, 0);
+}
+
+/* ---------------------------------------------------------------- others at work */
+
+static uint32_t is_over; /* atomic; relaxed: only a hint to end */
+
+static void *churn(void *random)
+{
+	void *kept[200] = { NULL };
+
+	while (!atomic_load_relaxed(&is_over)) {
+		size_t i = random_below(random, 200);
+
+		arena_heap_free(kept[i]);
+		kept[i] = arena_heap_alloc(heap, any_bytes(random));
+	}
+	for (size_t i = 0; i < 200; i++)
+		arena_heap_free(kept[i]);
+	return NULL;
+}
+
+static bool look_only(void *context, void *object, size_t bytes)
+{
+	CHECK(arena_heap_of(object) == heap || !arena_heap_of(object));
+	CHECK(bytes > 0);
+	(*(size_t *)context)++;
+	return true;
+}
+
+TEST(busy, "walk/beside threads that allocate and free it ends")
+{
+	struct random randoms[2] = { { .state = harness_seed() }, { .state = harness_seed() + 1 } };
+	pthread_t threads[2];
+	size_t nr = 0;
+
+	if (harness_thread_sanitized())
+		harness_skip("a walk beside other threads reads records that they write: the thread sanitizer would say so");
+	heap = arena_heap_create(NULL);
+	for (size_t i = 0; i < 2; i++)
+		CHECK(!pthread_create(&threads[i], NULL, churn, &randoms[i]));
+	while (nr < 200000 && harness_seconds() < 30)
+		arena_heap_walk(heap, look_only, &nr);
+	atomic_store_relaxed(&is_over, 1u);
+	for (size_t i = 0; i < 2; i++)
+		CHECK(!pthread_join(threads[i], NULL));
+	harness_note("%zu objects shown", nr);
+	CHECK(nr);
+	nr = 0;
+	CHECK(arena_heap_walk(heap, look_only, &nr));
+	CHECK_EQ(nr, 0);
+}
