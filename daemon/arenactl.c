@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "arena/arena.h"
+#include "daemon/heaps.h"
 #include "daemon/link.h"
 #include "daemon/module.h"
 #include "daemon/view.h"
@@ -26,22 +27,26 @@ struct options {
 	unsigned int watch_s;	/* 0 = once */
 	uint32_t what;		/* CTL_TRIM_* */
 	uint64_t max_bytes;
+	uint64_t pid;		/* 0 = all */
 };
 
 static const char help[] =
 	"Usage: arenactl status [--json] [--watch[=SECONDS]]\n"
 	"       arenactl trim [--pool] [--kept] [--processes] [--bytes=N[K|M|G]] [--json]\n"
+	"       arenactl heaps [--pid=PID] [--json]\n"
 	"\n"
 	"status  the module's pool and spaces, registered processes, memory pressure, and what arenad\n"
 	"        did and why; works without the daemon and without the module\n"
 	"trim    give memory back now: the module's idle pool and what processes cache (default), kept\n"
 	"        chunks too with --kept; needs root; without the daemon only the module is trimmed\n"
+	"heaps   the heaps of processes that run with ARENA_SHARED_STATS=1, in chunks of 2 MiB\n"
 	"\n"
 	"  --json            one JSON object on a line instead of text\n"
 	"  --watch[=SECONDS] repeat (every 2 seconds)\n"
 	"  --pool            idle chunks of the module\n"
 	"  --kept            chunks that programs keep as discardable\n"
 	"  --processes       chunks that registered processes cache\n"
+	"  --pid=PID         only that process's\n"
 	"  --bytes=N         at most that much in all, cheapest first\n"
 	"  --socket=PATH     of arenad (" CTL_SOCKET_DEFAULT ", or $" CTL_SOCKET_ENV ")\n"
 	"  --device=PATH     of the module (" MODULE_DEVICE ")\n"
@@ -165,6 +170,15 @@ static int do_trim(const struct options *options)
 	return 0;
 }
 
+static int do_heaps(const struct options *options)
+{
+	int error = heaps_show((pid_t)options->pid, options->is_json, stdout);
+
+	if (error)
+		fputs("arenactl: no process shows its heaps, or none that you may look at (ARENA_SHARED_STATS=1 makes one do so)\n", stderr);
+	return error || fflush(stdout) == EOF;
+}
+
 static bool parse_bytes(const char *text, uint64_t *bytes)
 {
 	unsigned long long number;
@@ -199,6 +213,7 @@ static const struct option long_options[] = {
 	{ "pool", no_argument, NULL, 'p' },	   { "kept", no_argument, NULL, 'k' },
 	{ "processes", no_argument, NULL, 'P' },   { "bytes", required_argument, NULL, 'b' },
 	{ "socket", required_argument, NULL, 's' }, { "device", required_argument, NULL, 'd' },
+	{ "pid", required_argument, NULL, 'n' },
 	{ "help", no_argument, NULL, 'h' },	   { "version", no_argument, NULL, 'V' },
 	{ NULL, 0, NULL, 0 },
 };
@@ -217,6 +232,9 @@ static int parse_one(struct options *options, int option)
 		options->watch_s = 2;
 		return !optarg || parse_seconds(optarg, &options->watch_s) ? -1 : usage("no number of seconds: ", optarg);
 	case 'b': return parse_bytes(optarg, &options->max_bytes) ? -1 : usage("no number of bytes: ", optarg);
+	case 'n':
+		return parse_bytes(optarg, &options->pid) && options->pid && options->pid <= INT32_MAX ? -1 :
+		       usage("no number of a process: ", optarg);
 	case 'h': return fputs(help, stdout) == EOF;
 	case 'V': return printf("arenactl %s\n", ARENA_VERSION_STRING) < 0;
 	default: return EXIT_USAGE;
@@ -235,7 +253,7 @@ int main(int argc, char **argv)
 			return status;
 	}
 	if (optind + 1 != argc)
-		return usage(optind == argc ? "say what to do: status or trim" : "too many words: ",
+		return usage(optind == argc ? "say what to do: status, trim or heaps" : "too many words: ",
 			     optind == argc ? "" : argv[optind + 1]);
 	/* --kept is more than the default, not instead of it. */
 	if (!(options.what & ~CTL_TRIM_KEPT))
@@ -244,5 +262,7 @@ int main(int argc, char **argv)
 		return do_status(&options);
 	if (!strcmp(argv[optind], "trim"))
 		return do_trim(&options);
+	if (!strcmp(argv[optind], "heaps"))
+		return do_heaps(&options);
 	return usage("no such command: ", argv[optind]);
 }

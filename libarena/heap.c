@@ -23,6 +23,7 @@
 #include "opt.h"
 #include "os.h"
 #include "panic.h"
+#include "publish.h"
 #include "scavenger.h"
 
 /* An object must not be longer: sums of addresses would overflow. */
@@ -107,6 +108,7 @@ static int start_locked(struct heap *heap, enum arena_source source)
 		return error;
 	heap->lock = (struct lock)LOCK_INIT(LOCK_HEAP);
 	heap->id = (uint32_t)(heap - heaps);
+	publish_start(heap);
 	heap->is_live = true;
 	return 0;
 }
@@ -172,6 +174,7 @@ void heap_destroy(struct heap *heap)
 		cache_reset(cache);
 	wipe_records(heap);
 	palloc_fini(&heap->pages);
+	publish_end(heap);
 	heap->is_live = false;
 	lock_release(&lock_setup);
 }
@@ -352,6 +355,7 @@ static void end(struct heap *heap)
 {
 	bool is_big = heap->pages.mapped >= SCAVENGER_LEAST_CHUNKS, has_idle = heap->pages.nr_idle > 0;
 
+	publish(heap);
 	lock_release(&heap->lock);
 	if (unlikely(is_big))
 		scavenger_start();
@@ -405,8 +409,14 @@ uint64_t heap_scavenge(struct heap *heap, uint64_t keep)
 		;
 	lock_acquire(&heap->lock);
 	nr = palloc_scavenge(&heap->pages, keep, UINT64_MAX);
+	publish(heap);
 	lock_release(&heap->lock);
 	return nr;
+}
+
+struct heap *heap_at(size_t i)
+{
+	return heaps[i].is_live ? &heaps[i] : NULL;
 }
 
 struct heap *heap_hold(size_t i)
@@ -662,6 +672,8 @@ void heap_fork_done(void)
 
 void heap_fork_child(void)
 {
+	/* Before anything that takes memory. */
+	publish_fork_child();
 	heap_fork_done();
 	scavenger_fork_child();
 }

@@ -20,6 +20,7 @@ struct heap {
 	uint32_t nr_parked;	/* atomic; relaxed: a hint whether it is worth to take the lock */
 	struct cache *parked;	/* caches whose threads have ended; guarded by lock */
 	struct cache *caches;	/* all; guarded by lock */
+	struct arena_shared_heap *shared; /* where its numbers are published; NULL = nowhere. Guarded by lock */
 };
 
 /** The region of all heaps; fixed once the first heap is there. */
@@ -79,6 +80,8 @@ struct span *heap_find_span(const void *object, uint32_t *page, const char *what
 /** Misuse: says so and ends. */
 void heap_misuse(const char *what, const void *object, const char *why) __attribute__((noreturn, cold));
 
+/** The @i-th heap, or NULL when there is none; the caller holds lock_setup. */
+struct heap *heap_at(size_t i);
 /** The @i-th heap, held: it cannot be destroyed until heap_unhold(). NULL, and nothing held, when there is none. */
 struct heap *heap_hold(size_t i);
 void heap_unhold(void);

@@ -3,6 +3,7 @@
 #include "arena/heap.h"
 
 #include "heap.h"
+#include "publish.h"
 #include "walk.h"
 
 /* A struct arena_heap is a struct heap under a name that programs may see. */
@@ -16,6 +17,14 @@ static struct arena_heap *outer(struct heap *heap)
 	return (struct arena_heap *)(void *)heap;
 }
 
+static void set_limit(struct heap *heap, size_t bytes)
+{
+	lock_acquire(&heap->lock);
+	heap->pages.limit_chunks = bytes / CHUNK_BYTES;
+	publish(heap);
+	lock_release(&heap->lock);
+}
+
 struct arena_heap *arena_heap_create(const struct arena_heap_options *options)
 {
 	static const struct arena_heap_options defaults;
@@ -27,7 +36,7 @@ struct arena_heap *arena_heap_create(const struct arena_heap_options *options)
 		return NULL;
 	heap = heap_create(options->source);
 	if (heap && options->limit_bytes)
-		heap->pages.limit_chunks = options->limit_bytes / CHUNK_BYTES;
+		set_limit(heap, options->limit_bytes);
 	return outer(heap);
 }
 
@@ -92,13 +101,7 @@ void arena_heap_stats(struct arena_heap *heap, struct arena_heap_stats *stats)
 	struct heap *it = inner(heap);
 
 	lock_acquire(&it->lock);
-	*stats = (struct arena_heap_stats){
-		.handed_chunks = it->pages.handed,
-		.mapped_chunks = it->pages.mapped,
-		.idle_chunks = it->pages.nr_idle,
-		.returned_chunks = it->pages.returned,
-		.used_bytes = it->pages.used_pages * PAGE_BYTES,
-	};
+	heap_count(it, stats);
 	lock_release(&it->lock);
 }
 
@@ -110,6 +113,7 @@ size_t arena_heap_trim(struct arena_heap *heap, size_t max_bytes)
 	heap_flush(it);
 	lock_acquire(&it->lock);
 	nr = palloc_scavenge(&it->pages, 0, chunks_from_bytes(max_bytes));
+	publish(it);
 	lock_release(&it->lock);
 	return nr * CHUNK_BYTES;
 }

@@ -59,8 +59,10 @@ static const struct {
 		"memory of freed arenas kept for the next ones, at other addresses: 32 MiB at most" },
 	[OPT_MAP_LIMIT] = { "ARENA_MAP_LIMIT", "mappings", 0, 0, INT32_MAX,
 		"most mappings the library makes; 0 = half of vm.max_map_count" },
-	[OPT_MALLOC_STATS] = { "ARENA_MALLOC_STATS", "bool", 0, 0, 1,
-		"1 makes the malloc replacement print at exit, in each process, what it holds" },
+	[OPT_MALLOC_STATS] = { "ARENA_MALLOC_STATS", "form", 0, 0, 2,
+		"1 makes the malloc replacement print at exit, in each process, what it holds; 2 as JSON" },
+	[OPT_SHARED_STATS] = { "ARENA_SHARED_STATS", "bool", 0, 0, 1,
+		"1 shows the numbers of heaps to other processes (arena/shared.h)" },
 };
 
 /* Parses decimal digits; false for anything else, also for more than fits. */

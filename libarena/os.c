@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -31,6 +32,10 @@
 #endif
 #ifndef MAP_HUGE_SHIFT
 #define MAP_HUGE_SHIFT 26
+#endif
+
+#ifndef F_SEAL_FUTURE_WRITE
+#define F_SEAL_FUTURE_WRITE 0x10
 #endif
 
 #define ANONYMOUS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
@@ -220,6 +225,73 @@ int os_map_file(void *base, size_t bytes, int fd)
 
 	return error ? error : advise(base, bytes, MADV_DONTFORK);
 }
+
+/* ---------------------------------------------------------------- shared with readers */
+
+/* Far above the numbers that programs count on, where the limit allows. */
+#define SHARED_FD_LEAST 900
+
+static bool identify(int fd, struct os_shared *shared)
+{
+	struct stat now;
+
+	if (fstat(fd, &now))
+		return false;
+	*shared = (struct os_shared){ fd, now.st_dev, now.st_ino };
+	return true;
+}
+
+static int move_up(int fd)
+{
+	int high = fcntl(fd, F_DUPFD_CLOEXEC, SHARED_FD_LEAST);
+
+	if (high < 0)
+		return fd;
+	syscall(SYS_close, fd);
+	return high;
+}
+
+/* Mapped before it is sealed: from then on nobody can map it for writing. */
+static void *map_sealed(void *base, size_t bytes, int fd)
+{
+	void *got = mmap(base, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | (base ? MAP_FIXED : 0), fd, 0);
+
+	if (got == MAP_FAILED)
+		return NULL;
+	/* Linux before 5.1 has no seal against writers; that it does not shrink is what readers need. */
+	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL))
+		fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+	return got;
+}
+
+void *os_shared_create(const char *name, void *base, size_t bytes, struct os_shared *shared)
+{
+	int saved = errno;
+	int fd = (int)syscall(SYS_memfd_create, name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	void *got = NULL;
+
+	if (fd >= 0) {
+		fd = move_up(fd);
+		if (!ftruncate(fd, (off_t)bytes) && identify(fd, shared))
+			got = map_sealed(base, bytes, fd);
+		if (!got)
+			syscall(SYS_close, fd);
+	}
+	errno = saved;
+	return got;
+}
+
+void os_shared_close(const struct os_shared *shared)
+{
+	int saved = errno;
+	struct os_shared now;
+
+	if (identify(shared->fd, &now) && now.device == shared->device && now.inode == shared->inode)
+		syscall(SYS_close, shared->fd);
+	errno = saved;
+}
+
+/* ---------------------------------------------------------------- time and waiting */
 
 uint64_t os_clock_ns(void)
 {

@@ -14,6 +14,7 @@
 
 #include "os.h"
 #include "pace.h"
+#include "publish.h"
 
 #define TICK_NS ((uint64_t)10 * 1000 * 1000)
 /* In one tick: a heap that is held cannot be destroyed, and no thread can begin to use one. */
@@ -40,6 +41,7 @@ static uint64_t give_back(struct heap *heap, uint64_t nr)
 		lock_acquire(&heap->lock);
 		if (!palloc_scavenge(&heap->pages, 0, 1))
 			nr = 0;
+		publish(heap);
 		lock_release(&heap->lock);
 	}
 	return given;

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "heap_json.h"
 #include "opt.h"
 #include "panic.h"
 #include "shim/shim.h"
@@ -136,18 +137,30 @@ __attribute__((constructor)) static void keep_stderr(int argc, char **argv, char
 		exit_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
 }
 
-__attribute__((destructor)) static void print_totals(void)
+static void put_line(struct text *text)
 {
 	struct totals all = totals();
-	char line[200];
-	struct text text;
 
-	if (exit_fd < 0 || !is_same_file(exit_fd) || !opt_get(OPT_MALLOC_STATS))
-		return;
-	text_init(&text, line, sizeof(line));
-	text_put(&text, "arena: %zu bytes held, %zu in use, %zu idle, at most %zu, source %s\n", all.held_bytes, all.used_bytes,
+	text_put(text, "arena: %zu bytes held, %zu in use, %zu idle, at most %zu, source %s\n", all.held_bytes, all.used_bytes,
 		 all.idle_bytes, all.peak_bytes, arena_source_name(all.source));
+}
+
+__attribute__((destructor)) static void print_totals(void)
+{
+	static char lines[HEAP_JSON_BYTES]; /* other threads may still run, but none comes here */
+	struct text text;
+	uint64_t form;
+
+	if (exit_fd < 0 || !is_same_file(exit_fd) || !(form = opt_get(OPT_MALLOC_STATS)))
+		return;
+	text_init(&text, lines, sizeof(lines));
+	if (form == 2) {
+		heap_put_json(&text);
+		text_put(&text, "\n");
+	} else {
+		put_line(&text);
+	}
 	/* Nobody is left to tell of a failure. */
-	if (write(exit_fd, line, strlen(line)) < 0)
+	if (write(exit_fd, lines, strlen(lines)) < 0)
 		return;
 }

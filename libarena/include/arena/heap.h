@@ -85,6 +85,11 @@ struct arena_heap_stats {
 };
 ARENA_API void arena_heap_stats(struct arena_heap *heap, struct arena_heap_stats *stats);
 /**
+ * The same of all heaps of the process as one JSON object in a string; free() it. NULL when out of memory. With ARENA_SHARED_STATS=1
+ * in the environment other processes can read the numbers at any time: arena/shared.h.
+ */
+ARENA_API char *arena_heap_json(void);
+/**
  * Give idle chunks back to the system now, at most @max_bytes (rounded up to chunks), after what the calling thread has at hand;
  * returns bytes given back.
  */

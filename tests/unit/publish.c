@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: MIT
+/* Numbers of heaps: the identity at every moment, JSON that says the same, and what other processes read. */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "arena/heap.h"
+#include "arena/shared.h"
+#include "heap.h"
+#include "tests/harness.h"
+
+static struct heap *heap;
+
+static struct arena_heap *outer(void)
+{
+	return (struct arena_heap *)(void *)heap;
+}
+
+static void step(void **kept, size_t nr, struct random *random)
+{
+	size_t i = random_below(random, nr);
+
+	arena_heap_free(kept[i]);
+	kept[i] = arena_heap_alloc(outer(), random_below(random, 20) ? random_below(random, 9000) : random_below(random, 4 * MiB));
+}
+
+TEST(identity, "publish/handed = mapped + idle + returned after every step, and what is held is what the heap's chunks are")
+{
+	struct random random = { .state = harness_seed() };
+	struct arena_heap_stats stats;
+	void *kept[64] = { NULL };
+
+	heap = heap_create(ARENA_SOURCE_THP);
+	CHECK(heap);
+	for (int i = 0; i < 5000; i++) {
+		uint64_t held = 0;
+
+		step(kept, 64, &random);
+		if (i % 100 == 0)
+			arena_heap_trim(outer(), random_below(&random, 10 * MiB));
+		arena_heap_stats(outer(), &stats);
+		CHECK_EQ(stats.handed_chunks, stats.mapped_chunks + stats.idle_chunks + stats.returned_chunks);
+		for (uint32_t chunk = 0; chunk < 64; chunk++)
+			held += heap_region()->chunks[chunk].pages == &heap->pages && heap_region()->chunks[chunk].is_backed;
+		CHECK_EQ(stats.mapped_chunks + stats.idle_chunks, held);
+	}
+	CHECK(stats.returned_chunks > 10);
+}
+
+static uint64_t number_after(const char *json, const char *part, const char *key)
+{
+	const char *at = strstr(json, part);
+
+	at = at ? strstr(at, key) : NULL;
+	if (!at)
+		harness_fail(__FILE__, __LINE__, "no %s %s in %s", part, key, json);
+	return strtoull(at + strlen(key), NULL, 10);
+}
+
+TEST(json, "publish/json says of each heap the same as the struct")
+{
+	const struct arena_heap_options options = { .source = ARENA_SOURCE_PAGES, .limit_bytes = 64 * MiB };
+	struct arena_heap *one = arena_heap_create(NULL), *two = arena_heap_create(&options);
+	struct arena_heap_stats stats;
+	char *text;
+
+	CHECK(one && two && arena_heap_alloc(one, 10 * MiB));
+	arena_heap_free(arena_heap_alloc(two, 7 * MiB));
+	CHECK(arena_heap_alloc(two, 100));
+	arena_heap_stats(two, &stats);
+	text = arena_heap_json();
+	CHECK_EQ(number_after(text, "\"heap\":1", "\"mapped_chunks\":"), 5);
+	CHECK_EQ(number_after(text, "\"heap\":2,\"source\":\"pages\"", "\"limit_chunks\":"), 32);
+	CHECK_EQ(number_after(text, "\"heap\":2", "\"handed_chunks\":"), stats.handed_chunks);
+	CHECK_EQ(number_after(text, "\"heap\":2", "\"mapped_chunks\":"), 1);
+	CHECK_EQ(number_after(text, "\"heap\":2", "\"idle_chunks\":"), stats.idle_chunks);
+	CHECK_EQ(number_after(text, "\"heap\":2", "\"used_bytes\":"), stats.used_bytes);
+	CHECK_EQ(text[strlen(text) - 1], '}');
+	free(text);
+}
+
+/* ---------------------------------------------------------------- shared */
+
+/* The descriptor of a process, opened for reading as others do it; -1 when there is none. */
+static int find_shared(pid_t pid, int flags)
+{
+	char path[64], link[64];
+	ssize_t length;
+
+	for (int fd = 0; fd < 1200; fd++) {
+		snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)pid, fd);
+		length = readlink(path, link, sizeof(link) - 1);
+		link[length > 0 ? length : 0] = 0;
+		if (!strcmp(link, "/memfd:" ARENA_SHARED_NAME " (deleted)"))
+			return open(path, flags | O_CLOEXEC);
+	}
+	return -1;
+}
+
+static const struct arena_shared *map_shared(pid_t pid)
+{
+	int fd = find_shared(pid, O_RDONLY);
+	const struct arena_shared *shared;
+	struct stat file;
+
+	CHECK(fd >= 0);
+	CHECK(!fstat(fd, &file));
+	shared = mmap(NULL, (size_t)file.st_size, PROT_READ, MAP_SHARED, fd, 0);
+	CHECK(shared != MAP_FAILED);
+	close(fd);
+	CHECK_EQ(shared->magic, ARENA_SHARED_MAGIC);
+	CHECK_EQ(shared->version, ARENA_SHARED_VERSION);
+	CHECK_EQ(shared->bytes, file.st_size);
+	CHECK_EQ(shared->pid, pid);
+	return shared;
+}
+
+static void check_same(const struct arena_shared_heap *shared)
+{
+	struct arena_heap_stats stats;
+
+	arena_heap_stats(outer(), &stats);
+	CHECK_EQ(shared->handed_chunks, stats.handed_chunks);
+	CHECK_EQ(shared->mapped_chunks, stats.mapped_chunks);
+	CHECK_EQ(shared->idle_chunks, stats.idle_chunks);
+	CHECK_EQ(shared->returned_chunks, stats.returned_chunks);
+	CHECK_EQ(shared->used_bytes, stats.used_bytes);
+}
+
+TEST(same, "publish/what others read is what the heap says, after every kind of change", "ARENA_SHARED_STATS=1")
+{
+	struct random random = { .state = harness_seed() };
+	struct arena_shared_heap copy;
+	const struct arena_shared *shared;
+	void *kept[64] = { NULL };
+
+	heap = heap_create(ARENA_SOURCE_THP);
+	shared = map_shared(getpid());
+	for (int i = 0; i < 3000; i++) {
+		step(kept, 64, &random);
+		if (i % 100 == 0)
+			arena_heap_trim(outer(), random_below(&random, 10 * MiB));
+		if (i % 100 == 50)
+			heap_scavenge(heap, 1);
+		CHECK(arena_shared_read(&shared->heaps[heap->id], &copy));
+		CHECK_EQ(copy.is_live, 1);
+		CHECK_EQ(copy.source, ARENA_SOURCE_THP);
+		check_same(&copy);
+	}
+	heap_destroy(heap);
+	CHECK(arena_shared_read(&shared->heaps[1], &copy));
+	CHECK_EQ(copy.is_live, 0);
+}
+
+TEST(sealed, "publish/nobody else can write to it or cut it short", "ARENA_SHARED_STATS=1")
+{
+	int fd;
+
+	heap = heap_create(ARENA_SOURCE_THP);
+	fd = find_shared(getpid(), O_RDWR);
+	CHECK(fd >= 0);
+	CHECK(ftruncate(fd, 0) && errno == EPERM);
+	if (!(fcntl(fd, F_GET_SEALS) & 0x10))
+		harness_skip("this kernel has no seal against writers");
+	CHECK(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED);
+}
+
+TEST(off, "publish/not asked for, there is no descriptor")
+{
+	heap = heap_create(ARENA_SOURCE_THP);
+	CHECK(arena_heap_alloc(outer(), 100));
+	CHECK_EQ(find_shared(getpid(), O_RDONLY), -1);
+	CHECK(!heap->shared);
+}
+
+static uint32_t is_over; /* atomic; relaxed: only a hint to end */
+
+static void *churn(void *random)
+{
+	void *kept[64] = { NULL };
+
+	while (!atomic_load_relaxed(&is_over))
+		step(kept, 64, random);
+	return NULL;
+}
+
+TEST(consistent, "publish/the identity holds in each copy while two threads change it", "ARENA_SHARED_STATS=1")
+{
+	struct random randoms[2] = { { .state = harness_seed() }, { .state = harness_seed() + 1 } };
+	const struct arena_shared *shared;
+	uint64_t last = 0, changes = 0;
+	pthread_t threads[2];
+
+	heap = heap_create(ARENA_SOURCE_PAGES);
+	shared = map_shared(getpid());
+	for (size_t i = 0; i < 2; i++)
+		CHECK(!pthread_create(&threads[i], NULL, churn, &randoms[i]));
+	while (changes < 2000 && harness_seconds() < 60) {
+		struct arena_shared_heap copy;
+
+		if (!arena_shared_read(&shared->heaps[heap->id], &copy))
+			continue;
+		CHECK_EQ(copy.handed_chunks, copy.mapped_chunks + copy.idle_chunks + copy.returned_chunks);
+		CHECK(copy.used_bytes <= copy.mapped_chunks * CHUNK_BYTES);
+		CHECK(copy.used_bytes > 0 || !copy.mapped_chunks);
+		changes += copy.sequence != last;
+		last = copy.sequence;
+	}
+	atomic_store_relaxed(&is_over, 1u);
+	for (size_t i = 0; i < 2; i++)
+		CHECK(!pthread_join(threads[i], NULL));
+	CHECK(changes > 1);
+}
+
+static void in_child(void *shared_of_parent)
+{
+	const struct arena_shared *parents = shared_of_parent, *shared = map_shared(getpid());
+	uint64_t before = parents->heaps[heap->id].sequence;
+	struct arena_shared_heap copy;
+
+	CHECK_EQ(shared->heaps[heap->id].used_bytes, parents->heaps[heap->id].used_bytes);
+	CHECK(arena_heap_alloc(outer(), 20 * MiB));
+	CHECK(arena_shared_read(&shared->heaps[heap->id], &copy));
+	check_same(&copy);
+	CHECK_EQ(parents->heaps[heap->id].sequence, before);
+}
+
+TEST(child, "publish/a child of fork has numbers of its own, also where the program closed the descriptor", "ARENA_SHARED_STATS=1")
+{
+	const struct arena_shared *shared;
+	struct death death;
+
+	heap = heap_create(ARENA_SOURCE_PAGES);
+	CHECK(arena_heap_alloc(outer(), 3 * MiB));
+	shared = map_shared(getpid());
+	harness_child(&death, in_child, (void *)(uintptr_t)shared);
+	CHECK_EQ(death.signal, 0);
+	CHECK_EQ(death.status, 0);
+	for (int fd = 3; fd < 1200; fd++)
+		close(fd);
+	harness_child(&death, in_child, (void *)(uintptr_t)shared);
+	CHECK_EQ(death.signal, 0);
+	CHECK_EQ(death.status, 0);
+}
