@@ -87,7 +87,7 @@ check-long: deps
 ## clean: remove what was built here (not the cache of kernels)
 .PHONY: clean
 clean:
-	rm -rf $(B) build-clang build-asan build-tsan
+	rm -rf $(B) build-clang build-asan build-tsan build-verify
 
 ## help: this list
 .PHONY: help

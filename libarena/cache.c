@@ -15,6 +15,7 @@
  */
 #include "cache.h"
 
+#include "checked.h"
 #include "heap.h"
 #include "panic.h"
 
@@ -397,6 +398,8 @@ static uint32_t new_span(struct cache *cache, unsigned int class)
 	start_record(cache, page, class);
 	span_set_owner(span_at(cache, page), cache, nr);
 	cache->mask = heap_open_mask();
+	if (CHECKED_VERIFY)
+		checked_new_span(slot_address(cache, page, class, 0), class);
 	start_inside(cache, span_at(cache, page), nr);
 	return page;
 }
@@ -481,15 +484,13 @@ void cache_free_foreign(struct cache *cache, struct span *span, unsigned int slo
 		cache_free_slow(object);
 }
 
-void cache_free_slow(void *object)
+void cache_free_any(void *object)
 {
 	struct cache *cache;
 	uint32_t page;
 	struct span *span;
 	unsigned int slot;
 
-	if (!object)
-		return;
 	span = heap_find_span(object, &page, "free()");
 	if (span_state(span) == SPAN_LARGE) {
 		heap_free_large(span, page, object);
@@ -498,10 +499,20 @@ void cache_free_slow(void *object)
 	slot = heap_find_slot(span, object, "free()");
 	/* This thread may have a cache of that heap even though it was asked through another one. */
 	cache = span_owner(span);
-	if (cache && cache == heap_caches[cache->heap->id])
+	if (cache && cache == heap_own_cache(cache->heap->id))
 		free_own(cache, span, slot, object);
 	else
 		cache_free_remote(span, page, slot);
+}
+
+void cache_free_slow(void *object)
+{
+	if (!object)
+		return;
+	if (checked_is_on())
+		checked_free(object);
+	else
+		cache_free_any(object);
 }
 
 /* ---------------------------------------------------------------- end and validation */

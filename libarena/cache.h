@@ -69,6 +69,8 @@ extern struct cache cache_none;
 /** Slow paths; @cache may be cache_none. */
 void *cache_alloc_slow(struct cache *cache, unsigned int class, struct heap *heap) __attribute__((noinline));
 void cache_free_slow(void *object) __attribute__((noinline));
+/** The same when nobody looks after objects (checked.h), or has done so. */
+void cache_free_any(void *object);
 /** An object that is slot @slot of @span, if that is a span of slots at all; its owner is another cache, or it has several pages. */
 void cache_free_foreign(struct cache *cache, struct span *span, unsigned int slot, void *object) __attribute__((noinline));
 /** The last counted free of a span: it changes its state. */

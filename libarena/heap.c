@@ -19,6 +19,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "checked.h"
 #include "chunk.h"
 #include "opt.h"
 #include "os.h"
@@ -44,6 +45,24 @@ static uintptr_t slab_at, slab_limit; /* guarded by lock_setup: open addresses o
 static size_t area_bytes;	/* fixed with cache_area */
 
 __thread struct cache *heap_caches[HEAPS_MAX] = { [0 ... HEAPS_MAX - 1] = &cache_none };
+__thread struct cache **heap_hidden_caches;
+
+#define HIDDEN_BYTES align_up(HEAPS_MAX * sizeof(struct cache *), PAGE_BYTES)
+
+/* Where this thread's caches are noted; NULL when out of memory. */
+static struct cache **own_caches(void)
+{
+	if (!checked_is_on())
+		return heap_caches;
+	if (!heap_hidden_caches)
+		heap_hidden_caches = os_table(HIDDEN_BYTES);
+	return heap_hidden_caches;
+}
+
+static bool has_cache(const struct cache *cache)
+{
+	return cache && cache != &cache_none;
+}
 
 struct region *heap_region(void)
 {
@@ -57,7 +76,7 @@ static struct heap *heap_of_pages(struct palloc *pages)
 	return (struct heap *)(void *)((char *)pages - offsetof(struct heap, pages));
 }
 
-static void park_all(void *unused);
+static void park_all(void *caches_of_thread);
 
 static int start_area(void)
 {
@@ -74,6 +93,7 @@ static int start_region(void)
 
 	if (region.base)
 		return 0;
+	checked_start();
 	error = region_init(&region, size_min(opt_get(OPT_WINDOW_CHUNKS), TREE_LEAVES));
 	if (!error)
 		error = start_area();
@@ -169,6 +189,8 @@ static void wipe_records(const struct heap *heap)
 void heap_destroy(struct heap *heap)
 {
 	check(heap->id && heap->is_live);
+	if (checked_is_on())
+		checked_forget(heap);
 	lock_acquire(&lock_setup);
 	for (struct cache *cache = heap->caches; cache; cache = cache->next)
 		cache_reset(cache);
@@ -241,18 +263,18 @@ static struct cache *take_parked(struct heap *heap, bool with_news)
 
 struct cache *heap_cache_get(struct heap *heap)
 {
-	struct cache *cache = heap_caches[heap->id];
+	struct cache *cache = heap_own_cache(heap->id), **caches = own_caches();
 
-	if (cache != &cache_none)
+	if (has_cache(cache) || !caches)
 		return cache;
 	cache = take_parked(heap, false);
 	if (!cache)
 		cache = new_cache(heap);
 	if (!cache)
 		return NULL;
-	heap_caches[heap->id] = cache;
+	caches[heap->id] = cache;
 	/* May allocate, from the cache that is there now. */
-	pthread_setspecific(exit_key, heap_caches);
+	pthread_setspecific(exit_key, caches);
 	return cache;
 }
 
@@ -266,8 +288,10 @@ static void flush(struct cache *cache)
 
 void heap_flush(struct heap *heap)
 {
-	if (heap_caches[heap->id] != &cache_none)
-		flush(heap_caches[heap->id]);
+	if (checked_is_on())
+		checked_flush(heap);
+	if (has_cache(heap_own_cache(heap->id)))
+		flush(heap_own_cache(heap->id));
 }
 
 static void park(struct cache *cache)
@@ -283,15 +307,20 @@ static void park(struct cache *cache)
 }
 
 /* The end of a thread. Destructors that run later and allocate get a cache again, and this is called again. */
-static void park_all(void *unused)
+static void park_all(void *caches_of_thread)
 {
-	(void)unused;
-	for (size_t i = 0; i < HEAPS_MAX; i++) {
-		struct cache *cache = heap_caches[i];
+	struct cache **caches = caches_of_thread;
 
-		heap_caches[i] = &cache_none;
-		if (cache != &cache_none)
+	for (size_t i = 0; i < HEAPS_MAX; i++) {
+		struct cache *cache = caches[i];
+
+		caches[i] = &cache_none;
+		if (has_cache(cache))
 			park(cache);
+	}
+	if (caches == heap_hidden_caches) {
+		heap_hidden_caches = NULL;
+		os_unreserve(caches, HIDDEN_BYTES);
 	}
 }
 
@@ -404,6 +433,8 @@ uint64_t heap_scavenge(struct heap *heap, uint64_t keep)
 {
 	uint64_t nr;
 
+	if (checked_is_on())
+		checked_flush(heap);
 	/* At most as many as there are: others may free on. */
 	for (uint32_t i = atomic_load_relaxed(&heap->nr_parked); i && heap_read_news(heap); i--)
 		;
@@ -500,8 +531,11 @@ struct heap *heap_of(const void *object)
 size_t heap_usable_bytes(const void *object)
 {
 	uint32_t page;
-	const struct span *span = heap_find_span(object, &page, "malloc_usable_size()");
+	const struct span *span;
 
+	if (checked_is_on())
+		return checked_bytes(object, "malloc_usable_size()");
+	span = heap_find_span(object, &page, "malloc_usable_size()");
 	return span_state(span) == SPAN_LARGE ? span->large_pages * PAGE_BYTES : size_classes[span->class].bytes;
 }
 
@@ -564,20 +598,30 @@ static bool resize_large(struct heap *heap, struct span *span, uint32_t page, si
 
 /* ---------------------------------------------------------------- other forms */
 
+void *heap_alloc_slow(struct heap *heap, size_t bytes)
+{
+	bool is_zero;
+
+	if (checked_is_on())
+		return checked_alloc(heap, bytes, 1);
+	if (bytes <= CLASS_MAX_BYTES)
+		return cache_alloc(heap_caches[heap->id], class_of(bytes), heap);
+	return heap_alloc_large(heap, bytes, 1, &is_zero);
+}
+
 void *heap_calloc(struct heap *heap, size_t bytes)
 {
 	bool is_zero = false;
 	void *object;
 
-	if (bytes > CLASS_MAX_BYTES)
+	if (bytes > CLASS_MAX_BYTES && !checked_is_on())
 		object = heap_alloc_large(heap, bytes, 1, &is_zero);
 	else
 		object = heap_alloc(heap, bytes);
 	return object && !is_zero ? memset(object, 0, bytes) : object;
 }
 
-/* The first class from @class on whose slots are all aligned; CLASS_NONE when there is none. */
-static unsigned int aligned_class(unsigned int class, size_t align_bytes)
+unsigned int heap_aligned_class(unsigned int class, size_t align_bytes)
 {
 	for (; class < NR_CLASSES; class++)
 		if (!(size_classes[class].bytes % align_bytes))
@@ -592,8 +636,10 @@ void *heap_alloc_aligned(struct heap *heap, size_t bytes, size_t align_bytes)
 
 	if (align_bytes > region.align_bytes || bytes > OBJECT_MAX_BYTES)
 		return NULL;
+	if (checked_is_on())
+		return checked_alloc(heap, bytes, align_bytes);
 	if (bytes <= CLASS_MAX_BYTES && align_bytes <= PAGE_BYTES)
-		class = aligned_class(class_of(bytes), align_bytes);
+		class = heap_aligned_class(class_of(bytes), align_bytes);
 	if (class != CLASS_NONE)
 		return cache_alloc(heap_caches[heap->id], class, heap);
 	return heap_alloc_large(heap, bytes, align_bytes, &is_zero);
@@ -606,12 +652,23 @@ static bool stays(size_t usable_bytes, size_t bytes)
 }
 
 /* An object in a span of slots begins there, and is not free: one that may stay where it is never meets free(), which looks. */
-static void check_slot(const struct span *span, const void *object)
+static void check_slot(const struct span *span, const void *object, const char *what)
 {
-	unsigned int slot = heap_find_slot(span, object, "realloc()");
+	unsigned int slot = heap_find_slot(span, object, what);
 
 	if (atomic_load_relaxed(&span->free[slot / 64]) >> slot % 64 & 1)
-		heap_misuse("realloc()", object, "it is free already");
+		heap_misuse(what, object, "it is free already");
+}
+
+size_t heap_slot_bytes(const void *object, const char *what)
+{
+	uint32_t page;
+	const struct span *span = heap_find_span(object, &page, what);
+
+	if (span_state(span) == SPAN_LARGE)
+		return span->large_pages * PAGE_BYTES;
+	check_slot(span, object, what);
+	return size_classes[span->class].bytes;
 }
 
 void *heap_realloc(struct heap *heap, void *object, size_t bytes)
@@ -624,10 +681,12 @@ void *heap_realloc(struct heap *heap, void *object, size_t bytes)
 
 	if (!object)
 		return heap_alloc(heap, bytes);
+	if (checked_is_on())
+		return checked_realloc(heap, object, bytes);
 	span = heap_find_span(object, &page, "realloc()");
 	is_large = span_state(span) == SPAN_LARGE;
 	if (!is_large)
-		check_slot(span, object);
+		check_slot(span, object, "realloc()");
 	usable = is_large ? span->large_pages * PAGE_BYTES : size_classes[span->class].bytes;
 	if (is_large ? bytes > CLASS_MAX_BYTES && resize_large(heap_of(object), span, page, bytes) : stays(usable, bytes))
 		return object;

@@ -32,6 +32,15 @@ uint64_t heap_open_mask(void);
 /** The caches of this thread, by heap; cache_none where there is none yet. */
 extern __thread struct cache *heap_caches[HEAPS_MAX] __attribute__((tls_model("initial-exec")));
 
+/** The same where no fast path sees them, when objects are looked after (checked.h); NULL otherwise. */
+extern __thread struct cache **heap_hidden_caches __attribute__((tls_model("initial-exec")));
+
+/** This thread's cache of the heap of that number; NULL or cache_none when there is none. */
+static inline struct cache *heap_own_cache(uint32_t id)
+{
+	return unlikely(heap_hidden_caches) ? heap_hidden_caches[id] : heap_caches[id];
+}
+
 /** The heap that malloc() is; NULL when there is no memory for it. Started by the first call. */
 struct heap *heap_main(void);
 /** A new heap, or NULL. AUTO takes the first source that works for heaps. */
@@ -68,7 +77,9 @@ size_t heap_usable_bytes(const void *object);
 /** The heap that an address is in, or NULL. */
 struct heap *heap_of(const void *object);
 
-/** What heap_alloc() does beyond small sizes. */
+/** What heap_alloc() does when nothing is at hand. */
+void *heap_alloc_slow(struct heap *heap, size_t bytes) __attribute__((noinline));
+/** What it does beyond small sizes. */
 void *heap_alloc_large(struct heap *heap, size_t bytes, size_t align_bytes, bool *is_zero);
 void heap_free_large(struct span *span, uint32_t page, const void *object);
 /** Where a slot of a span begins. */
@@ -77,6 +88,10 @@ uintptr_t heap_slot_address(const struct span *span, uint32_t page, unsigned int
 unsigned int heap_find_slot(const struct span *span, const void *object, const char *what);
 /** What an address is: its span and page, from the records. Panics, naming @what, when no object begins or lies there. */
 struct span *heap_find_span(const void *object, uint32_t *page, const char *what);
+/** The first class from @class on whose slots are all so aligned; CLASS_NONE when there is none. */
+unsigned int heap_aligned_class(unsigned int class, size_t align_bytes);
+/** Bytes of what an object lies in, of whatever size it was asked for; panics, naming @what, when no object begins there. */
+size_t heap_slot_bytes(const void *object, const char *what);
 /** Misuse: says so and ends. */
 void heap_misuse(const char *what, const void *object, const char *why) __attribute__((noreturn, cold));
 
@@ -98,13 +113,10 @@ void heap_fork_child(void);
 static inline void *heap_alloc(struct heap *heap, size_t bytes)
 {
 	void *object;
-	bool is_zero;
 
 	if (likely(bytes - 1 < CLASS_LOOKUP_BYTES) && likely(front_take(cache_front(heap_caches[heap->id], bytes), &object)))
 		return object;
-	if (likely(bytes <= CLASS_MAX_BYTES))
-		return cache_alloc(heap_caches[heap->id], class_of(bytes), heap);
-	return heap_alloc_large(heap, bytes, 1, &is_zero);
+	return heap_alloc_slow(heap, bytes);
 }
 
 static inline void heap_free(struct heap *heap, void *object)

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 
+#include "annotate.h"
 #include "dev.h"
 #include "os.h"
 
@@ -222,6 +223,8 @@ int region_back(struct region *region, uint32_t chunk, uint32_t nr, enum arena_s
 		error = os_map_hugetlb(base, bytes);
 	else
 		error = os_open(base, bytes, source == ARENA_SOURCE_THP ? OS_PAGES_HUGE : OS_PAGES_SMALL);
+	if (!error)
+		annotate_forbid((uintptr_t)base, (uintptr_t)base + bytes);
 	for (uint32_t i = chunk; !error && i < chunk + nr; i++) {
 		region->chunks[i].is_backed = true;
 		region->chunks[i].source = (uint8_t)source;
@@ -241,6 +244,7 @@ void region_unback(struct region *region, uint32_t chunk, uint32_t nr)
 		error = os_drop(base, nr * CHUNK_BYTES);
 	if (error)
 		panic("giving memory back to the system failed with error %d", -error);
+	annotate_revoked((uintptr_t)base, (uintptr_t)base + nr * CHUNK_BYTES);
 	for (uint32_t i = chunk; i < chunk + nr; i++)
 		region->chunks[i].is_backed = false;
 }

@@ -8,6 +8,8 @@
  */
 #include "walk.h"
 
+#include "checked.h"
+
 /* A span of slots as it was when the walk came to it. */
 struct view {
 	uintptr_t base;
@@ -27,12 +29,20 @@ static void look(struct view *view, const struct region *region, uint32_t page)
 		view->used[w] = ~(atomic_load_relaxed(&span->free[w]) | atomic_load_relaxed(&remote->freed[w]));
 }
 
+static bool show(void *object, size_t bytes, heap_visit *visit, void *context)
+{
+	/* Objects that rest are free for the program. */
+	if (checked_is_on() && !checked_is_live(object, bytes, &bytes))
+		return true;
+	return visit(context, object, bytes);
+}
+
 static bool show_slots(const struct view *view, heap_visit *visit, void *context)
 {
 	size_t bytes = size_classes[view->class].bytes;
 
 	for (unsigned int slot = 0; bytes && slot < class_slots(view->class); slot++)
-		if (view->used[slot / 64] >> slot % 64 & 1 && !visit(context, (void *)(view->base + slot * bytes), bytes))
+		if (view->used[slot / 64] >> slot % 64 & 1 && !show((void *)(view->base + slot * bytes), bytes, visit, context))
 			return false;
 	return true;
 }
@@ -55,7 +65,7 @@ static bool show_page(const struct region *region, uint32_t page, uint32_t *next
 	case SPAN_LARGE:
 		nr = (uint32_t)size_max(span->large_pages, 1);
 		*next = page + (uint32_t)size_min(nr, (uint32_t)(region->bytes / PAGE_BYTES) - page);
-		return visit(context, (void *)region_address(region, page), nr * PAGE_BYTES);
+		return show((void *)region_address(region, page), nr * PAGE_BYTES, visit, context);
 	case SPAN_NONE:
 	case SPAN_INSIDE:
 		break;

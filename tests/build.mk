@@ -25,3 +25,13 @@ tests: $(TEST_BIN)
 ## stress: build and run many threads at once
 unit model stress: %: $(TEST_BIN)
 	@status=0; for program in $(filter $(B)/tests/$@/%,$(TEST_BIN)); do $$program || status=1; done; exit $$status
+
+# Programs that the shell tests of tests/unit start: what a program that uses the library is linked with.
+UNIT_HELPERS := $(patsubst tests/unit/helper/%.c,$(B)/tests/unit/helper/%,$(wildcard tests/unit/helper/*.c))
+
+$(UNIT_HELPERS): %: %.o $(B)/libarena.a
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -pthread
+
+.SECONDARY: $(UNIT_HELPERS:%=%.o)
+
+tests: $(UNIT_HELPERS)

@@ -14,6 +14,9 @@
  *
  * Errors: out of memory is NULL, and errno is left alone.
  *
+ * Memcheck and ASan (in builds of the library with it) see objects as they see those of malloc(): reads of what was never written, use after
+ * free, access beyond the bytes asked for, leaks.
+ *
  * Sources of the design: Go's page allocator (proposal 35112) and scavenger (proposal 30333); A. Hunter et al., "Beyond malloc efficiency
  * to fleet efficiency" (OSDI 2021) for filling chunks; T. Granlund and P. Montgomery, "Division by invariant
  * integers using multiplication" (1994), for telling objects from other addresses.
