@@ -2,6 +2,9 @@
 /* The public functions of heaps: check arguments, and call the layers below. */
 #include "arena/heap.h"
 
+#include <limits.h>
+
+#include "chunk.h"
 #include "heap.h"
 #include "publish.h"
 #include "walk.h"
@@ -19,10 +22,50 @@ static struct arena_heap *outer(struct heap *heap)
 
 static void set_limit(struct heap *heap, size_t bytes)
 {
-	lock_acquire(&heap->lock);
 	heap->pages.limit_chunks = bytes / CHUNK_BYTES;
 	publish(heap);
+}
+
+static int set_place(struct heap *heap, const struct arena_heap_options *options)
+{
+	const struct arena_heap_hooks *hooks = options->hooks;
+	struct palloc_place place = { .node = -1 };
+
+	if (hooks)
+		place = (struct palloc_place){ hooks->take, hooks->give, hooks->context, hooks->is_zeroed, -1 };
+	else if (options->is_on_node)
+		place.node = options->node <= INT_MAX ? (int)options->node : INT_MAX;
+	return palloc_set_place(&heap->pages, &place);
+}
+
+/* Nobody else has the heap yet, but the scavenger looks at all. */
+static int set_up(struct heap *heap, const struct arena_heap_options *options)
+{
+	int error;
+
+	lock_acquire(&heap->lock);
+	error = set_place(heap, options);
+	if (options->limit_bytes)
+		set_limit(heap, options->limit_bytes);
 	lock_release(&heap->lock);
+	return error;
+}
+
+/* What cannot go together. The device has nodes of its own, and AUTO is to mean what has not. */
+static bool is_possible(const struct arena_heap_options *options)
+{
+	if (options->source >= ARENA_NR_SOURCES || (options->hooks && !options->hooks->take))
+		return false;
+	return !(options->is_on_node && (options->hooks || options->source == ARENA_SOURCE_DEV));
+}
+
+static enum arena_source source_for(const struct arena_heap_options *options)
+{
+	enum arena_source named = chunk_source_named();
+
+	if (options->source || !(options->hooks || options->is_on_node))
+		return options->source;
+	return named && named != ARENA_SOURCE_DEV ? named : ARENA_SOURCE_THP;
 }
 
 struct arena_heap *arena_heap_create(const struct arena_heap_options *options)
@@ -32,11 +75,13 @@ struct arena_heap *arena_heap_create(const struct arena_heap_options *options)
 
 	if (!options)
 		options = &defaults;
-	if (options->source >= ARENA_NR_SOURCES)
+	if (!is_possible(options))
 		return NULL;
-	heap = heap_create(options->source);
-	if (heap && options->limit_bytes)
-		set_limit(heap, options->limit_bytes);
+	heap = heap_create(source_for(options));
+	if (heap && set_up(heap, options)) {
+		heap_destroy(heap);
+		heap = NULL;
+	}
 	return outer(heap);
 }
 

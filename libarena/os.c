@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <linux/mempolicy.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -37,6 +38,9 @@
 #ifndef F_SEAL_FUTURE_WRITE
 #define F_SEAL_FUTURE_WRITE 0x10
 #endif
+
+/* Kernels are built for at most so many nodes. */
+#define NODES_MAX 1024u
 
 #define ANONYMOUS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
 
@@ -217,6 +221,18 @@ int os_map_part(void *base, size_t bytes, int fd, size_t offset_bytes)
 	void *got = mmap(base, bytes, PROT_NONE, flags, fd, (off_t)offset_bytes);
 
 	return result(got == base && !mprotect(base, bytes, PROT_READ | PROT_WRITE), saved);
+}
+
+/* libnuma would be one more library for malloc() to load; the system call is all that is needed of it. */
+int os_prefer_node(void *base, size_t bytes, unsigned int node)
+{
+	unsigned long mask[NODES_MAX / 64] = { 0 };
+	int saved = errno;
+
+	if (node >= NODES_MAX)
+		return -EINVAL;
+	mask[node / 64] = 1ul << node % 64;
+	return result(!syscall(SYS_mbind, base, bytes, MPOL_PREFERRED, mask, (unsigned long)NODES_MAX + 1, 0ul), saved);
 }
 
 int os_map_file(void *base, size_t bytes, int fd)

@@ -40,6 +40,8 @@ int os_move(void *from, void *to, size_t bytes);
 int os_populate(void *base, size_t bytes);
 /** Map reserved huge pages over reserved addresses, taken at once. */
 int os_map_hugetlb(void *base, size_t bytes);
+/** Let memory that is not touched yet come from a NUMA node while that has some: 0, or -EINVAL when there is no such node. */
+int os_prefer_node(void *base, size_t bytes, unsigned int node);
 /** Map a file over reserved addresses, shared, without reserving; not inherited by fork(). */
 int os_map_file(void *base, size_t bytes, int fd);
 

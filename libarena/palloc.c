@@ -86,6 +86,63 @@ static enum arena_source next_source(const struct palloc *pages, uint32_t nr)
 	return pages->starts_small && is_first ? ARENA_SOURCE_PAGES : pages->source;
 }
 
+static int take_by_hook(struct palloc *pages, uint32_t chunk, uint32_t nr)
+{
+	const struct palloc_place *place = &pages->place;
+	int error = place->take(place->context, (void *)region_address(pages->region, chunk * (uint32_t)PAGES_PER_CHUNK),
+				nr * CHUNK_BYTES);
+
+	if (!error)
+		region_set_backed(pages->region, chunk, nr, ARENA_SOURCE_AUTO, place->is_zeroed ? 0 : PAGES_PER_CHUNK);
+	return error;
+}
+
+static int back(struct palloc *pages, uint32_t chunk, uint32_t nr)
+{
+	void *base = (void *)region_address(pages->region, chunk * (uint32_t)PAGES_PER_CHUNK);
+	int error;
+
+	if (pages->place.take)
+		return take_by_hook(pages, chunk, nr);
+	error = region_back(pages->region, chunk, nr, next_source(pages, nr));
+	if (error || pages->place.node < 0)
+		return error;
+	error = os_prefer_node(base, nr * CHUNK_BYTES, (unsigned int)pages->place.node);
+	if (error)
+		region_unback(pages->region, chunk, nr);
+	return error;
+}
+
+static void unback(struct palloc *pages, uint32_t chunk)
+{
+	if (pages->place.give)
+		pages->place.give(pages->place.context,
+				  (void *)region_address(pages->region, chunk * (uint32_t)PAGES_PER_CHUNK), CHUNK_BYTES);
+	region_unback(pages->region, chunk, 1);
+}
+
+int palloc_set_place(struct palloc *pages, const struct palloc_place *place)
+{
+	void *probe;
+	int error = 0;
+
+	check(!pages->handed);
+	if (place->node >= 0) {
+		probe = os_table(PAGE_BYTES);
+		error = probe ? os_prefer_node(probe, PAGE_BYTES, (unsigned int)place->node) : -ENOMEM;
+		if (probe)
+			os_unreserve(probe, PAGE_BYTES);
+	}
+	if (error)
+		return error;
+	pages->place = *place;
+	if (place->take) {
+		pages->source = ARENA_SOURCE_AUTO;
+		pages->starts_small = false;
+	}
+	return 0;
+}
+
 static void add_idle(struct palloc *pages, uint32_t chunk)
 {
 	*leaf(pages, chunk) = (struct bits){ 0 };
@@ -105,7 +162,7 @@ static uint32_t grow(struct palloc *pages, uint32_t nr)
 	chunk = region_take(pages->region, nr, pages);
 	if (chunk == CHUNK_NONE)
 		return CHUNK_NONE;
-	if (region_back(pages->region, chunk, nr, next_source(pages, nr))) {
+	if (back(pages, chunk, nr)) {
 		region_give(pages->region, chunk, nr);
 		return CHUNK_NONE;
 	}
@@ -121,7 +178,7 @@ static void return_idle(struct palloc *pages, uint32_t chunk)
 	for (unsigned int i = 0; i < BITS_WORDS; i++)
 		leaf(pages, chunk)->word[i] = ~(uint64_t)0;
 	tree_update(&pages->tree, chunk, 1);
-	region_unback(pages->region, chunk, 1);
+	unback(pages, chunk);
 	region_give(pages->region, chunk, 1);
 	pages->nr_idle--;
 	pages->returned++;
@@ -330,6 +387,7 @@ void palloc_give_group(struct palloc *pages, uint32_t first, uint64_t group)
 int palloc_init(struct palloc *pages, struct region *region, enum arena_source source)
 {
 	*pages = (struct palloc){ .region = region, .source = source, .limit_chunks = UINT64_MAX, .idle = CHUNK_NONE };
+	pages->place.node = -1;
 	pages->starts_small = source == ARENA_SOURCE_THP || source == ARENA_SOURCE_DEV;
 	for (unsigned int i = 0; i < PALLOC_LISTS; i++)
 		pages->lists[i] = CHUNK_NONE;
@@ -351,7 +409,7 @@ static void drop_chunk(struct palloc *pages, uint32_t chunk)
 {
 	if (info(pages, chunk)->is_listed)
 		list_remove(pages, chunk);
-	region_unback(pages->region, chunk, 1);
+	unback(pages, chunk);
 	region_give(pages->region, chunk, 1);
 }
 

@@ -26,11 +26,21 @@
  * Invariants: handed = mapped + nr_idle + returned; a chunk with free pages and pages in use is on the list of its fullness, one
  * without pages in use is on the idle list.
  */
+/* Where chunks get their memory from, apart from the source. */
+struct palloc_place {
+	int (*take)(void *context, void *address, size_t bytes); /* NULL: from the source */
+	void (*give)(void *context, void *address, size_t bytes); /* may be NULL */
+	void *context;
+	bool is_zeroed;	/* take() gives zeros */
+	int node;	/* that the memory is to be on, or -1 */
+};
+
 struct palloc {
 	struct region *region;	/* fixed after palloc_init(), as all down to limit */
 	enum arena_source source;
 	bool starts_small;	/* the first chunk is of ordinary pages */
 	uint64_t limit_chunks;	/* holds at most so many */
+	struct palloc_place place;
 	struct tree tree;
 	uint32_t lists[PALLOC_LISTS];
 	uint32_t idle;		/* list of chunks with memory and no page in use */
@@ -44,6 +54,8 @@ struct palloc {
 
 /** 0 or -ENOMEM. @source is a real one, not AUTO. */
 int palloc_init(struct palloc *pages, struct region *region, enum arena_source source);
+/** Another place for memory, before there is any: 0, or -errno when there is none. */
+int palloc_set_place(struct palloc *pages, const struct palloc_place *place);
 /** Give back all chunks, whatever is in them: O(chunks). */
 void palloc_fini(struct palloc *pages);
 

@@ -211,6 +211,18 @@ static int back_dev(struct region *region, uint32_t chunk, uint32_t nr)
 	return error;
 }
 
+void region_set_backed(struct region *region, uint32_t chunk, uint32_t nr, enum arena_source source, uint32_t zero_from)
+{
+	uintptr_t base = region->base + chunk * CHUNK_BYTES;
+
+	annotate_forbid(base, base + nr * CHUNK_BYTES);
+	for (uint32_t i = chunk; i < chunk + nr; i++) {
+		region->chunks[i].is_backed = true;
+		region->chunks[i].source = (uint8_t)source;
+		region->chunks[i].zero_from = (uint16_t)zero_from;
+	}
+}
+
 int region_back(struct region *region, uint32_t chunk, uint32_t nr, enum arena_source source)
 {
 	void *base = (void *)(region->base + chunk * CHUNK_BYTES);
@@ -224,12 +236,7 @@ int region_back(struct region *region, uint32_t chunk, uint32_t nr, enum arena_s
 	else
 		error = os_open(base, bytes, source == ARENA_SOURCE_THP ? OS_PAGES_HUGE : OS_PAGES_SMALL);
 	if (!error)
-		annotate_forbid((uintptr_t)base, (uintptr_t)base + bytes);
-	for (uint32_t i = chunk; !error && i < chunk + nr; i++) {
-		region->chunks[i].is_backed = true;
-		region->chunks[i].source = (uint8_t)source;
-		region->chunks[i].zero_from = 0;
-	}
+		region_set_backed(region, chunk, nr, source, 0);
 	return error;
 }
 

@@ -66,6 +66,8 @@ void region_give(struct region *region, uint32_t chunk, uint32_t nr);
 int region_start_dev(struct region *region);
 /** Memory for chunks without: zeroed when touched. 0 or -ENOMEM. */
 int region_back(struct region *region, uint32_t chunk, uint32_t nr, enum arena_source source);
+/** Chunks have got memory, in whatever way; their pages from @zero_from on are zero. */
+void region_set_backed(struct region *region, uint32_t chunk, uint32_t nr, enum arena_source source, uint32_t zero_from);
 /** Give the memory of chunks back to the system; their addresses fault. */
 void region_unback(struct region *region, uint32_t chunk, uint32_t nr);
 

@@ -32,14 +32,33 @@ extern "C" {
 
 struct arena_heap;
 
+/*
+ * A program's own memory for a heap. Both are called with a lock of the heap held: they must not call this library, nor malloc() where
+ * that is libarena-malloc.so. Addresses are multiples of 2 MiB, sizes of whole chunks.
+ */
+struct arena_heap_hooks {
+	/**
+	 * Put readable and writable memory at [@address, @address + @bytes), where the heap has reserved addresses, by mmap() with MAP_FIXED or
+	 * what does the same: of a file, a device, huge pages of any kind, with any policy. 0, or -errno: then the heap is out of memory.
+	 */
+	int (*take)(void *context, void *address, size_t bytes);
+	/** The heap does without it. The memory is still there, and unmapped behind this call. One chunk at a time. May be NULL. */
+	void (*give)(void *context, void *address, size_t bytes);
+	void *context;
+	bool is_zeroed;	/* take() gives memory that reads as zeros */
+};
+
 struct arena_heap_options {
 	enum arena_source source;	/* default AUTO: DEV where it is to be had, else THP */
 	size_t limit_bytes;		/* most memory the heap may hold, in whole chunks of 2 MiB; 0 = no limit */
+	const struct arena_heap_hooks *hooks; /* where chunks come from instead; copied. NULL: the source */
+	bool is_on_node;		/* memory of one NUMA node, while that has some; not of DEV, whose chunks follow the task's policy */
+	unsigned int node;		/* its number */
 };
 
 /**
- * Make a heap. @options may be NULL (all defaults). NULL when out of memory, when there are 63 heaps already, or when the source is
- * not to be had for heaps. Destroy it with arena_heap_destroy().
+ * Make a heap. @options may be NULL (all defaults). NULL when out of memory, when there are 63 heaps already, when the source is
+ * not to be had for heaps, or when there is no such node. Destroy it with arena_heap_destroy().
  */
 ARENA_API struct arena_heap *arena_heap_create(const struct arena_heap_options *options);
 /**

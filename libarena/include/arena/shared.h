@@ -29,7 +29,7 @@
 struct arena_shared_heap {
 	uint64_t sequence;	/* odd while the rest is written */
 	uint64_t is_live;	/* 0: no heap has this number now, and the rest means nothing */
-	uint64_t source;	/* enum arena_source that its chunks come from */
+	uint64_t source;	/* enum arena_source that its chunks come from; AUTO: the program's hooks */
 	uint64_t limit_chunks;	/* may hold at most so many; 0 = no limit */
 	uint64_t handed_chunks;	/* got from the system since the heap was made */
 	uint64_t mapped_chunks;	/* with objects in them now */
