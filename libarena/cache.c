@@ -16,6 +16,7 @@
 #include "cache.h"
 
 #include "checked.h"
+#include "supplied.h"
 #include "heap.h"
 #include "panic.h"
 
@@ -457,7 +458,7 @@ void *cache_alloc_slow(struct cache *cache, unsigned int class, struct heap *hea
 
 /* ---------------------------------------------------------------- freeing */
 
-static void free_own(struct cache *cache, struct span *span, unsigned int slot, const void *object)
+void cache_free_slot(struct cache *cache, struct span *span, unsigned int slot, const void *object)
 {
 	uint64_t bit = (uint64_t)1 << slot % 64;
 
@@ -477,7 +478,7 @@ void cache_free_foreign(struct cache *cache, struct span *span, unsigned int slo
 		owner = atomic_load_relaxed(&span->owner);
 	}
 	if (owner == (cache_name(cache) | SPAN_WIDE))
-		free_own(cache, span, slot, object);
+		cache_free_slot(cache, span, slot, object);
 	else if (owner)
 		cache_free_remote(span, (uint32_t)(span - heap_region()->spans), slot);
 	else
@@ -500,16 +501,20 @@ void cache_free_any(void *object)
 	/* This thread may have a cache of that heap even though it was asked through another one. */
 	cache = span_owner(span);
 	if (cache && cache == heap_own_cache(cache->heap->id))
-		free_own(cache, span, slot, object);
+		cache_free_slot(cache, span, slot, object);
 	else
 		cache_free_remote(span, page, slot);
 }
 
 void cache_free_slow(void *object)
 {
+	struct heap *supplied = supplied_heap_of(object);
+
 	if (!object)
 		return;
-	if (checked_is_on())
+	if (unlikely(supplied))
+		supplied_free(supplied, object);
+	else if (checked_is_on())
 		checked_free(object);
 	else
 		cache_free_any(object);

@@ -73,6 +73,8 @@ void cache_free_slow(void *object) __attribute__((noinline));
 void cache_free_any(void *object);
 /** An object that is slot @slot of @span, if that is a span of slots at all; its owner is another cache, or it has several pages. */
 void cache_free_foreign(struct cache *cache, struct span *span, unsigned int slot, void *object) __attribute__((noinline));
+/** Free slot @slot of a span that the cache owns. */
+void cache_free_slot(struct cache *cache, struct span *span, unsigned int slot, const void *object);
 /** The last counted free of a span: it changes its state. */
 void cache_free_event(struct cache *cache, struct span *span) __attribute__((noinline));
 

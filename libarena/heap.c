@@ -21,6 +21,7 @@
 
 #include "checked.h"
 #include "chunk.h"
+#include "supplied.h"
 #include "opt.h"
 #include "os.h"
 #include "panic.h"
@@ -115,7 +116,8 @@ static enum arena_source choose_source(enum arena_source source)
 	return source;
 }
 
-static int start_locked(struct heap *heap, enum arena_source source)
+/* In the region of all heaps, or in @own. */
+static int start_locked(struct heap *heap, enum arena_source source, struct region *own)
 {
 	int error = start_region();
 
@@ -123,7 +125,7 @@ static int start_locked(struct heap *heap, enum arena_source source)
 	if (!error && source == ARENA_SOURCE_DEV)
 		error = region_start_dev(&region);
 	if (!error)
-		error = palloc_init(&heap->pages, &region, source);
+		error = palloc_init(&heap->pages, own ? own : &region, source);
 	if (error)
 		return error;
 	heap->lock = (struct lock)LOCK_INIT(LOCK_HEAP);
@@ -139,11 +141,11 @@ static struct heap *start_main(void)
 
 	lock_acquire(&lock_setup);
 	if (!heaps[0].is_live)
-		error = start_locked(&heaps[0], ARENA_SOURCE_AUTO);
+		error = start_locked(&heaps[0], ARENA_SOURCE_AUTO, NULL);
 	/* A program cannot do without malloc(). */
 	if (error && opt_source()) {
 		report("source %s is not to be had (error %d): malloc() uses thp", opt_source(), -error);
-		error = start_locked(&heaps[0], ARENA_SOURCE_THP);
+		error = start_locked(&heaps[0], ARENA_SOURCE_THP, NULL);
 	}
 	if (!error)
 		atomic_store_release(&main_started, 1u);
@@ -156,7 +158,7 @@ struct heap *heap_main(void)
 	return likely(atomic_load_acquire(&main_started)) ? &heaps[0] : start_main();
 }
 
-struct heap *heap_create(enum arena_source source)
+static struct heap *create(enum arena_source source, struct region *own, struct supplied *supplied)
 {
 	struct heap *heap = NULL;
 
@@ -164,10 +166,23 @@ struct heap *heap_create(enum arena_source source)
 	for (size_t i = 1; i < HEAPS_MAX && !heap; i++)
 		if (!heaps[i].is_live)
 			heap = &heaps[i];
-	if (heap && start_locked(heap, source))
-		heap = NULL;
+	if (heap) {
+		heap->supplied = supplied;
+		if (start_locked(heap, source, own))
+			heap = NULL;
+	}
 	lock_release(&lock_setup);
 	return heap;
+}
+
+struct heap *heap_create(enum arena_source source)
+{
+	return create(source, NULL, NULL);
+}
+
+struct heap *heap_create_in(struct region *own, struct supplied *supplied)
+{
+	return create(ARENA_SOURCE_PAGES, own, supplied);
 }
 
 /* No object of the heap is one any more, for whoever asks for it later. */
@@ -189,12 +204,15 @@ static void wipe_records(const struct heap *heap)
 void heap_destroy(struct heap *heap)
 {
 	check(heap->id && heap->is_live);
-	if (checked_is_on())
+	if (checked_is_on() && !heap->supplied)
 		checked_forget(heap);
 	lock_acquire(&lock_setup);
 	for (struct cache *cache = heap->caches; cache; cache = cache->next)
 		cache_reset(cache);
-	wipe_records(heap);
+	if (heap->supplied)
+		supplied_forget(heap);
+	else
+		wipe_records(heap);
 	palloc_fini(&heap->pages);
 	publish_end(heap);
 	heap->is_live = false;
@@ -288,6 +306,8 @@ static void flush(struct cache *cache)
 
 void heap_flush(struct heap *heap)
 {
+	if (heap->supplied)
+		supplied_flush(heap);
 	if (checked_is_on())
 		checked_flush(heap);
 	if (has_cache(heap_own_cache(heap->id)))
@@ -497,15 +517,24 @@ unsigned int heap_find_slot(const struct span *span, const void *object, const c
 	return (unsigned int)(product >> SLOT_SHIFT);
 }
 
+/* The one of all heaps, unless it is memory of the program's. */
+static const struct region *region_of(const void *object)
+{
+	const struct heap *heap = supplied_heap_of(object);
+
+	return unlikely(heap) ? heap->pages.region : &region;
+}
+
 struct span *heap_find_span(const void *object, uint32_t *page, const char *what)
 {
-	uintptr_t offset = (uintptr_t)object - region.base;
+	const struct region *at = region_of(object);
+	uintptr_t offset = (uintptr_t)object - at->base;
 	struct span *span;
 
-	if (offset >= heap_open_bytes())
+	if (offset >= atomic_load_acquire(&at->nr_open) * CHUNK_BYTES)
 		heap_misuse(what, object, "this is no memory of a heap");
 	*page = (uint32_t)(offset >> PAGE_SHIFT);
-	span = &region.spans[*page];
+	span = &at->spans[*page];
 	if (span_state(span) == SPAN_INSIDE) {
 		*page -= span->back;
 		span -= span->back;
@@ -523,7 +552,7 @@ struct heap *heap_of(const void *object)
 	struct palloc *pages;
 
 	if (!region.base || offset >= heap_open_bytes())
-		return NULL;
+		return supplied_heap_of(object);
 	pages = atomic_load_relaxed(&region.chunks[offset / CHUNK_BYTES].pages);
 	return pages ? heap_of_pages(pages) : NULL;
 }
@@ -533,7 +562,7 @@ size_t heap_usable_bytes(const void *object)
 	uint32_t page;
 	const struct span *span;
 
-	if (checked_is_on())
+	if (checked_is_on() && !supplied_heap_of(object))
 		return checked_bytes(object, "malloc_usable_size()");
 	span = heap_find_span(object, &page, "malloc_usable_size()");
 	return span_state(span) == SPAN_LARGE ? span->large_pages * PAGE_BYTES : size_classes[span->class].bytes;
@@ -544,19 +573,20 @@ size_t heap_usable_bytes(const void *object)
 void *heap_alloc_large(struct heap *heap, size_t bytes, size_t align_bytes, bool *is_zero)
 {
 	size_t nr = pages_from_bytes(size_max(bytes, 1)), align_pages = size_max(align_bytes / PAGE_BYTES, 1);
+	struct region *at = heap->pages.region;
 	uint32_t page = PAGE_NONE;
 
-	if (bytes > OBJECT_MAX_BYTES || nr + align_pages > region.bytes / PAGE_BYTES)
+	if (bytes > OBJECT_MAX_BYTES || nr + align_pages > at->bytes / PAGE_BYTES)
 		return NULL;
 	begin(heap);
 	page = palloc_run(&heap->pages, (uint32_t)nr, (uint32_t)align_pages, is_zero);
 	if (page != PAGE_NONE) {
-		region.spans[page].class = CLASS_NONE;
-		region.spans[page].large_pages = (uint32_t)nr;
-		span_set_state(&region.spans[page], SPAN_LARGE);
+		at->spans[page].class = CLASS_NONE;
+		at->spans[page].large_pages = (uint32_t)nr;
+		span_set_state(&at->spans[page], SPAN_LARGE);
 	}
 	end(heap);
-	return page == PAGE_NONE ? NULL : (void *)region_address(&region, page);
+	return page == PAGE_NONE ? NULL : (void *)region_address(at, page);
 }
 
 void heap_free_large(struct span *span, uint32_t page, const void *object)
@@ -602,6 +632,8 @@ void *heap_alloc_slow(struct heap *heap, size_t bytes)
 {
 	bool is_zero;
 
+	if (unlikely(heap->supplied))
+		return supplied_alloc(heap, bytes, 1);
 	if (checked_is_on())
 		return checked_alloc(heap, bytes, 1);
 	if (bytes <= CLASS_MAX_BYTES)
@@ -614,7 +646,7 @@ void *heap_calloc(struct heap *heap, size_t bytes)
 	bool is_zero = false;
 	void *object;
 
-	if (bytes > CLASS_MAX_BYTES && !checked_is_on())
+	if (bytes > CLASS_MAX_BYTES && (!checked_is_on() || heap->supplied))
 		object = heap_alloc_large(heap, bytes, 1, &is_zero);
 	else
 		object = heap_alloc(heap, bytes);
@@ -634,8 +666,10 @@ void *heap_alloc_aligned(struct heap *heap, size_t bytes, size_t align_bytes)
 	unsigned int class = CLASS_NONE;
 	bool is_zero;
 
-	if (align_bytes > region.align_bytes || bytes > OBJECT_MAX_BYTES)
+	if (align_bytes > heap->pages.region->align_bytes || bytes > OBJECT_MAX_BYTES)
 		return NULL;
+	if (unlikely(heap->supplied))
+		return supplied_alloc(heap, bytes, align_bytes);
 	if (checked_is_on())
 		return checked_alloc(heap, bytes, align_bytes);
 	if (bytes <= CLASS_MAX_BYTES && align_bytes <= PAGE_BYTES)
@@ -681,7 +715,7 @@ void *heap_realloc(struct heap *heap, void *object, size_t bytes)
 
 	if (!object)
 		return heap_alloc(heap, bytes);
-	if (checked_is_on())
+	if (checked_is_on() && !heap->supplied)
 		return checked_realloc(heap, object, bytes);
 	span = heap_find_span(object, &page, "realloc()");
 	is_large = span_state(span) == SPAN_LARGE;
@@ -714,8 +748,11 @@ void heap_validate(struct heap *heap)
 void heap_fork_prepare(void)
 {
 	for (size_t i = 0; i < HEAPS_MAX; i++)
-		if (heaps[i].is_live)
+		if (heaps[i].is_live) {
+			if (heaps[i].supplied)
+				supplied_lock(&heaps[i]);
 			lock_acquire_nested(&heaps[i].lock);
+		}
 	if (region.base)
 		lock_acquire_nested(&region.lock);
 }
@@ -725,8 +762,11 @@ void heap_fork_done(void)
 	if (region.base)
 		lock_release_nested(&region.lock);
 	for (size_t i = 0; i < HEAPS_MAX; i++)
-		if (heaps[i].is_live)
+		if (heaps[i].is_live) {
 			lock_release_nested(&heaps[i].lock);
+			if (heaps[i].supplied)
+				supplied_unlock(&heaps[i]);
+		}
 }
 
 void heap_fork_child(void)

@@ -20,6 +20,7 @@ struct heap {
 	uint32_t nr_parked;	/* atomic; relaxed: a hint whether it is worth to take the lock */
 	struct cache *parked;	/* caches whose threads have ended; guarded by lock */
 	struct cache *caches;	/* all; guarded by lock */
+	struct supplied *supplied; /* of a heap in the program's memory (supplied.c), else NULL; fixed while it is live */
 	struct arena_shared_heap *shared; /* where its numbers are published; NULL = nowhere. Guarded by lock */
 };
 
@@ -45,6 +46,8 @@ static inline struct cache *heap_own_cache(uint32_t id)
 struct heap *heap_main(void);
 /** A new heap, or NULL. AUTO takes the first source that works for heaps. */
 struct heap *heap_create(enum arena_source source);
+/** The same in a region of its own, which @supplied has to do with. */
+struct heap *heap_create_in(struct region *own, struct supplied *supplied);
 /** Everything in it is gone; no other thread may use it any more. O(chunks). */
 void heap_destroy(struct heap *heap);
 

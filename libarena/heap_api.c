@@ -7,6 +7,7 @@
 #include "chunk.h"
 #include "heap.h"
 #include "publish.h"
+#include "supplied.h"
 #include "walk.h"
 
 /* A struct arena_heap is a struct heap under a name that programs may see. */
@@ -41,10 +42,11 @@ static int set_place(struct heap *heap, const struct arena_heap_options *options
 /* Nobody else has the heap yet, but the scavenger looks at all. */
 static int set_up(struct heap *heap, const struct arena_heap_options *options)
 {
-	int error;
+	int error = 0;
 
 	lock_acquire(&heap->lock);
-	error = set_place(heap, options);
+	if (!options->memory)
+		error = set_place(heap, options);
 	if (options->limit_bytes)
 		set_limit(heap, options->limit_bytes);
 	lock_release(&heap->lock);
@@ -56,6 +58,8 @@ static bool is_possible(const struct arena_heap_options *options)
 {
 	if (options->source >= ARENA_NR_SOURCES || (options->hooks && !options->hooks->take))
 		return false;
+	if (options->memory)
+		return !options->hooks && !options->is_on_node && !options->source;
 	return !(options->is_on_node && (options->hooks || options->source == ARENA_SOURCE_DEV));
 }
 
@@ -77,7 +81,10 @@ struct arena_heap *arena_heap_create(const struct arena_heap_options *options)
 		options = &defaults;
 	if (!is_possible(options))
 		return NULL;
-	heap = heap_create(source_for(options));
+	if (options->memory)
+		heap = supplied_create(options->memory, options->memory_bytes);
+	else
+		heap = heap_create(source_for(options));
 	if (heap && set_up(heap, options)) {
 		heap_destroy(heap);
 		heap = NULL;

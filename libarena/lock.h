@@ -16,10 +16,11 @@
 /* Ranks, outermost first. */
 enum lock_rank {
 	LOCK_SETUP = 1,	/* the start of the library and of sources */
-	LOCK_HEAP = 2,	/* a heap's page allocator and its parked caches; one heap at a time */
-	LOCK_REGION = 3, /* the addresses of heaps */
-	LOCK_WINDOW = 4, /* a window and its tables; one window at a time */
-	LOCK_META = 5,	/* names of arenas */
+	LOCK_SUPPLIED = 2, /* the cache of a heap in the program's memory; one heap at a time */
+	LOCK_HEAP = 3,	/* a heap's page allocator and its parked caches; one heap at a time */
+	LOCK_REGION = 4, /* the addresses of heaps */
+	LOCK_WINDOW = 5, /* a window and its tables; one window at a time */
+	LOCK_META = 6,	/* names of arenas */
 };
 
 /* word: 0 free, 1 held, 2 held and somebody may wait. */

@@ -12,6 +12,7 @@
 #include "region.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "annotate.h"
 #include "dev.h"
@@ -117,6 +118,43 @@ int region_init(struct region *region, size_t want_chunks)
 	return region->base && open_tables(region, 1) ? 0 : -ENOMEM;
 }
 
+/* Zeroed records from the front of the memory. */
+static void *cut(uintptr_t *at, size_t nr, size_t bytes)
+{
+	void *records = memset((void *)*at, 0, align_up(nr * bytes, 64));
+
+	*at += align_up(nr * bytes, 64);
+	return records;
+}
+
+static size_t records_bytes(size_t nr)
+{
+	return align_up(nr * PAGES_PER_CHUNK * sizeof(struct span), 64) + align_up(nr * PAGES_PER_CHUNK * sizeof(struct span_remote), 64) +
+	       align_up(nr * sizeof(struct bits), 64) + align_up(nr * sizeof(struct chunk_info), 64) +
+	       align_up((nr / 64 + 1) * sizeof(uint64_t), 64);
+}
+
+int region_init_in(struct region *region, uintptr_t memory, size_t bytes)
+{
+	uintptr_t limit = memory + bytes, base = 0, at = align_up(memory, 64);
+	size_t nr = bytes / CHUNK_BYTES;
+
+	/* The most chunks that leave room for their records. */
+	for (; nr && (base = align_up(at + records_bytes(nr), CHUNK_BYTES)) + nr * CHUNK_BYTES > limit; nr--)
+		;
+	if (!nr)
+		return -ENOMEM;
+	*region = (struct region){ .base = base, .align_bytes = CHUNK_BYTES, .bytes = nr * CHUNK_BYTES, .fd = -1, .is_supplied = true };
+	region->nr_chunks = region->nr_open = (uint32_t)nr;
+	region->spans = cut(&at, nr * PAGES_PER_CHUNK, sizeof(*region->spans));
+	region->remotes = cut(&at, nr * PAGES_PER_CHUNK, sizeof(*region->remotes));
+	region->leaves = cut(&at, nr, sizeof(*region->leaves));
+	region->chunks = cut(&at, nr, sizeof(*region->chunks));
+	region->taken = cut(&at, nr / 64 + 1, sizeof(*region->taken));
+	region->lock = (struct lock)LOCK_INIT(LOCK_REGION);
+	return 0;
+}
+
 /* ---------------------------------------------------------------- addresses */
 
 static bool is_taken(const struct region *region, uint32_t chunk)
@@ -215,7 +253,8 @@ void region_set_backed(struct region *region, uint32_t chunk, uint32_t nr, enum 
 {
 	uintptr_t base = region->base + chunk * CHUNK_BYTES;
 
-	annotate_forbid(base, base + nr * CHUNK_BYTES);
+	if (!region->is_supplied)
+		annotate_forbid(base, base + nr * CHUNK_BYTES);
 	for (uint32_t i = chunk; i < chunk + nr; i++) {
 		region->chunks[i].is_backed = true;
 		region->chunks[i].source = (uint8_t)source;
@@ -246,12 +285,14 @@ void region_unback(struct region *region, uint32_t chunk, uint32_t nr)
 	bool is_dev = region->chunks[chunk].source == ARENA_SOURCE_DEV;
 	int error = is_dev ? dev_zap(region->fd, chunk, nr) : 0;
 
+	for (uint32_t i = chunk; i < chunk + nr; i++)
+		region->chunks[i].is_backed = false;
+	if (region->is_supplied)
+		return;
 	/* Only a full address map refuses; the memory goes back all the same. */
 	if (!error && os_close(base, nr * CHUNK_BYTES) && !is_dev)
 		error = os_drop(base, nr * CHUNK_BYTES);
 	if (error)
 		panic("giving memory back to the system failed with error %d", -error);
 	annotate_revoked((uintptr_t)base, (uintptr_t)base + nr * CHUNK_BYTES);
-	for (uint32_t i = chunk; i < chunk + nr; i++)
-		region->chunks[i].is_backed = false;
 }

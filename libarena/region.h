@@ -48,6 +48,7 @@ struct region {
 	uint64_t *taken;	/* per chunk a bit: some heap's */
 	int fd;			/* of the device's space whose slots are the chunks; -1: none. Fixed before a heap has chunks of dev */
 	size_t nr_slots;	/* of that space: fixed as fd */
+	bool is_supplied;	/* its memory is the program's, and stays */
 
 	struct lock lock;	/* guards all below, and taken */
 	uint32_t nr_open;	/* chunks whose tables are open */
@@ -56,6 +57,9 @@ struct region {
 
 /** Reserve addresses for heaps, the most that is to be had up to @want_chunks: 0 or -ENOMEM. */
 int region_init(struct region *region, size_t want_chunks);
+
+/** The same in memory that is there, records and all; -ENOMEM when no chunk fits. */
+int region_init_in(struct region *region, uintptr_t memory, size_t bytes);
 
 /** The lowest @nr neighboring chunks that are nobody's, now @pages's, without memory; CHUNK_NONE when addresses are used up. */
 uint32_t region_take(struct region *region, uint32_t nr, struct palloc *pages);

@@ -9,6 +9,7 @@
 #include "walk.h"
 
 #include "checked.h"
+#include "supplied.h"
 
 /* A span of slots as it was when the walk came to it. */
 struct view {
@@ -32,7 +33,7 @@ static void look(struct view *view, const struct region *region, uint32_t page)
 static bool show(void *object, size_t bytes, heap_visit *visit, void *context)
 {
 	/* Objects that rest are free for the program. */
-	if (checked_is_on() && !checked_is_live(object, bytes, &bytes))
+	if (checked_is_on() && !supplied_heap_of(object) && !checked_is_live(object, bytes, &bytes))
 		return true;
 	return visit(context, object, bytes);
 }

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: MIT
+/*
+ * At the front of the memory are the region's records and one cache, behind it whole chunks. All threads share that cache under a lock of
+ * its own: fast paths find objects by the one region that they know, so that every call for these heaps is a slow one anyway, and a cache
+ * for each thread would cost the program's memory.
+ *
+ * Nothing but the tree of summaries, a few pages, is taken from the system. Chunks that are given back are free parts of the
+ * memory again. Objects here are not looked after (checked.h).
+ */
+#include "supplied.h"
+
+#include <string.h>
+
+#include "panic.h"
+
+struct supplied {
+	struct lock lock;	/* guards cache; taken before the heap's */
+	struct region region;
+	struct cache cache;
+};
+
+static uint32_t nr_supplied;	/* atomic, relaxed: whether it is worth to look; written under lock_setup */
+static struct heap *heaps_of_memory[HEAPS_MAX]; /* atomic; the release in supplied_create() pairs with supplied_heap_of() */
+
+/* ---------------------------------------------------------------- life */
+
+static int take_nothing(void *context, void *address, size_t bytes)
+{
+	(void)context;
+	(void)address;
+	(void)bytes;
+	return 0;
+}
+
+static void start_cache(struct supplied *supplied, struct heap *heap)
+{
+	supplied->lock = (struct lock)LOCK_INIT(LOCK_SUPPLIED);
+	supplied->cache = (struct cache){ .base = supplied->region.base, .spans = supplied->region.spans, .heap = heap };
+	cache_reset(&supplied->cache);
+}
+
+struct heap *supplied_create(void *memory, size_t bytes)
+{
+	const struct palloc_place place = { .take = take_nothing, .node = -1 };
+	uintptr_t base = align_up((uintptr_t)memory, PAGE_BYTES);
+	struct supplied *supplied = (struct supplied *)base;
+	size_t header = base - (uintptr_t)memory + align_up(sizeof(*supplied), PAGE_BYTES);
+	struct heap *heap;
+
+	if (bytes < header + CHUNK_BYTES)
+		return NULL;
+	memset(supplied, 0, sizeof(*supplied));
+	if (region_init_in(&supplied->region, (uintptr_t)memory + header, bytes - header))
+		return NULL;
+	heap = heap_create_in(&supplied->region, supplied);
+	if (!heap)
+		return NULL;
+	start_cache(supplied, heap);
+	if (palloc_set_place(&heap->pages, &place))
+		panic("broken invariant: a heap without chunks cannot be placed");
+	atomic_store_relaxed(&nr_supplied, nr_supplied + 1);
+	atomic_store_release(&heaps_of_memory[heap->id], heap);
+	return heap;
+}
+
+void supplied_forget(struct heap *heap)
+{
+	atomic_store_relaxed(&heaps_of_memory[heap->id], NULL);
+	atomic_store_relaxed(&nr_supplied, nr_supplied - 1);
+}
+
+struct heap *supplied_heap_of(const void *object)
+{
+	if (likely(!atomic_load_relaxed(&nr_supplied)))
+		return NULL;
+	for (size_t i = 0; i < HEAPS_MAX; i++) {
+		struct heap *heap = atomic_load_acquire(&heaps_of_memory[i]); /* pairs with supplied_create() */
+
+		if (heap && (uintptr_t)object - heap->pages.region->base < heap->pages.region->bytes)
+			return heap;
+	}
+	return NULL;
+}
+
+/* ---------------------------------------------------------------- objects */
+
+void supplied_lock(struct heap *heap)
+{
+	lock_acquire_nested(&heap->supplied->lock);
+}
+
+void supplied_unlock(struct heap *heap)
+{
+	lock_release_nested(&heap->supplied->lock);
+}
+
+void *supplied_alloc(struct heap *heap, size_t bytes, size_t align_bytes)
+{
+	struct supplied *supplied = heap->supplied;
+	unsigned int class = CLASS_NONE;
+	bool is_zero;
+	void *object;
+
+	if (bytes <= CLASS_MAX_BYTES && align_bytes <= PAGE_BYTES)
+		class = heap_aligned_class(class_of(bytes), align_bytes);
+	if (class == CLASS_NONE)
+		return heap_alloc_large(heap, bytes, align_bytes, &is_zero);
+	lock_acquire(&supplied->lock);
+	object = cache_alloc(&supplied->cache, class, heap);
+	lock_release(&supplied->lock);
+	return object;
+}
+
+void supplied_free(struct heap *heap, void *object)
+{
+	struct supplied *supplied = heap->supplied;
+	struct span *span;
+	uint32_t page;
+
+	lock_acquire(&supplied->lock);
+	/* What begins here, and is no free slot; or the end. */
+	heap_slot_bytes(object, "free()");
+	span = heap_find_span(object, &page, "free()");
+	if (span_state(span) == SPAN_LARGE)
+		heap_free_large(span, page, object);
+	else
+		cache_free_slot(&supplied->cache, span, heap_find_slot(span, object, "free()"), object);
+	lock_release(&supplied->lock);
+}
+
+void supplied_flush(struct heap *heap)
+{
+	struct supplied *supplied = heap->supplied;
+
+	lock_acquire(&supplied->lock);
+	cache_clean(&supplied->cache);
+	heap_give_group(heap, supplied->cache.group_first, supplied->cache.group);
+	supplied->cache.group = 0;
+	lock_release(&supplied->lock);
+}

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: MIT
+/* Heaps in memory that the program supplies: all is in there, nothing beyond, and it is full when it is full. */
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "arena/heap.h"
+#include "heap.h"
+#include "tests/harness.h"
+
+enum { CHUNKS = 8 };
+
+static char *memory; /* odd in every way, between pages that fault */
+static size_t memory_bytes;
+static struct arena_heap *heap;
+
+static void start_with(size_t bytes)
+{
+	struct arena_heap_options options = { 0 };
+	char *raw = mmap(NULL, bytes + 4 * PAGE_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	CHECK(raw != MAP_FAILED);
+	CHECK(!mprotect(raw + PAGE_BYTES, align_up(bytes + 13, PAGE_BYTES), PROT_READ | PROT_WRITE));
+	memory = raw + PAGE_BYTES + 13;
+	memory_bytes = bytes;
+	memset(memory, 0xee, bytes);
+	options.memory = memory;
+	options.memory_bytes = bytes;
+	heap = arena_heap_create(&options);
+}
+
+static void start(void)
+{
+	start_with(CHUNKS * CHUNK_BYTES);
+	CHECK(heap);
+}
+
+static void check_inside(const void *object, size_t bytes)
+{
+	CHECK((const char *)object >= memory && (const char *)object + bytes <= memory + memory_bytes);
+}
+
+TEST(inside, "supplied/every object is inside, belongs to the heap, and keeps what is written")
+{
+	struct random random = { .state = harness_seed() };
+	static struct { unsigned char *at; size_t bytes; } objects[2000];
+
+	start();
+	for (int i = 0; i < 100000; i++) {
+		size_t which = random_below(&random, 2000);
+		unsigned char *at = objects[which].at;
+
+		for (size_t b = 0; at && b < objects[which].bytes; b += objects[which].bytes / 8 + 1)
+			CHECK_EQ(at[b], (unsigned char)which);
+		if (at && random_below(&random, 4)) {
+			arena_heap_free(at);
+			objects[which].at = NULL;
+			continue;
+		}
+		objects[which].bytes = random_below(&random, 100) ? random_below(&random, 3000) + 1 : random_below(&random, 300000) + 1;
+		at = arena_heap_realloc(heap, at, objects[which].bytes);
+		CHECK(at && arena_heap_of(at) == heap && arena_heap_usable_bytes(at) >= objects[which].bytes);
+		check_inside(at, objects[which].bytes);
+		memset(at, (int)which, objects[which].bytes);
+		objects[which].at = at;
+	}
+	heap_validate((struct heap *)(void *)heap);
+}
+
+TEST(full, "supplied/when it is full it is NULL, nothing is taken from the system, and what is freed serves again")
+{
+	static void *objects[CHUNKS * 30];
+	struct arena_heap_stats stats;
+	size_t nr = 0, before;
+
+	start();
+	before = harness_mappings();
+	while (nr < ARRAY_LEN(objects) && (objects[nr] = arena_heap_alloc(heap, 100 * KiB)))
+		memset(objects[nr++], 1, 100 * KiB);
+	arena_heap_stats(heap, &stats);
+	/* A chunk is lost at the front to records, another one to the odd beginning. */
+	CHECK(stats.mapped_chunks >= CHUNKS - 2 && nr >= (CHUNKS - 2) * 20 && nr < ARRAY_LEN(objects));
+	CHECK(!arena_heap_alloc(heap, 16 * MiB) && !arena_heap_calloc(heap, 1, 100 * KiB));
+	CHECK_EQ(harness_mappings(), before);
+	for (size_t i = 0; i < nr; i++)
+		arena_heap_free(objects[i]);
+	arena_heap_trim(heap, SIZE_MAX);
+	arena_heap_stats(heap, &stats);
+	CHECK_EQ(stats.mapped_chunks + stats.idle_chunks, 0);
+	CHECK_EQ(stats.handed_chunks, stats.returned_chunks);
+	for (size_t i = 0; i < nr; i++)
+		CHECK(objects[i] = arena_heap_alloc(heap, 100 * KiB));
+	heap_validate((struct heap *)(void *)heap);
+}
+
+TEST(kinds, "supplied/calloc clears, alignments hold, and a limit")
+{
+	struct arena_heap_options options = { 0 };
+
+	start();
+	for (size_t bytes = 1; bytes < MiB; bytes = bytes * 3 + 1) {
+		unsigned char *zero = arena_heap_calloc(heap, 1, bytes);
+
+		CHECK(zero);
+		for (size_t i = 0; i < bytes; i++)
+			CHECK_EQ(zero[i], 0);
+	}
+	for (size_t align = 16; align <= 64 * KiB; align *= 2) {
+		void *object = arena_heap_alloc_aligned(heap, 100, align);
+
+		CHECK(object && (uintptr_t)object % align == 0);
+		check_inside(object, 100);
+		arena_heap_free(object);
+	}
+	options.memory = memory;
+	options.memory_bytes = memory_bytes;
+	arena_heap_destroy(heap);
+	options.limit_bytes = 3 * CHUNK_BYTES;
+	heap = arena_heap_create(&options);
+	CHECK(heap && arena_heap_alloc(heap, 3 * MiB) && !arena_heap_alloc(heap, 4 * MiB));
+}
+
+static bool count(void *nr, void *object, size_t bytes)
+{
+	check_inside(object, bytes);
+	++*(size_t *)nr;
+	return true;
+}
+
+TEST(walk, "supplied/a walk shows every object")
+{
+	size_t nr = 0;
+
+	start();
+	for (size_t i = 0; i < 1000; i++)
+		CHECK(arena_heap_alloc(heap, i * 7));
+	CHECK(arena_heap_alloc(heap, 3 * MiB));
+	CHECK(arena_heap_walk(heap, count, &nr));
+	CHECK_EQ(nr, 1001);
+}
+
+TEST(small, "supplied/memory for no chunk makes no heap, for one makes one; options that contradict make none")
+{
+	static char range[8 * 1024 * 1024];
+	const struct arena_heap_options with_source = { .memory = range, .memory_bytes = sizeof(range), .source = ARENA_SOURCE_THP };
+
+	start_with(3 * MiB / 2);
+	CHECK(!heap);
+	start_with(100);
+	CHECK(!heap);
+	start_with(4 * MiB + 128 * KiB);
+	CHECK(heap && arena_heap_alloc(heap, MiB / 2));
+	CHECK(!arena_heap_create(&with_source));
+}
+
+static void *churn(void *random)
+{
+	void *kept[100] = { NULL };
+
+	for (int i = 0; i < 20000; i++) {
+		size_t which = random_below(random, 100);
+
+		arena_heap_free(kept[which]);
+		kept[which] = arena_heap_alloc(heap, random_below(random, 6000));
+		CHECK(kept[which]);
+		memset(kept[which], 1, 16);
+	}
+	for (size_t i = 0; i < 100; i++)
+		arena_heap_free(kept[i]);
+	return NULL;
+}
+
+TEST(threads, "supplied/several threads at once")
+{
+	struct random randoms[4];
+	pthread_t threads[4];
+
+	start();
+	for (size_t i = 0; i < 4; i++) {
+		randoms[i].state = harness_seed() + i;
+		CHECK(!pthread_create(&threads[i], NULL, churn, &randoms[i]));
+	}
+	for (size_t i = 0; i < 4; i++)
+		CHECK(!pthread_join(threads[i], NULL));
+	heap_validate((struct heap *)(void *)heap);
+	heap_flush((struct heap *)(void *)heap);
+	CHECK_EQ(((struct heap *)(void *)heap)->pages.used_pages, 0);
+}
+
+static void *volatile victim; /* volatile: the compiler knows what free() is about */
+
+static void free_twice(void *unused)
+{
+	(void)unused;
+	arena_heap_free(victim);
+	arena_heap_free(victim);
+}
+
+static void free_inside(void *unused)
+{
+	(void)unused;
+	arena_heap_free((char *)victim + 16);
+}
+
+static void check_dies(void (*function)(void *))
+{
+	struct death death;
+
+	harness_child(&death, function, NULL);
+	CHECK(harness_died(&death, SIGABRT));
+	CHECK_HAS(death.text, "free()");
+}
+
+TEST(misuse, "supplied/a double free and a free of the middle are caught")
+{
+	static const size_t sizes[] = { 20, 1000, 30000, 100000 };
+
+	start();
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		CHECK(arena_heap_alloc(heap, sizes[i]));
+		victim = arena_heap_alloc(heap, sizes[i]);
+		check_dies(free_twice);
+		check_dies(free_inside);
+	}
+}
+
+TEST(after, "supplied/the memory of a destroyed heap is the program's again, and other heaps go on")
+{
+	struct arena_heap *other = arena_heap_create(NULL);
+	char *theirs = arena_heap_alloc(other, 100), *object;
+
+	start();
+	object = arena_heap_alloc(heap, 100);
+	strcpy(object, "still here");
+	strcpy(theirs, "and theirs");
+	CHECK(arena_heap_of(theirs) == other);
+	arena_heap_destroy(heap);
+	CHECK_STR(object, "still here");
+	CHECK(!arena_heap_of(object));
+	memset(memory, 0, memory_bytes);
+	CHECK_STR(theirs, "and theirs");
+	arena_heap_free(theirs);
+	/* The next heap of that number is an ordinary one. */
+	heap = arena_heap_create(NULL);
+	CHECK(arena_heap_of(arena_heap_alloc(heap, 100)) == heap);
+	heap_validate((struct heap *)(void *)heap);
+}
