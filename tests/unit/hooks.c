@@ -171,7 +171,7 @@ static bool has_node(unsigned int node)
 static void fill(struct arena_heap *heap, char **objects, size_t nr)
 {
 	for (size_t i = 0; i < nr; i++) {
-		size_t bytes = i ? 100 << i : 10;
+		size_t bytes = i ? (size_t)100 << i : 10;
 
 		objects[i] = arena_heap_alloc(heap, bytes);
 		CHECK(objects[i]);
