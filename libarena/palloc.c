@@ -8,6 +8,7 @@
 
 #include <errno.h>
 
+#include "annotate.h"
 #include "os.h"
 
 /* Chunks of one fullness that are asked for a short run; only runs of several pages need more than one. */
@@ -115,9 +116,14 @@ static int back(struct palloc *pages, uint32_t chunk, uint32_t nr)
 
 static void unback(struct palloc *pages, uint32_t chunk)
 {
-	if (pages->place.give)
-		pages->place.give(pages->place.context,
-				  (void *)region_address(pages->region, chunk * (uint32_t)PAGES_PER_CHUNK), CHUNK_BYTES);
+	uintptr_t base = region_address(pages->region, chunk * (uint32_t)PAGES_PER_CHUNK);
+
+	if (pages->place.give) {
+		/* The program may look at its memory once more. */
+		annotate_object(base, base + CHUNK_BYTES);
+		annotate_open(base, base + CHUNK_BYTES);
+		pages->place.give(pages->place.context, (void *)base, CHUNK_BYTES);
+	}
 	region_unback(pages->region, chunk, 1);
 }
 
