@@ -19,6 +19,7 @@
 #include "supplied.h"
 #include "heap.h"
 #include "panic.h"
+#include "relief.h"
 
 /* What fronts without a current span look at. Never written to: a word of zeros is not allocated from. */
 static uint64_t no_slots;
@@ -448,12 +449,15 @@ void *cache_alloc_slow(struct cache *cache, unsigned int class, struct heap *hea
 		leave_current(cache, class);
 	}
 	page = next_span(cache, bin, class);
-	if (likely(page != PAGE_NONE)) {
-		make_current(cache, page, class);
-		return cache_alloc(cache, class, heap);
+	if (unlikely(page == PAGE_NONE)) {
+		no_current(cache, class);
+		/* The lock of a heap in memory of the program is held here: see supplied_alloc(). */
+		return heap->supplied ? NULL : relief_alloc(heap, class);
 	}
-	no_current(cache, class);
-	return NULL;
+	make_current(cache, page, class);
+	if (unlikely(heap_is_due(heap)) && !heap->supplied)
+		relief_settle(heap);
+	return cache_alloc(cache, class, heap);
 }
 
 /* ---------------------------------------------------------------- freeing */

@@ -26,6 +26,7 @@
 #include "os.h"
 #include "panic.h"
 #include "publish.h"
+#include "relief.h"
 #include "scavenger.h"
 
 /* An object must not be longer: sums of addresses would overflow. */
@@ -100,6 +101,8 @@ static int start_region(void)
 		error = start_area();
 	if (!error && pthread_key_create(&exit_key, park_all))
 		panic("no key is left for the ends of threads");
+	if (!error)
+		region_set_limit(&region, limit_from_bytes(opt_get(OPT_MEMORY_LIMIT)));
 	return error;
 }
 
@@ -131,6 +134,8 @@ static int start_locked(struct heap *heap, enum arena_source source, struct regi
 	heap->lock = (struct lock)LOCK_INIT(LOCK_HEAP);
 	heap->id = (uint32_t)(heap - heaps);
 	publish_start(heap);
+	heap->callback = (struct heap_callback){ 0 };
+	heap->is_due = false;
 	heap->is_live = true;
 	return 0;
 }
@@ -183,6 +188,30 @@ struct heap *heap_create(enum arena_source source)
 struct heap *heap_create_in(struct region *own, struct supplied *supplied)
 {
 	return create(ARENA_SOURCE_PAGES, own, supplied);
+}
+
+void heap_set_limit(struct heap *heap, struct limit limit)
+{
+	lock_acquire(&heap->lock);
+	heap->pages.limit = limit;
+	palloc_scavenge(&heap->pages, 0, palloc_excess(&heap->pages, 0));
+	publish(heap);
+	lock_release(&heap->lock);
+}
+
+int heap_set_process_limit(struct limit limit)
+{
+	int error;
+
+	lock_acquire(&lock_setup);
+	error = start_region();
+	lock_release(&lock_setup);
+	if (error)
+		return error;
+	region_set_limit(&region, limit);
+	if (region_excess(&region, 0))
+		relief_give_back();
+	return 0;
 }
 
 /* No object of the heap is one any more, for whoever asks for it later. */
@@ -394,7 +423,7 @@ uint32_t heap_adopt(struct heap *heap, struct cache *cache, unsigned int class)
 
 /* ---------------------------------------------------------------- pages for caches */
 
-/* Page numbers come and go under the lock; the scavenger hears of it outside, because it may have to be made. */
+/* Page numbers come and go under the lock. What a growth entails waits for the end of the allocation (relief.h): it may allocate. */
 static void begin(struct heap *heap)
 {
 	lock_acquire(&heap->lock);
@@ -403,11 +432,13 @@ static void begin(struct heap *heap)
 static void end(struct heap *heap)
 {
 	bool is_big = heap->pages.mapped >= SCAVENGER_LEAST_CHUNKS, has_idle = heap->pages.nr_idle > 0;
+	bool is_tight = heap->pages.has_grown && palloc_excess(&heap->pages, 0);
 
+	heap->pages.has_grown = false;
 	publish(heap);
 	lock_release(&heap->lock);
-	if (unlikely(is_big))
-		scavenger_start();
+	if (unlikely(is_tight || (is_big && !scavenger_is_made())))
+		atomic_store_relaxed(&heap->is_due, true);
 	if (has_idle)
 		scavenger_kick();
 }
@@ -586,7 +617,11 @@ void *heap_alloc_large(struct heap *heap, size_t bytes, size_t align_bytes, bool
 		span_set_state(&at->spans[page], SPAN_LARGE);
 	}
 	end(heap);
-	return page == PAGE_NONE ? NULL : (void *)region_address(at, page);
+	if (unlikely(heap_is_due(heap)))
+		relief_settle(heap);
+	if (unlikely(page == PAGE_NONE))
+		return relief_alloc_large(heap, bytes, align_bytes, is_zero);
+	return (void *)region_address(at, page);
 }
 
 void heap_free_large(struct span *span, uint32_t page, const void *object)

@@ -5,12 +5,19 @@
 #ifndef LIBARENA_HEAP_H
 #define LIBARENA_HEAP_H
 
+#include "arena/heap.h"
 #include "cache.h"
 #include "lock.h"
 #include "palloc.h"
 
 /* Each thread has a pointer to its cache for each. */
 #define HEAPS_MAX 64
+
+/* What the program wants to be called, and with what. */
+struct heap_callback {
+	arena_pressure_fn *function; /* or NULL */
+	void *context;
+};
 
 struct heap {
 	struct lock lock;	/* guards pages, and caches of threads that have ended */
@@ -22,6 +29,8 @@ struct heap {
 	struct cache *caches;	/* all; guarded by lock */
 	struct supplied *supplied; /* of a heap in the program's memory (supplied.c), else NULL; fixed while it is live */
 	struct arena_shared_heap *shared; /* where its numbers are published; NULL = nowhere. Guarded by lock */
+	struct heap_callback callback; /* guarded by lock */
+	bool is_due;		/* atomic; relaxed: a hint that it has grown to where relief_settle() has something to do */
 };
 
 /** The region of all heaps; fixed once the first heap is there. */
@@ -48,11 +57,21 @@ struct heap *heap_main(void);
 struct heap *heap_create(enum arena_source source);
 /** The same in a region of its own, which @supplied has to do with. */
 struct heap *heap_create_in(struct region *own, struct supplied *supplied);
+/** What a heap may hold from now on; idle chunks beyond the soft limit go back. */
+void heap_set_limit(struct heap *heap, struct limit limit);
+/** The same for all heaps together: 0, or -ENOMEM when there is no memory for the first. */
+int heap_set_process_limit(struct limit limit);
 /** Everything in it is gone; no other thread may use it any more. O(chunks). */
 void heap_destroy(struct heap *heap);
 
 /** This thread's cache, made or taken over now when there is none; NULL when out of memory. */
 struct cache *heap_cache_get(struct heap *heap);
+
+/** Whether relief_settle() is to be called. */
+static inline bool heap_is_due(const struct heap *heap)
+{
+	return atomic_load_relaxed(&heap->is_due);
+}
 
 /** Give back what this thread's cache has at hand: pages without objects. */
 void heap_flush(struct heap *heap);

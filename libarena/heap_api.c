@@ -7,6 +7,7 @@
 #include "chunk.h"
 #include "heap.h"
 #include "publish.h"
+#include "relief.h"
 #include "supplied.h"
 #include "walk.h"
 
@@ -19,12 +20,6 @@ static struct heap *inner(struct arena_heap *heap)
 static struct arena_heap *outer(struct heap *heap)
 {
 	return (struct arena_heap *)(void *)heap;
-}
-
-static void set_limit(struct heap *heap, size_t bytes)
-{
-	heap->pages.limit_chunks = bytes / CHUNK_BYTES;
-	publish(heap);
 }
 
 static int set_place(struct heap *heap, const struct arena_heap_options *options)
@@ -44,12 +39,13 @@ static int set_up(struct heap *heap, const struct arena_heap_options *options)
 {
 	int error = 0;
 
-	lock_acquire(&heap->lock);
-	if (!options->memory)
+	if (!options->memory) {
+		lock_acquire(&heap->lock);
 		error = set_place(heap, options);
-	if (options->limit_bytes)
-		set_limit(heap, options->limit_bytes);
-	lock_release(&heap->lock);
+		lock_release(&heap->lock);
+	}
+	heap_set_limit(heap, limit_from_bytes(options->limit_bytes));
+	arena_heap_set_callback(outer(heap), options->on_pressure, options->context);
 	return error;
 }
 
@@ -90,6 +86,27 @@ struct arena_heap *arena_heap_create(const struct arena_heap_options *options)
 		heap = NULL;
 	}
 	return outer(heap);
+}
+
+int arena_heap_set_limit(struct arena_heap *heap, size_t limit_bytes)
+{
+	if (!heap)
+		return heap_set_process_limit(limit_from_bytes(limit_bytes));
+	heap_set_limit(inner(heap), limit_from_bytes(limit_bytes));
+	return 0;
+}
+
+void arena_heap_set_callback(struct arena_heap *heap, arena_pressure_fn *function, void *context)
+{
+	struct heap *it = inner(heap);
+
+	if (!heap) {
+		relief_set_callback(function, context);
+		return;
+	}
+	lock_acquire(&it->lock);
+	it->callback = (struct heap_callback){ function, context };
+	lock_release(&it->lock);
 }
 
 void arena_heap_destroy(struct arena_heap *heap)

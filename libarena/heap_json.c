@@ -14,7 +14,7 @@ static void put_heap(struct text *text, struct heap *heap)
 
 	lock_acquire(&heap->lock);
 	heap_count(heap, &stats);
-	limit = heap->pages.limit_chunks;
+	limit = heap->pages.limit.hard_chunks;
 	lock_release(&heap->lock);
 	text_put(text, "{\"heap\":%u,\"source\":\"%s\",\"limit_chunks\":%lu,\"handed_chunks\":%lu,\"mapped_chunks\":%lu,", heap->id,
 		 arena_source_name(heap->pages.source), limit == UINT64_MAX ? 0 : limit, stats.handed_chunks, stats.mapped_chunks);

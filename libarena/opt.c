@@ -9,6 +9,7 @@
 #include "opt.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "geometry.h"
 #include "panic.h"
@@ -63,21 +64,38 @@ static const struct {
 		"1 makes the malloc replacement print at exit, in each process, what it holds; 2 as JSON" },
 	[OPT_SHARED_STATS] = { "ARENA_SHARED_STATS", "bool", 0, 0, 1,
 		"1 shows the numbers of heaps to other processes (arena/shared.h)" },
+	[OPT_MEMORY_LIMIT] = { "ARENA_MEMORY_LIMIT", "bytes", 0, 0, UINT64_MAX,
+		"most memory that all heaps of the process may hold, in whole chunks of 2 MiB; 0 = no limit" },
 };
 
-/* Parses decimal digits; false for anything else, also for more than fits. */
-static bool parse_number(const char *text, uint64_t *number)
+/* The shift of a suffix, 0 of none; -1 for anything else. */
+static int suffix_shift(const char *text)
 {
-	uint64_t value = 0;
+	static const char suffixes[] = "KMGT";
+	const char *found = *text ? strchr(suffixes, *text) : NULL;
 
 	if (!*text)
+		return 0;
+	return found && !text[1] ? 10 * (int)(found - suffixes + 1) : -1;
+}
+
+/* Parses decimal digits, and a suffix where bytes are counted; false for anything else, also for more than fits. */
+static bool parse_number(const char *text, bool is_bytes, uint64_t *number)
+{
+	uint64_t value = 0;
+	int shift;
+
+	if (*text < '0' || *text > '9')
 		return false;
-	for (; *text; text++) {
-		if (*text < '0' || *text > '9' || value > UINT64_MAX / 10 - 1)
+	for (; *text >= '0' && *text <= '9'; text++) {
+		if (value > UINT64_MAX / 10 - 1)
 			return false;
 		value = value * 10 + (uint64_t)(*text - '0');
 	}
-	*number = value;
+	shift = suffix_shift(text);
+	if (shift < 0 || (shift && !is_bytes) || value > UINT64_MAX >> shift)
+		return false;
+	*number = value << shift;
 	return true;
 }
 
@@ -98,7 +116,7 @@ uint64_t opt_get(enum opt opt)
 
 	if (!text)
 		return options[opt].initial;
-	if (parse_number(text, &number))
+	if (parse_number(text, !strcmp(options[opt].unit, "bytes"), &number))
 		return within_bounds(opt, number);
 	report("%s=%s is not a number of %s; using %lu", options[opt].name, text, options[opt].unit,
 	       (unsigned long)options[opt].initial);

@@ -12,11 +12,11 @@
 #ifndef LIBARENA_PACE_H
 #define LIBARENA_PACE_H
 
-#include "base.h"
+#include "limit.h"
 
 #define PACE_WINDOW_NS ((uint64_t)500 * 1000 * 1000)
-#define PACE_KEEP_PERCENT 10
-#define PACE_KEEP_CHUNKS 2
+#define PACE_KEEP_PERCENT LIMIT_KEEP_PERCENT
+#define PACE_KEEP_CHUNKS LIMIT_KEEP_CHUNKS
 #define PACE_CPU_PERCENT 1
 #define PACE_CPU_IDLE_PERCENT 5
 #define PACE_SAVED_NS ((uint64_t)1000 * 1000 * 1000)

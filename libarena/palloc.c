@@ -158,26 +158,6 @@ static void add_idle(struct palloc *pages, uint32_t chunk)
 	pages->handed++;
 }
 
-/* @nr neighboring chunks, idle now: the first, or CHUNK_NONE. */
-static uint32_t grow(struct palloc *pages, uint32_t nr)
-{
-	uint32_t chunk;
-
-	if (pages->mapped + pages->nr_idle + nr > pages->limit_chunks)
-		return CHUNK_NONE;
-	chunk = region_take(pages->region, nr, pages);
-	if (chunk == CHUNK_NONE)
-		return CHUNK_NONE;
-	if (back(pages, chunk, nr)) {
-		region_give(pages->region, chunk, nr);
-		return CHUNK_NONE;
-	}
-	for (uint32_t i = chunk; i < chunk + nr; i++)
-		add_idle(pages, i);
-	tree_freed(&pages->tree, (size_t)chunk * PAGES_PER_CHUNK, (size_t)nr * PAGES_PER_CHUNK);
-	return chunk;
-}
-
 static void return_idle(struct palloc *pages, uint32_t chunk)
 {
 	list_remove(pages, chunk);
@@ -207,6 +187,33 @@ uint64_t palloc_scavenge(struct palloc *pages, uint64_t keep, uint64_t max)
 	for (; pages->nr_idle > keep && nr < max; nr++)
 		return_idle(pages, highest_idle(pages));
 	return nr;
+}
+
+uint64_t palloc_excess(const struct palloc *pages, uint64_t nr)
+{
+	return size_max(limit_excess(&pages->limit, palloc_held(pages), nr), region_excess(pages->region, nr));
+}
+
+/* @nr neighboring chunks, idle now: the first, or CHUNK_NONE. What is idle already did not do, so it goes back first. */
+static uint32_t grow(struct palloc *pages, uint32_t nr)
+{
+	uint32_t chunk;
+
+	palloc_scavenge(pages, 0, limit_make_way(pages->mapped, pages->nr_idle, nr, palloc_excess(pages, nr)));
+	if (!limit_allows(&pages->limit, palloc_held(pages), nr))
+		return CHUNK_NONE;
+	chunk = region_take(pages->region, nr, pages);
+	if (chunk == CHUNK_NONE)
+		return CHUNK_NONE;
+	if (back(pages, chunk, nr)) {
+		region_give(pages->region, chunk, nr);
+		return CHUNK_NONE;
+	}
+	pages->has_grown = true;
+	for (uint32_t i = chunk; i < chunk + nr; i++)
+		add_idle(pages, i);
+	tree_freed(&pages->tree, (size_t)chunk * PAGES_PER_CHUNK, (size_t)nr * PAGES_PER_CHUNK);
+	return chunk;
 }
 
 /* ---------------------------------------------------------------- marking */
@@ -305,8 +312,8 @@ static uint32_t find_long(struct palloc *pages, uint32_t nr, uint32_t align_page
 
 	if (page != PAGE_NONE)
 		return page;
-	/* With room to align beyond a chunk; what is left before and behind are free pages like others. */
-	chunk = grow(pages, (uint32_t)((nr + align - 1) / PAGES_PER_CHUNK) + 1);
+	/* With room to align beyond a chunk, and no more: what is left before and behind are free pages like others, but count for a limit. */
+	chunk = grow(pages, (uint32_t)((nr + size_max(align, PAGES_PER_CHUNK) - 1) / PAGES_PER_CHUNK));
 	if (chunk != CHUNK_NONE)
 		return (uint32_t)align_up(chunk * PAGES_PER_CHUNK, align);
 	/* To begin with a chunk was only a wish. */
@@ -392,7 +399,7 @@ void palloc_give_group(struct palloc *pages, uint32_t first, uint64_t group)
 
 int palloc_init(struct palloc *pages, struct region *region, enum arena_source source)
 {
-	*pages = (struct palloc){ .region = region, .source = source, .limit_chunks = UINT64_MAX, .idle = CHUNK_NONE };
+	*pages = (struct palloc){ .region = region, .source = source, .limit = limit_from_bytes(0), .idle = CHUNK_NONE };
 	pages->place.node = -1;
 	pages->starts_small = source == ARENA_SOURCE_THP || source == ARENA_SOURCE_DEV;
 	for (unsigned int i = 0; i < PALLOC_LISTS; i++)

@@ -12,6 +12,7 @@
 #ifndef LIBARENA_PALLOC_H
 #define LIBARENA_PALLOC_H
 
+#include "limit.h"
 #include "region.h"
 #include "tree.h"
 
@@ -36,10 +37,11 @@ struct palloc_place {
 };
 
 struct palloc {
-	struct region *region;	/* fixed after palloc_init(), as all down to limit */
+	struct region *region;	/* fixed after palloc_init(), as all down to starts_small */
 	enum arena_source source;
 	bool starts_small;	/* the first chunk is of ordinary pages */
-	uint64_t limit_chunks;	/* holds at most so many */
+	bool has_grown;		/* since somebody looked: it may be near a limit */
+	struct limit limit;
 	struct palloc_place place;
 	struct tree tree;
 	uint32_t lists[PALLOC_LISTS];
@@ -74,6 +76,15 @@ bool palloc_extend(struct palloc *pages, uint32_t page, uint32_t nr);
  */
 uint64_t palloc_take_group(struct palloc *pages, unsigned int nr, uint32_t *first);
 void palloc_give_group(struct palloc *pages, uint32_t first, uint64_t group);
+
+/** Chunks with memory. */
+static inline uint64_t palloc_held(const struct palloc *pages)
+{
+	return pages->mapped + pages->nr_idle;
+}
+
+/** By how many chunks this heap, or all of the region together, would be over a soft limit with @nr more. The greater number. */
+uint64_t palloc_excess(const struct palloc *pages, uint64_t nr);
 
 /** Give back idle chunks, highest address first, until @keep are left, at most @max; returns how many. */
 uint64_t palloc_scavenge(struct palloc *pages, uint64_t keep, uint64_t max);

@@ -47,7 +47,7 @@ static void put(uint64_t *word, uint64_t value)
 static void write_heap(struct arena_shared_heap *to, const struct heap *heap, bool is_live)
 {
 	struct arena_heap_stats stats;
-	uint64_t limit = heap->pages.limit_chunks;
+	uint64_t limit = heap->pages.limit.hard_chunks;
 
 	heap_count(heap, &stats);
 	put(&to->sequence, to->sequence + 1);

@@ -113,6 +113,7 @@ int region_init(struct region *region, size_t want_chunks)
 		create(region, nr / 2);
 	}
 	region->lock = (struct lock)LOCK_INIT(LOCK_REGION);
+	region->limit = limit_from_bytes(0);
 	region->fd = -1;
 	/* So that there are records to look at before there are pages. */
 	return region->base && open_tables(region, 1) ? 0 : -ENOMEM;
@@ -152,6 +153,7 @@ int region_init_in(struct region *region, uintptr_t memory, size_t bytes)
 	region->chunks = cut(&at, nr, sizeof(*region->chunks));
 	region->taken = cut(&at, nr / 64 + 1, sizeof(*region->taken));
 	region->lock = (struct lock)LOCK_INIT(LOCK_REGION);
+	region->limit = limit_from_bytes(0);
 	return 0;
 }
 
@@ -194,11 +196,12 @@ uint32_t region_take(struct region *region, uint32_t nr, struct palloc *pages)
 	uint32_t chunk;
 
 	lock_acquire(&region->lock);
-	chunk = nr <= region->nr_chunks ? find(region, nr) : CHUNK_NONE;
+	chunk = nr <= region->nr_chunks && limit_allows(&region->limit, region->nr_taken, nr) ? find(region, nr) : CHUNK_NONE;
 	if (chunk != CHUNK_NONE && !open_tables(region, chunk + nr))
 		chunk = CHUNK_NONE;
 	if (chunk != CHUNK_NONE) {
 		set_taken(region, chunk, nr, true);
+		atomic_store_relaxed(&region->nr_taken, region->nr_taken + nr);
 		if (chunk == region->first_free)
 			region->first_free = chunk + nr;
 	}
@@ -216,9 +219,28 @@ void region_give(struct region *region, uint32_t chunk, uint32_t nr)
 	}
 	lock_acquire(&region->lock);
 	set_taken(region, chunk, nr, false);
+	atomic_store_relaxed(&region->nr_taken, region->nr_taken - nr);
 	if (chunk < region->first_free)
 		region->first_free = chunk;
 	lock_release(&region->lock);
+}
+
+void region_set_limit(struct region *region, struct limit limit)
+{
+	lock_acquire(&region->lock);
+	region->limit.hard_chunks = limit.hard_chunks;
+	atomic_store_relaxed(&region->limit.soft_chunks, limit.soft_chunks);
+	lock_release(&region->lock);
+}
+
+bool region_allows(struct region *region, uint64_t nr)
+{
+	bool allows;
+
+	lock_acquire(&region->lock);
+	allows = limit_allows(&region->limit, 0, nr);
+	lock_release(&region->lock);
+	return allows;
 }
 
 /* ---------------------------------------------------------------- memory */

@@ -14,6 +14,7 @@
 
 #include "arena/arena.h"
 #include "bits.h"
+#include "limit.h"
 #include "lock.h"
 #include "span.h"
 
@@ -53,6 +54,8 @@ struct region {
 	struct lock lock;	/* guards all below, and taken */
 	uint32_t nr_open;	/* chunks whose tables are open */
 	uint32_t first_free;	/* no chunk below is free */
+	uint32_t nr_taken;	/* chunks that are some heap's; atomic, relaxed: read as a hint without the lock */
+	struct limit limit;	/* of nr_taken; soft_chunks as nr_taken */
 };
 
 /** Reserve addresses for heaps, the most that is to be had up to @want_chunks: 0 or -ENOMEM. */
@@ -61,10 +64,23 @@ int region_init(struct region *region, size_t want_chunks);
 /** The same in memory that is there, records and all; -ENOMEM when no chunk fits. */
 int region_init_in(struct region *region, uintptr_t memory, size_t bytes);
 
-/** The lowest @nr neighboring chunks that are nobody's, now @pages's, without memory; CHUNK_NONE when addresses are used up. */
+/** The lowest @nr neighboring chunks that are nobody's, now @pages's, without memory; CHUNK_NONE when addresses or the limit are used up. */
 uint32_t region_take(struct region *region, uint32_t nr, struct palloc *pages);
 /** Give back chunks that have no memory. */
 void region_give(struct region *region, uint32_t chunk, uint32_t nr);
+
+/** What all heaps together may hold from now on. */
+void region_set_limit(struct region *region, struct limit limit);
+/** By how many chunks all heaps together would be over the soft limit with @nr more; a hint while others grow. */
+static inline uint64_t region_excess(const struct region *region, uint64_t nr)
+{
+	const struct limit soft = { .soft_chunks = atomic_load_relaxed(&region->limit.soft_chunks) };
+
+	return limit_excess(&soft, atomic_load_relaxed(&region->nr_taken), nr);
+}
+
+/** Whether all heaps together may hold @nr chunks at all. */
+bool region_allows(struct region *region, uint64_t nr);
 
 /** Make chunks of the device to be had: 0, or -errno that says why they are not. The caller sees to it that one does so at a time. */
 int region_start_dev(struct region *region);

@@ -50,16 +50,19 @@ static uint64_t give_back(struct heap *heap, uint64_t nr)
 /* Whether there is more to do soon. */
 static bool look_after(struct heap *heap, struct pace *pace, uint64_t now_ns)
 {
-	uint64_t peak, used, idle, nr, begin_ns = cpu_ns();
+	uint64_t peak, used, idle, over, nr, begin_ns = cpu_ns();
 
 	heap_read_news(heap);
 	lock_acquire(&heap->lock);
 	peak = heap->pages.peak;
 	used = heap->pages.mapped;
 	idle = heap->pages.nr_idle;
+	over = palloc_excess(&heap->pages, 0);
 	heap->pages.peak = used;
 	lock_release(&heap->lock);
 	nr = size_min(pace_tick(pace, now_ns, peak, used, idle), GIVE_MOST_CHUNKS);
+	/* Beyond a soft limit there is no pace. */
+	nr = size_max(nr, size_min(over, idle));
 	if (nr)
 		pace_spent(pace, give_back(heap, nr), cpu_ns() - begin_ns);
 	return idle - nr > PACE_KEEP_CHUNKS && idle - nr > used * PACE_KEEP_PERCENT / 100;
@@ -121,6 +124,11 @@ void scavenger_start(void)
 	/* Making a thread allocates: that must not come here again. */
 	if (!atomic_load_relaxed(&has_thread) && !atomic_swap_acquire(&has_thread, 1u))
 		make_thread();
+}
+
+bool scavenger_is_made(void)
+{
+	return atomic_load_relaxed(&has_thread);
 }
 
 void scavenger_kick(void)

@@ -8,8 +8,10 @@
 /* Heaps below have too little for a thread; its own stack and its wake-ups are not free. */
 #define SCAVENGER_LEAST_CHUNKS 8
 
-/** The heap has grown to SCAVENGER_LEAST_CHUNKS: have the thread, once. Not with a lock held. */
+/** A heap has grown to SCAVENGER_LEAST_CHUNKS, or to a limit: have the thread, once. Not with a lock held; allocates. */
 void scavenger_start(void);
+/** Whether that was called already. */
+bool scavenger_is_made(void);
 /** Chunks became idle. Cheap; any lock may be held. */
 void scavenger_kick(void);
 /** The child of a fork has no such thread. */

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "panic.h"
+#include "relief.h"
 
 struct supplied {
 	struct lock lock;	/* guards cache; taken before the heap's */
@@ -108,7 +109,10 @@ void *supplied_alloc(struct heap *heap, size_t bytes, size_t align_bytes)
 	lock_acquire(&supplied->lock);
 	object = cache_alloc(&supplied->cache, class, heap);
 	lock_release(&supplied->lock);
-	return object;
+	/* With no lock held, as cache_alloc_slow() does it for other heaps. */
+	if (unlikely(heap_is_due(heap)))
+		relief_settle(heap);
+	return likely(object) ? object : relief_alloc(heap, class);
 }
 
 void supplied_free(struct heap *heap, void *object)

@@ -77,3 +77,29 @@ TEST(vast_windows, "opt/all addresses asked for", "ARENA_WINDOW_CHUNKS=879609302
 		harness_skip("a sanitizer needs addresses as well");
 	CHECK(arena_alloc(arena_new(NULL), 100));
 }
+
+static void read_memory_limit(void *number)
+{
+	_Exit(opt_get(OPT_MEMORY_LIMIT) == *(const uint64_t *)number ? 0 : 1);
+}
+
+TEST(suffixes, "opt/bytes with a suffix")
+{
+	static const struct {
+		const char *text;
+		uint64_t number;
+		bool is_wrong;
+	} values[] = { { "512M", 512 * MiB, false }, { "3K", 3 * KiB, false }, { "1G", GiB, false }, { "2T", 2 * TiB, false },
+		       { "4096", 4096, false }, { "0", 0, false }, { "1m", 0, true }, { "M", 0, true }, { "1MB", 0, true }, { "1 M", 0, true },
+		       { "16777216T", 0, true }, { "16777215T", 16777215 * TiB, false } };
+
+	for (size_t i = 0; i < ARRAY_LEN(values); i++) {
+		struct death death;
+		uint64_t number = values[i].number;
+
+		setenv("ARENA_MEMORY_LIMIT", values[i].text, 1);
+		harness_child(&death, read_memory_limit, &number);
+		CHECK_EQ(death.status, 0);
+		CHECK_EQ(!!*death.text, values[i].is_wrong);
+	}
+}

@@ -189,7 +189,7 @@ TEST(zeros, "palloc/pages that were never used are known to be zero")
 TEST(limit, "palloc/a limit in chunks holds, idle ones counted in")
 {
 	start();
-	pages.limit_chunks = 3;
+	pages.limit = limit_from_bytes(3 * CHUNK_BYTES);
 	CHECK_EQ(take(1024, 1), 0);
 	CHECK_EQ(take(1024, 1), PAGE_NONE);
 	CHECK_EQ(take(512, 1), 1024);

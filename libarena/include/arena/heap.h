@@ -48,9 +48,27 @@ struct arena_heap_hooks {
 	bool is_zeroed;	/* take() gives memory that reads as zeros */
 };
 
+/* Why a program is asked for memory. */
+enum arena_pressure {
+	ARENA_PRESSURE_SOFT = 1,	/* a heap has grown, and more than 95 % of a limit are held */
+	ARENA_PRESSURE_HARD = 2		/* an allocation is about to be refused */
+};
+/**
+ * The program's own way of giving memory back: drop what can be made again, collect garbage, shrink. @want_bytes: how much is held beyond 95 %,
+ * or was asked for. Returns whether it freed something, so that an allocation is worth another try; it is called again, at most 16 times, while it
+ * says so. @context is what was registered with it.
+ *
+ * It is called by the thread that allocates, at the end of the allocation, with none of the library's locks held; by several threads at once when
+ * several allocate. It may allocate, free, and call arena_heap_trim() and arena_heap_set_limit(), but not destroy the heap, and must return.
+ * It is not called while it runs in the same thread: what is refused inside is NULL at once. malloc()'s user may hold locks of his own.
+ */
+typedef bool arena_pressure_fn(enum arena_pressure pressure, size_t want_bytes, void *context);
+
 struct arena_heap_options {
 	enum arena_source source;	/* default AUTO: DEV where it is to be had, else THP */
-	size_t limit_bytes;		/* most memory the heap may hold, in whole chunks of 2 MiB; 0 = no limit */
+	size_t limit_bytes;		/* most memory the heap may hold, see arena_heap_set_limit(); 0 = no limit */
+	arena_pressure_fn *on_pressure;	/* called near a limit of this heap or of the process, and before a refusal; default NULL */
+	void *context;			/* its argument */
 	const struct arena_heap_hooks *hooks; /* where chunks come from instead; copied. NULL: the source */
 	/*
 	 * Memory that all of the heap is to be in: as many whole chunks of it as fit beside their records (3.2 %, at the front), and not a byte
@@ -123,6 +141,19 @@ ARENA_API char *arena_heap_json(void);
  * returns bytes given back.
  */
 ARENA_API size_t arena_heap_trim(struct arena_heap *heap, size_t max_bytes);
+
+/**
+ * The most memory that @heap may hold from now on, in whole chunks of 2 MiB, idle ones counted in; 0 = no limit. @heap NULL: all heaps of the process
+ * together, malloc()'s among them; the environment variable ARENA_MEMORY_LIMIT sets that one at the start. Exact to the chunk; what the library
+ * keeps beside the memory, about 3 % of it, is not counted.
+ *
+ * Beyond 95 % of it idle chunks go back at once, in the allocation that needs others and by the library's thread, and the program is told
+ * (arena_pressure_fn). Beyond all of it allocations are refused, after idle chunks of all heaps, and the program's function, could not help. A heap
+ * that holds more already is refused growth until it holds less. 0, or -ENOMEM with @heap NULL when there is no memory for heaps at all.
+ */
+ARENA_API int arena_heap_set_limit(struct arena_heap *heap, size_t limit_bytes);
+/** Call @function with @context from now on; NULL for none. @heap NULL: for all heaps of the process, after that of the heap. */
+ARENA_API void arena_heap_set_callback(struct arena_heap *heap, arena_pressure_fn *function, void *context);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Steps before a refusal, cheapest first: what this thread has at hand and what is idle anywhere goes back, and the allocation is tried again;
+ * then the program's functions are called, the heap's and that of the process, and it is tried again for as long as one of them says that it
+ * helped.
+ *
+ * A refusal is met deep inside an allocation, where the thread's cache is being changed. So the steps are taken at its end, where nothing is
+ * left half done, and whatever the program's function does, allocate and free included, meets a cache that is whole. What is refused inside
+ * the function is refused at once: functions are never called recursively.
+ */
+#include "relief.h"
+
+#include <errno.h>
+
+#include "publish.h"
+#include "scavenger.h"
+#include "supplied.h"
+
+/* Of one refusal: a function that always says that it helped must not hold the program for ever. */
+#define CALLS_MOST 16u
+
+/* This thread is taking the steps. */
+static __thread bool is_busy __attribute__((tls_model("initial-exec")));
+
+/* For the process; guarded by lock_setup. */
+static struct heap_callback process_callback;
+
+void relief_set_callback(arena_pressure_fn *function, void *context)
+{
+	lock_acquire(&lock_setup);
+	process_callback = (struct heap_callback){ function, context };
+	lock_release(&lock_setup);
+}
+
+static bool call(const struct heap_callback *callback, enum arena_pressure level, size_t want_bytes)
+{
+	return callback->function && callback->function(level, want_bytes, callback->context);
+}
+
+/* Whether one of the program's functions says that it helped. No lock is held while they run. */
+static bool call_all(struct heap *heap, enum arena_pressure level, size_t want_bytes)
+{
+	struct heap_callback own, process;
+	int saved = errno;
+	bool helped;
+
+	lock_acquire(&heap->lock);
+	own = heap->callback;
+	lock_release(&heap->lock);
+	lock_acquire(&lock_setup);
+	process = process_callback;
+	lock_release(&lock_setup);
+	helped = call(&own, level, want_bytes);
+	helped |= call(&process, level, want_bytes);
+	errno = saved;
+	return helped;
+}
+
+/* ---------------------------------------------------------------- soft */
+
+/* Until all heaps together are under their soft limit, or nothing is idle. */
+static void give_back_excess(void)
+{
+	for (size_t i = 0; i < HEAPS_MAX && region_excess(heap_region(), 0); i++) {
+		struct heap *heap = heap_hold(i);
+
+		if (!heap)
+			continue;
+		lock_acquire(&heap->lock);
+		palloc_scavenge(&heap->pages, 0, region_excess(heap_region(), 0));
+		publish(heap);
+		lock_release(&heap->lock);
+		heap_unhold();
+	}
+}
+
+static uint64_t excess_chunks(struct heap *heap)
+{
+	uint64_t excess;
+
+	lock_acquire(&heap->lock);
+	excess = palloc_excess(&heap->pages, 0);
+	lock_release(&heap->lock);
+	return excess;
+}
+
+void relief_settle(struct heap *heap)
+{
+	uint64_t excess;
+
+	if (is_busy)
+		return;
+	is_busy = true;
+	atomic_store_relaxed(&heap->is_due, false);
+	scavenger_start();
+	give_back_excess();
+	excess = excess_chunks(heap);
+	if (excess)
+		call_all(heap, ARENA_PRESSURE_SOFT, excess * CHUNK_BYTES);
+	is_busy = false;
+}
+
+/* ---------------------------------------------------------------- hard */
+
+uint64_t relief_give_back(void)
+{
+	uint64_t nr = 0;
+
+	for (size_t i = 0; i < HEAPS_MAX; i++) {
+		struct heap *heap = heap_hold(i);
+
+		if (!heap)
+			continue;
+		nr += heap_scavenge(heap, 0);
+		heap_unhold();
+	}
+	return nr;
+}
+
+/* Whether so much fits into the limits of a heap that holds nothing else: if not, no step can help. */
+static bool is_possible(struct heap *heap, size_t bytes)
+{
+	uint64_t nr = chunks_from_bytes(bytes);
+	bool possible;
+
+	lock_acquire(&heap->lock);
+	possible = limit_allows(&heap->pages.limit, 0, nr);
+	lock_release(&heap->lock);
+	return possible && region_allows(heap->pages.region, nr);
+}
+
+/* The @step-th step, from 0 on. False: there is none left. */
+static bool take_step(struct heap *heap, unsigned int step, size_t bytes)
+{
+	if (step)
+		return step <= CALLS_MOST && call_all(heap, ARENA_PRESSURE_HARD, bytes);
+	if (!is_possible(heap, bytes))
+		return false;
+	heap_flush(heap);
+	relief_give_back();
+	return true;
+}
+
+static void *alloc_class(struct heap *heap, unsigned int class)
+{
+	if (heap->supplied)
+		return supplied_alloc(heap, size_classes[class].bytes, 1);
+	return cache_alloc(heap_caches[heap->id], class, heap);
+}
+
+/* Some object of the size that may be had now: of a class, unless that is CLASS_NONE. */
+static void *alloc_again(struct heap *heap, unsigned int class, size_t bytes, size_t align_bytes, bool *is_zero)
+{
+	void *object = NULL;
+
+	if (is_busy)
+		return NULL;
+	is_busy = true;
+	for (unsigned int step = 0; !object && take_step(heap, step, bytes); step++)
+		object = class == CLASS_NONE ? heap_alloc_large(heap, bytes, align_bytes, is_zero)
+					     : alloc_class(heap, class);
+	is_busy = false;
+	return object;
+}
+
+void *relief_alloc(struct heap *heap, unsigned int class)
+{
+	return alloc_again(heap, class, size_classes[class].bytes, 1, NULL);
+}
+
+void *relief_alloc_large(struct heap *heap, size_t bytes, size_t align_bytes, bool *is_zero)
+{
+	return alloc_again(heap, CLASS_NONE, bytes, align_bytes, is_zero);
+}

@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: MIT
+/* Limits of heaps and of the process: exact to the chunk, idle memory goes back first, the program is asked before a refusal, and never twice at once. */
+#include "relief.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "tests/harness.h"
+
+static struct arena_heap_stats counts(struct arena_heap *heap)
+{
+	struct arena_heap_stats stats;
+
+	arena_heap_stats(heap, &stats);
+	CHECK_EQ(stats.handed_chunks, stats.mapped_chunks + stats.idle_chunks + stats.returned_chunks);
+	return stats;
+}
+
+static uint64_t held(struct arena_heap *heap)
+{
+	struct arena_heap_stats stats = counts(heap);
+
+	return stats.mapped_chunks + stats.idle_chunks;
+}
+
+static void validate(struct arena_heap *heap)
+{
+	heap_validate((struct heap *)(void *)heap);
+}
+
+/* ---------------------------------------------------------------- what the program is told */
+
+enum { NR_KEPT = 64 };
+
+/* A cache of what can be made again, and a record of the calls. */
+static struct {
+	struct arena_heap *heap;
+	void *kept[NR_KEPT];	/* [0, nr_kept) */
+	unsigned int nr_kept;
+	bool lies;		/* says that it helped when it did not */
+	unsigned int depth;	/* of calls */
+	unsigned int nr_soft, nr_hard;
+	size_t last_want_bytes;
+} told;
+
+static bool on_pressure(enum arena_pressure pressure, size_t want_bytes, void *context)
+{
+	void *object;
+
+	CHECK(context == &told);
+	CHECK_EQ(++told.depth, 1);
+	told.nr_soft += pressure == ARENA_PRESSURE_SOFT;
+	told.nr_hard += pressure == ARENA_PRESSURE_HARD;
+	told.last_want_bytes = want_bytes;
+	/* Small ones are to be had most often, one of this size never: and neither calls again. */
+	object = arena_heap_alloc(told.heap, 100);
+	arena_heap_free(object);
+	CHECK(!arena_heap_alloc(told.heap, 1 * GiB));
+	arena_heap_trim(told.heap, 0);
+	told.depth--;
+	errno = EDOM;
+	if (told.lies || pressure == ARENA_PRESSURE_SOFT || !told.nr_kept)
+		return told.lies;
+	arena_heap_free(told.kept[--told.nr_kept]);
+	return true;
+}
+
+static struct arena_heap *limited(size_t chunks)
+{
+	const struct arena_heap_options options = {
+		.source = ARENA_SOURCE_THP,
+		.limit_bytes = chunks * CHUNK_BYTES,
+		.on_pressure = on_pressure,
+		.context = &told,
+	};
+
+	told.heap = arena_heap_create(&options);
+	CHECK(told.heap);
+	return told.heap;
+}
+
+TEST(exact, "relief/a limit is exact to the chunk, of large objects and of small ones, and errno is left alone")
+{
+	for (size_t chunks = 1; chunks <= 40; chunks += chunks < 8 ? 1 : 11)
+		for (size_t bytes = 48; bytes <= CHUNK_BYTES; bytes = bytes == 48 ? 5000 : bytes * 419) {
+			struct arena_heap *heap = limited(chunks);
+			size_t nr = 0;
+
+			bytes = size_min(bytes, CHUNK_BYTES);
+			errno = 77;
+			while (arena_heap_alloc(heap, bytes))
+				nr++;
+			CHECK_EQ(errno, 77);
+			CHECK_EQ(counts(heap).mapped_chunks, chunks);
+			CHECK(nr * bytes <= chunks * CHUNK_BYTES && nr * bytes > chunks * CHUNK_BYTES * 9 / 10);
+			validate(heap);
+			arena_heap_destroy(heap);
+		}
+}
+
+TEST(less_than_a_chunk, "relief/a limit of less than a chunk refuses everything")
+{
+	const struct arena_heap_options options = { .limit_bytes = CHUNK_BYTES - 1 };
+	struct arena_heap *heap = arena_heap_create(&options);
+
+	CHECK(heap);
+	CHECK(!arena_heap_alloc(heap, 1));
+	CHECK(!arena_heap_alloc(heap, 1 * MiB));
+	CHECK_EQ(held(heap), 0);
+	CHECK_EQ(arena_heap_set_limit(heap, 0), 0);
+	CHECK(arena_heap_alloc(heap, 1));
+	validate(heap);
+}
+
+TEST(told_soft, "relief/the program is told of each growth beyond 95 %, and once before a refusal")
+{
+	struct arena_heap *heap = limited(60);
+
+	for (size_t i = 1; i <= 60; i++) {
+		CHECK(arena_heap_alloc(heap, CHUNK_BYTES));
+		CHECK_EQ(told.nr_soft, i <= 57 ? 0 : i - 57);
+		CHECK_EQ(told.last_want_bytes, i <= 57 ? 0 : (i - 57) * CHUNK_BYTES);
+	}
+	CHECK_EQ(told.nr_hard, 0);
+	CHECK(!arena_heap_alloc(heap, 100000));
+	CHECK_EQ(told.nr_hard, 1);
+	CHECK_EQ(told.last_want_bytes, 100000);
+	/* What no step can make possible is refused without any. */
+	CHECK(!arena_heap_alloc(heap, 61 * CHUNK_BYTES));
+	CHECK_EQ(told.nr_hard, 1);
+	validate(heap);
+}
+
+TEST(helps, "relief/what the program frees when asked is used for the allocation that asked")
+{
+	struct arena_heap *heap = limited(20);
+	size_t nr = 0;
+
+	while (told.nr_kept < 15)
+		told.kept[told.nr_kept++] = arena_heap_alloc(heap, CHUNK_BYTES);
+	while (arena_heap_alloc(heap, 300000))
+		nr++;
+	CHECK_EQ(told.nr_kept, 0);
+	CHECK_EQ(told.nr_hard, 16);
+	CHECK(nr >= 20 * 6);
+	CHECK_EQ(held(heap), 20);
+	validate(heap);
+}
+
+/* The run of three chunks wants neighbors: one call is not enough. */
+TEST(helps_again, "relief/the program is asked again while it helps")
+{
+	struct arena_heap *heap = limited(12);
+
+	while (told.nr_kept < 12)
+		told.kept[told.nr_kept++] = arena_heap_alloc(heap, CHUNK_BYTES);
+	CHECK(arena_heap_alloc(heap, 3 * CHUNK_BYTES));
+	CHECK_EQ(told.nr_hard, 3);
+	CHECK_EQ(told.nr_kept, 9);
+	validate(heap);
+}
+
+TEST(lies, "relief/a program that only says that it helped is asked 16 times")
+{
+	struct arena_heap *heap = limited(3);
+
+	told.lies = true;
+	CHECK(arena_heap_alloc(heap, 3 * CHUNK_BYTES));
+	CHECK(!arena_heap_alloc(heap, 50));
+	CHECK_EQ(told.nr_hard, 16);
+}
+
+/* ---------------------------------------------------------------- idle memory first */
+
+TEST(own_idle, "relief/idle chunks that do not serve are given back for a longer run, whatever is at hand of threads")
+{
+	struct arena_heap *heap = limited(10);
+	void *objects[10], *small[2000];
+
+	for (size_t i = 0; i < 10; i++)
+		CHECK((objects[i] = arena_heap_alloc(heap, i == 9 ? 1 * MiB : CHUNK_BYTES)));
+	for (size_t i = 0; i < 2000 && i < ARRAY_LEN(small); i++)
+		small[i] = arena_heap_alloc(heap, 400);
+	for (size_t i = 0; i < 2000; i++)
+		arena_heap_free(small[i]);
+	for (size_t i = 0; i < 10; i += 2)
+		arena_heap_free(objects[i]);
+	CHECK_EQ(counts(heap).mapped_chunks, 5);
+	/* In one piece: five idle ones apart do not make it. */
+	CHECK(arena_heap_alloc(heap, 5 * CHUNK_BYTES));
+	CHECK_EQ(told.nr_hard, 0);
+	CHECK_EQ(held(heap), 10);
+	validate(heap);
+}
+
+TEST(others_idle, "relief/under the process's limit idle chunks of one heap make room for another")
+{
+	struct arena_heap *one = arena_heap_create(NULL), *other = arena_heap_create(NULL);
+	void *objects[9];
+
+	CHECK_EQ(arena_heap_set_limit(NULL, 10 * CHUNK_BYTES), 0);
+	for (size_t i = 0; i < 9; i++)
+		CHECK((objects[i] = arena_heap_alloc(one, CHUNK_BYTES)));
+	for (size_t i = 0; i < 9; i++)
+		arena_heap_free(objects[i]);
+	for (size_t i = 0; i < 10; i++)
+		CHECK(arena_heap_alloc(other, CHUNK_BYTES));
+	CHECK(!arena_heap_alloc(other, 1));
+	CHECK(!arena_heap_alloc(one, 1));
+	CHECK_EQ(held(one), 0);
+	CHECK_EQ(held(other), 10);
+	CHECK_EQ(heap_region()->nr_taken, 10);
+	validate(one);
+	validate(other);
+	/* A heap that goes makes room. */
+	arena_heap_destroy(other);
+	CHECK_EQ(heap_region()->nr_taken, 0);
+	CHECK(arena_heap_alloc(one, 10 * CHUNK_BYTES));
+}
+
+static void *fill_and_end(void *objects)
+{
+	for (size_t i = 0; i < 4000; i++)
+		CHECK((((void **)objects)[i] = arena_heap_alloc(told.heap, 2000)));
+	return NULL;
+}
+
+TEST(ended, "relief/what was freed of a thread that has ended is found before a refusal")
+{
+	static void *objects[4000];
+	pthread_t thread;
+
+	limited(4);
+	CHECK(!pthread_create(&thread, NULL, fill_and_end, objects));
+	pthread_join(thread, NULL);
+	for (size_t i = 0; i < 4000; i++)
+		arena_heap_free(objects[i]);
+	CHECK(arena_heap_alloc(told.heap, 4 * CHUNK_BYTES));
+	CHECK_EQ(told.nr_hard, 0);
+	validate(told.heap);
+}
+
+TEST(lowered, "relief/a limit that is lowered gives idle chunks back, leaves objects alone, and holds from then on")
+{
+	struct arena_heap *heap = arena_heap_create(NULL);
+	char *objects[20];
+
+	for (size_t i = 0; i < 20; i++) {
+		CHECK((objects[i] = arena_heap_alloc(heap, CHUNK_BYTES)));
+		objects[i][0] = (char)i;
+	}
+	for (size_t i = 10; i < 20; i++)
+		arena_heap_free(objects[i]);
+	arena_heap_set_limit(heap, 5 * CHUNK_BYTES);
+	CHECK_EQ(counts(heap).mapped_chunks, 10);
+	CHECK_EQ(counts(heap).idle_chunks, 0);
+	CHECK(!arena_heap_alloc(heap, 100));
+	for (size_t i = 0; i < 10; i++) {
+		CHECK_EQ(objects[i][0], i);
+		arena_heap_free(objects[i]);
+	}
+	/* The thread would do it by and by. */
+	arena_heap_trim(heap, 5 * CHUNK_BYTES);
+	CHECK(arena_heap_alloc(heap, 5 * CHUNK_BYTES));
+	CHECK(!arena_heap_alloc(heap, 5 * CHUNK_BYTES));
+	arena_heap_set_limit(heap, 0);
+	CHECK(arena_heap_alloc(heap, 5 * CHUNK_BYTES));
+	validate(heap);
+}
+
+TEST(at_once, "relief/beyond the soft limit what becomes idle goes back without a pace")
+{
+	struct arena_heap *heap = limited(200);
+	static void *objects[200];
+	double end = harness_seconds() + 60;
+
+	for (size_t i = 0; i < 200; i++)
+		CHECK((objects[i] = arena_heap_alloc(heap, CHUNK_BYTES)));
+	/* A tenth of the peak would be kept, for half a second at least: these five are over. */
+	for (size_t i = 0; i < 5; i++)
+		arena_heap_free(objects[i]);
+	while (held(heap) > 195 && harness_seconds() < end)
+		os_sleep_ns(1000000);
+	CHECK_EQ(held(heap), 195);
+}
+
+/* ---------------------------------------------------------------- of the process */
+
+TEST(environment, "relief/ARENA_MEMORY_LIMIT is the limit of the process, in bytes or with a suffix", "ARENA_MEMORY_LIMIT=32M")
+{
+	struct arena_heap *heap = arena_heap_create(NULL), *other = arena_heap_create(NULL);
+
+	for (size_t i = 0; i < 8; i++) {
+		CHECK(arena_heap_alloc(heap, CHUNK_BYTES));
+		CHECK(arena_heap_alloc(other, CHUNK_BYTES));
+	}
+	CHECK(!arena_heap_alloc(heap, 1));
+	CHECK(!arena_heap_alloc(other, CHUNK_BYTES));
+}
+
+TEST(process_callback, "relief/the process's function is called as well, also without a limit of the process")
+{
+	struct arena_heap *heap = arena_heap_create(NULL);
+
+	told.heap = heap;
+	arena_heap_set_callback(NULL, on_pressure, &told);
+	CHECK_EQ(arena_heap_set_limit(NULL, 4 * CHUNK_BYTES), 0);
+	while (told.nr_kept < 4)
+		CHECK((told.kept[told.nr_kept++] = arena_heap_alloc(heap, CHUNK_BYTES)));
+	CHECK_EQ(told.nr_soft, 1);
+	CHECK(arena_heap_alloc(heap, CHUNK_BYTES));
+	CHECK_EQ(told.nr_hard, 1);
+	CHECK_EQ(arena_heap_set_limit(NULL, 0), 0);
+	arena_heap_set_limit(heap, 4 * CHUNK_BYTES);
+	CHECK(arena_heap_alloc(heap, CHUNK_BYTES));
+	CHECK_EQ(told.nr_hard, 2);
+	arena_heap_set_callback(NULL, NULL, NULL);
+	CHECK(!arena_heap_alloc(heap, CHUNK_BYTES));
+	CHECK_EQ(told.nr_hard, 2);
+}
+
+enum { NR_THREADS = 4, LIMIT_CHUNKS = 37 };
+static struct arena_heap *shared[2];
+
+static void *fill_shared(void *number)
+{
+	struct random random = { .state = harness_seed() + (uintptr_t)number };
+	void *objects[64] = { 0 };
+
+	for (size_t i = 0; i < 20000; i++) {
+		size_t at = random_below(&random, 64);
+
+		arena_heap_free(objects[at]);
+		objects[at] = arena_heap_alloc(shared[random_below(&random, 2)],
+					       random_below(&random, 50) ? random_below(&random, 2000) : random_below(&random, 6 * MiB));
+		CHECK(atomic_load_relaxed(&heap_region()->nr_taken) <= LIMIT_CHUNKS);
+	}
+	/* To the last. */
+	while (arena_heap_alloc(shared[(uintptr_t)number % 2], CHUNK_BYTES / 8))
+		;
+	return NULL;
+}
+
+TEST(threads, "relief/threads and heaps at one limit never hold a chunk more, and at the end exactly as much")
+{
+	pthread_t threads[NR_THREADS];
+
+	CHECK_EQ(arena_heap_set_limit(NULL, LIMIT_CHUNKS * CHUNK_BYTES), 0);
+	for (size_t i = 0; i < 2; i++)
+		CHECK((shared[i] = arena_heap_create(NULL)));
+	for (uintptr_t i = 0; i < NR_THREADS; i++)
+		CHECK(!pthread_create(&threads[i], NULL, fill_shared, (void *)i));
+	for (size_t i = 0; i < NR_THREADS; i++)
+		pthread_join(threads[i], NULL);
+	CHECK_EQ(held(shared[0]) + held(shared[1]), heap_region()->nr_taken);
+	CHECK_EQ(counts(shared[0]).mapped_chunks + counts(shared[1]).mapped_chunks, LIMIT_CHUNKS);
+	validate(shared[0]);
+	validate(shared[1]);
+}
