@@ -15,6 +15,7 @@
 #include "internal.h"
 #include "meta.h"
 #include "opt.h"
+#include "relief.h"
 #include "small.h"
 #include "source.h"
 
@@ -127,9 +128,10 @@ void arena_reset_release_at(struct arena *arena, const char *where)
 
 size_t arena_trim(size_t max_bytes)
 {
-	size_t nr = chunk_trim(chunks_from_bytes(max_bytes));
+	size_t max = chunks_from_bytes(max_bytes), nr = chunk_trim(max);
 
 	small_trim();
+	nr += relief_give_back(max - nr);
 	return nr * CHUNK_BYTES;
 }
 

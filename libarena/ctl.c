@@ -23,6 +23,7 @@
 #include "libarena/ctl.h"
 #include "libarena/ctl_proto.h"
 #include "libarena/geometry.h"
+#include "libarena/heap.h"
 #include "libarena/opt.h"
 
 /* arena_trim() is the deepest call; thread-local storage of the program comes out of the same memory. */
@@ -72,6 +73,24 @@ static void link_close(struct link *link)
 		close(fd);
 }
 
+/* The daemon asks for memory by what is cached: idle chunks of heaps are. */
+static void add_heaps(struct ctl_stats *stats)
+{
+	for (size_t i = 0; i < HEAPS_MAX; i++) {
+		struct heap *heap = heap_hold(i);
+
+		if (!heap)
+			continue;
+		lock_acquire(&heap->lock);
+		stats->handed_bytes += heap->pages.handed * CHUNK_BYTES;
+		stats->mapped_bytes += heap->pages.mapped * CHUNK_BYTES;
+		stats->cached_bytes += heap->pages.nr_idle * CHUNK_BYTES;
+		stats->returned_bytes += heap->pages.returned * CHUNK_BYTES;
+		lock_release(&heap->lock);
+		heap_unhold();
+	}
+}
+
 static void fill_stats(struct ctl_stats *stats, uint32_t serial)
 {
 	struct arena_memory memory;
@@ -84,6 +103,7 @@ static void fill_stats(struct ctl_stats *stats, uint32_t serial)
 		stats->cached_bytes += memory.source[i].cached_chunks * CHUNK_BYTES;
 		stats->returned_bytes += memory.source[i].returned_chunks * CHUNK_BYTES;
 	}
+	add_heaps(stats);
 	ctl_header_init(&stats->header, CTL_STATS, sizeof(*stats), serial);
 }
 

@@ -210,7 +210,7 @@ int heap_set_process_limit(struct limit limit)
 		return error;
 	region_set_limit(&region, limit);
 	if (region_excess(&region, 0))
-		relief_give_back();
+		relief_give_back(UINT64_MAX);
 	return 0;
 }
 
@@ -480,7 +480,7 @@ void heap_give_pages(struct heap *heap, uint32_t page, uint32_t nr)
 	end(heap);
 }
 
-uint64_t heap_scavenge(struct heap *heap, uint64_t keep)
+uint64_t heap_scavenge(struct heap *heap, uint64_t keep, uint64_t max)
 {
 	uint64_t nr;
 
@@ -490,7 +490,7 @@ uint64_t heap_scavenge(struct heap *heap, uint64_t keep)
 	for (uint32_t i = atomic_load_relaxed(&heap->nr_parked); i && heap_read_news(heap); i--)
 		;
 	lock_acquire(&heap->lock);
-	nr = palloc_scavenge(&heap->pages, keep, UINT64_MAX);
+	nr = palloc_scavenge(&heap->pages, keep, max);
 	publish(heap);
 	lock_release(&heap->lock);
 	return nr;

@@ -122,8 +122,8 @@ struct heap *heap_at(size_t i);
 /** The @i-th heap, held: it cannot be destroyed until heap_unhold(). NULL, and nothing held, when there is none. */
 struct heap *heap_hold(size_t i);
 void heap_unhold(void);
-/** Give idle chunks back, all but @keep; returns how many. */
-uint64_t heap_scavenge(struct heap *heap, uint64_t keep);
+/** Give idle chunks back, all but @keep and at most @max; returns how many. */
+uint64_t heap_scavenge(struct heap *heap, uint64_t keep, uint64_t max);
 /** Panics when the heap's tables contradict each other; no other thread may use it meanwhile. */
 void heap_validate(struct heap *heap);
 

@@ -177,12 +177,7 @@ void arena_heap_stats(struct arena_heap *heap, struct arena_heap_stats *stats)
 size_t arena_heap_trim(struct arena_heap *heap, size_t max_bytes)
 {
 	struct heap *it = inner(heap);
-	uint64_t nr;
 
 	heap_flush(it);
-	lock_acquire(&it->lock);
-	nr = palloc_scavenge(&it->pages, 0, chunks_from_bytes(max_bytes));
-	publish(it);
-	lock_release(&it->lock);
-	return nr * CHUNK_BYTES;
+	return heap_scavenge(it, 0, chunks_from_bytes(max_bytes)) * CHUNK_BYTES;
 }

@@ -127,3 +127,13 @@ const char *opt_source(void)
 {
 	return secure_getenv("ARENA_SOURCE");
 }
+
+const char *opt_pressure_watch(void)
+{
+	return secure_getenv("MEMORY_PRESSURE_WATCH");
+}
+
+const char *opt_pressure_write(void)
+{
+	return secure_getenv("MEMORY_PRESSURE_WRITE");
+}

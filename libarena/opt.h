@@ -25,5 +25,8 @@ enum opt {
 uint64_t opt_get(enum opt opt);
 /** The text of $ARENA_SOURCE, or NULL. */
 const char *opt_source(void);
+/** The texts of $MEMORY_PRESSURE_WATCH and $MEMORY_PRESSURE_WRITE, or NULL; see pressure.h. */
+const char *opt_pressure_watch(void);
+const char *opt_pressure_write(void);
 
 #endif /* LIBARENA_OPT_H */

@@ -102,16 +102,16 @@ void relief_settle(struct heap *heap)
 
 /* ---------------------------------------------------------------- hard */
 
-uint64_t relief_give_back(void)
+uint64_t relief_give_back(uint64_t max)
 {
 	uint64_t nr = 0;
 
-	for (size_t i = 0; i < HEAPS_MAX; i++) {
+	for (size_t i = 0; i < HEAPS_MAX && nr < max; i++) {
 		struct heap *heap = heap_hold(i);
 
 		if (!heap)
 			continue;
-		nr += heap_scavenge(heap, 0);
+		nr += heap_scavenge(heap, 0, max - nr);
 		heap_unhold();
 	}
 	return nr;
@@ -137,7 +137,7 @@ static bool take_step(struct heap *heap, unsigned int step, size_t bytes)
 	if (!is_possible(heap, bytes))
 		return false;
 	heap_flush(heap);
-	relief_give_back();
+	relief_give_back(UINT64_MAX);
 	return true;
 }
 

@@ -12,9 +12,12 @@
 #include <signal.h>
 #include <time.h>
 
+#include "chunk.h"
 #include "os.h"
 #include "pace.h"
+#include "pressure.h"
 #include "publish.h"
+#include "small.h"
 
 #define TICK_NS ((uint64_t)10 * 1000 * 1000)
 /* In one tick: a heap that is held cannot be destroyed, and no thread can begin to use one. */
@@ -24,6 +27,7 @@
 
 static uint32_t has_thread;	/* atomic: 1 = made, or being made, or cannot be made */
 static uint32_t is_kicked;	/* atomic, futex: 1 = look again before sleeping */
+static uint32_t is_pressed;	/* atomic: 1 = give back all that is idle */
 
 static uint64_t cpu_ns(void)
 {
@@ -68,6 +72,30 @@ static bool look_after(struct heap *heap, struct pace *pace, uint64_t now_ns)
 	return idle - nr > PACE_KEEP_CHUNKS && idle - nr > used * PACE_KEEP_PERCENT / 100;
 }
 
+static bool press(size_t i)
+{
+	struct heap *heap = heap_hold(i);
+	uint64_t given;
+
+	if (!heap)
+		return false;
+	while (heap_read_news(heap))
+		;
+	given = give_back(heap, GIVE_MOST_CHUNKS);
+	heap_unhold();
+	return given == GIVE_MOST_CHUNKS;
+}
+
+/* All that is idle in the process, of arenas and of heaps, without a pace. */
+static void press_all(void)
+{
+	chunk_trim(SIZE_MAX);
+	small_trim();
+	for (size_t i = 0; i < HEAPS_MAX; i++)
+		while (press(i))
+			;
+}
+
 static bool look_after_all(struct pace *paces)
 {
 	uint64_t now_ns = os_clock_ns();
@@ -92,6 +120,9 @@ static void *run(void *unused)
 	for (;;) {
 		/* Before the look. Who frees a chunk after it finds this 0 (both hold the heap's lock in between), and kicks. */
 		atomic_store_relaxed(&is_kicked, 0u);
+		/* Pairs with the swap in scavenger_press(): this finds the wish, or that finds is_kicked 0, and kicks. */
+		if (atomic_swap_seq_cst(&is_pressed, 0u))
+			press_all();
 		if (look_after_all(paces))
 			os_sleep_ns(TICK_NS);
 		else
@@ -100,7 +131,7 @@ static void *run(void *unused)
 	return NULL;
 }
 
-static bool make_thread(void)
+bool scavenger_make_thread(void *(*function)(void *))
 {
 	pthread_attr_t attributes;
 	sigset_t all, before;
@@ -113,7 +144,7 @@ static bool make_thread(void)
 	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, &before);
-	made = !pthread_create(&thread, &attributes, run, NULL);
+	made = !pthread_create(&thread, &attributes, function, NULL);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	pthread_attr_destroy(&attributes);
 	return made;
@@ -122,8 +153,8 @@ static bool make_thread(void)
 void scavenger_start(void)
 {
 	/* Making a thread allocates: that must not come here again. */
-	if (!atomic_load_relaxed(&has_thread) && !atomic_swap_acquire(&has_thread, 1u))
-		make_thread();
+	if (!atomic_load_relaxed(&has_thread) && !atomic_swap_acquire(&has_thread, 1u) && scavenger_make_thread(run))
+		pressure_start();
 }
 
 bool scavenger_is_made(void)
@@ -139,8 +170,15 @@ void scavenger_kick(void)
 	os_futex_wake(&is_kicked);
 }
 
+void scavenger_press(void)
+{
+	atomic_swap_seq_cst(&is_pressed, 1u);
+	scavenger_kick();
+}
+
 void scavenger_fork_child(void)
 {
+	atomic_store_relaxed(&is_pressed, 0u);
 	atomic_store_relaxed(&has_thread, 0u);
 	atomic_store_relaxed(&is_kicked, 0u);
 }

@@ -71,7 +71,7 @@ SHIM_API int malloc_trim(size_t pad)
 	if (!heap)
 		return 0;
 	heap_flush(heap);
-	return heap_scavenge(heap, pad / CHUNK_BYTES) > 0;
+	return heap_scavenge(heap, pad / CHUNK_BYTES, UINT64_MAX) > 0;
 }
 
 SHIM_API int malloc_info(int options, FILE *stream)

@@ -155,7 +155,7 @@ static void round_of(size_t me, struct object **own, struct random *rng)
 		if (!random_below(rng, 300))
 			send_visitor(rng);
 		if (!random_below(rng, 2000))
-			heap_scavenge(heap, 1);
+			heap_scavenge(heap, 1, UINT64_MAX);
 	}
 }
 
@@ -187,7 +187,7 @@ TEST(threads, "stress/heap: producers, consumers, visitors; nothing is lost or l
 	for (size_t i = 0; i < SHELF; i++)
 		destroy(hand_over(NULL, i));
 	heap_validate(heap);
-	heap_scavenge(heap, 0);
+	heap_scavenge(heap, 0, UINT64_MAX);
 	heap_validate(heap);
 	CHECK_EQ(heap->pages.used_pages, 0);
 	CHECK_EQ(heap->pages.handed, heap->pages.returned);

@@ -177,7 +177,7 @@ TEST(rests, "checked/a freed object is not handed out at once when objects are l
 	CHECK((first == second) == !checked_is_on());
 	heap_free(heap, second);
 	heap_flush(heap);
-	heap_scavenge(heap, 0);
+	heap_scavenge(heap, 0, UINT64_MAX);
 	CHECK_EQ(heap->pages.used_pages, 0);
 	heap_validate(heap);
 }

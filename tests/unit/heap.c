@@ -73,7 +73,7 @@ TEST(large, "heap/objects of 33 KiB to 5 MiB, and their neighbors")
 	}
 	heap_validate(heap);
 	CHECK_EQ(counts(heap).mapped_chunks, 0);
-	heap_scavenge(heap, 0);
+	heap_scavenge(heap, 0, UINT64_MAX);
 	CHECK_EQ(counts(heap).idle_chunks, 0);
 	heap_validate(heap);
 }
@@ -168,7 +168,7 @@ TEST(realloc_edge, "heap/realloc grows behind the last chunk whose tables are th
 		grown = heap_realloc(heap, object, (nr + 1) * CHUNK_BYTES);
 		CHECK(grown);
 		heap_free(heap, grown);
-		heap_scavenge(heap, 0);
+		heap_scavenge(heap, 0, UINT64_MAX);
 	}
 	heap_validate(heap);
 }
@@ -414,7 +414,7 @@ TEST(left_behind, "heap/objects of an ended thread that are freed later go back"
 	CHECK(!pthread_join(thread, NULL));
 	for (size_t i = 0; i < 4000; i++)
 		heap_free(victim_heap, list[i]);
-	heap_scavenge(victim_heap, 0);
+	heap_scavenge(victim_heap, 0, UINT64_MAX);
 	CHECK_EQ(victim_heap->pages.used_pages, 0);
 	CHECK_EQ(victim_heap->pages.mapped + victim_heap->pages.nr_idle, 0);
 	heap_validate(victim_heap);
@@ -435,7 +435,7 @@ TEST(goes_back, "heap/when everything is freed the chunks go back")
 	for (size_t i = 0; i < NR; i++)
 		heap_free(heap, objects[i]);
 	heap_free(heap, objects);
-	heap_scavenge(heap, 0);
+	heap_scavenge(heap, 0, UINT64_MAX);
 	after = harness_rss_bytes();
 	heap_validate(heap);
 	CHECK(counts(heap).mapped_chunks <= 2);
@@ -556,7 +556,7 @@ TEST_EACH_SOURCE(each_source, "heap/large objects are of the heap's source, smal
 	CHECK_STR(small, "hello");
 	heap_free(victim_heap, large);
 	heap_flush(victim_heap);
-	heap_scavenge(victim_heap, 0);
+	heap_scavenge(victim_heap, 0, UINT64_MAX);
 	CHECK_EQ(counts(victim_heap).mapped_chunks, 1);
 	CHECK(harness_faults(large));
 	heap_validate(victim_heap);

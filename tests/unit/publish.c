@@ -161,7 +161,7 @@ TEST(same, "publish/what others read is what the heap says, after every kind of 
 		if (i % 100 == 0)
 			arena_heap_trim(outer(), random_below(&random, 10 * MiB));
 		if (i % 100 == 50)
-			heap_scavenge(heap, 1);
+			heap_scavenge(heap, 1, UINT64_MAX);
 		check_same(&shared->heaps[heap->id]);
 	}
 	heap_destroy(heap);

@@ -287,7 +287,7 @@ ARENA_API void arena_memory(struct arena_memory *memory);
 /** The same as one JSON object in a string; free() it. NULL when out of memory. */
 ARENA_API char *arena_memory_json(void);
 
-/** Give cached memory back to the system, at most @max_bytes (rounded up to chunks); returns bytes given back. */
+/** Give cached memory, idle chunks of heaps included, back to the system, at most @max_bytes (rounded up to chunks); returns bytes given back. */
 ARENA_API size_t arena_trim(size_t max_bytes);
 
 /* ------------------------------------------------------------------ faults and pressure */
