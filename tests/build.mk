@@ -14,6 +14,9 @@ $(TEST_BIN): %: %.o $(B)/tests/harness.o $(B)/libarena-internal.a
 
 $(TEST_BIN:%=%.o) $(B)/tests/harness.o: CPPFLAGS += -Ilibarena
 
+# The doors to memory, which its heaps find closed; and no thread that gives back by time: each run is to make the same requests.
+$(B)/tests/unit/refused: LDFLAGS += $(foreach door,os_open os_open_table os_table os_reserve_table scavenger_start,-Wl,--wrap=$(door))
+
 .SECONDARY: $(TEST_BIN:%=%.o)
 
 ## tests: build the test programs
