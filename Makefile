@@ -39,6 +39,7 @@ HELP :=
 -include examples/build.mk
 -include tests/build.mk
 -include tests/malloc/build.mk
+-include tests/plot/build.mk
 -include tests/vm/build.mk
 -include packaging/build.mk
 -include doc/build.mk

@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: MIT
+# Pictures of simulations, which need no machine but this one.
+
+$(B)/tests/plot/pace: tests/plot/pace.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -Ilibarena $(CFLAGS) $(DEPFLAGS) $(LDFLAGS) -o $@ $<
+
+## pace-plot: draw what the scavenger does with simulated loads (build/pace.svg)
+.PHONY: pace-plot
+pace-plot: $(B)/tests/plot/pace
+	@B=$(B) tests/plot/plot-pace
