@@ -138,23 +138,43 @@ void dev_close(int fd)
 
 int dev_reserve(int fd, size_t slot, size_t nr)
 {
+	size_t nr_fresh;
+
+	return dev_unkeep(fd, slot, nr, &nr_fresh);
+}
+
+int dev_unkeep(int fd, size_t slot, size_t nr, size_t *nr_fresh)
+{
 	struct arena_reserve reserve = {
 		.size = sizeof(reserve),
 		.offset_bytes = slot * CHUNK_BYTES,
 		.length_bytes = nr * CHUNK_BYTES,
 	};
 
-	return call(fd, ARENA_IOC_RESERVE, &reserve);
+	int error = call(fd, ARENA_IOC_RESERVE, &reserve);
+
+	*nr_fresh = error ? 0 : reserve.fresh_chunks;
+	return error;
 }
 
-int dev_zap(int fd, size_t slot, size_t nr)
+static int reclaim(int fd, uint32_t how, size_t slot, size_t nr)
 {
 	struct arena_reclaim reclaim = {
 		.size = sizeof(reclaim),
-		.how = ARENA_RECLAIM_ZAP,
+		.how = how,
 		.offset_bytes = slot * CHUNK_BYTES,
 		.length_bytes = nr * CHUNK_BYTES,
 	};
 
 	return call(fd, ARENA_IOC_RECLAIM, &reclaim);
+}
+
+int dev_zap(int fd, size_t slot, size_t nr)
+{
+	return reclaim(fd, ARENA_RECLAIM_ZAP, slot, nr);
+}
+
+int dev_keep(int fd, size_t slot, size_t nr)
+{
+	return reclaim(fd, ARENA_RECLAIM_KEEP, slot, nr);
 }

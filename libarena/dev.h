@@ -17,6 +17,10 @@ int dev_create_cow(size_t nr_slots, size_t *got);
 void dev_close(int fd);
 /** Make slots hold chunks; all or nothing. -ENOMEM when a cap is reached or there is no memory. */
 int dev_reserve(int fd, size_t slot, size_t nr);
+/** Make reserved slots discardable, in constant time: the system may take their chunks from now on, and says so before (POLLPRI). */
+int dev_keep(int fd, size_t slot, size_t nr);
+/** Undo dev_keep(): as dev_reserve(); *@nr_fresh chunks were taken, and are others now, of zeros. */
+int dev_unkeep(int fd, size_t slot, size_t nr, size_t *nr_fresh);
 /** Give slots back: unmapped, and any access is SIGBUS from then on. */
 int dev_zap(int fd, size_t slot, size_t nr);
 

@@ -320,6 +320,32 @@ static uint32_t find_long(struct palloc *pages, uint32_t nr, uint32_t align_page
 	return align == align_pages ? PAGE_NONE : find_lowest(pages, nr, align_pages);
 }
 
+/* Chunks that the system might take are held again before they are used; one that it took, and has no other for, goes. */
+static bool unkeep(struct palloc *pages, uint32_t page, uint32_t nr)
+{
+	FOR_EACH_PART(chunk, at, n, page, nr) {
+		bool was_taken;
+
+		if (likely(!info(pages, chunk)->is_kept))
+			continue;
+		if (region_unkeep(pages->region, chunk, &was_taken)) {
+			return_idle(pages, chunk);
+			return false;
+		}
+		if (was_taken)
+			info(pages, chunk)->zero_from = 0;
+		pages->handed += was_taken;
+		pages->returned += was_taken;
+	}
+	return true;
+}
+
+void palloc_keep_idle(struct palloc *pages)
+{
+	for (uint32_t chunk = pages->idle; chunk != CHUNK_NONE; chunk = info(pages, chunk)->next)
+		region_keep(pages->region, chunk);
+}
+
 uint32_t palloc_run(struct palloc *pages, uint32_t nr, uint32_t align_pages, bool *is_zero)
 {
 	uint32_t page;
@@ -328,8 +354,9 @@ uint32_t palloc_run(struct palloc *pages, uint32_t nr, uint32_t align_pages, boo
 		page = find_short(pages, nr);
 	else
 		page = find_long(pages, nr, align_pages);
-	if (page != PAGE_NONE)
-		*is_zero = mark_used(pages, page, nr);
+	if (page == PAGE_NONE || !unkeep(pages, page, nr))
+		return PAGE_NONE;
+	*is_zero = mark_used(pages, page, nr);
 	return page;
 }
 
@@ -344,6 +371,8 @@ bool palloc_extend(struct palloc *pages, uint32_t page, uint32_t nr)
 		    bits_count(leaf(pages, chunk), at, n))
 			return false;
 	}
+	if (!unkeep(pages, page, nr))
+		return false;
 	mark_used(pages, page, nr);
 	return true;
 }
@@ -364,7 +393,7 @@ uint64_t palloc_take_group(struct palloc *pages, unsigned int nr, uint32_t *firs
 	struct bits *bits;
 	uint64_t group;
 
-	if (chunk == CHUNK_NONE)
+	if (chunk == CHUNK_NONE || !unkeep(pages, chunk * (uint32_t)PAGES_PER_CHUNK, 1))
 		return 0;
 	bits = leaf(pages, chunk);
 	at = bits_find(bits, 1, 0) / BITS_PER_WORD;
@@ -458,6 +487,7 @@ void palloc_validate(const struct palloc *pages)
 		in_use = bits_count(leaf(pages, chunk), 0, BITS_PER_LEAF);
 		check(it->is_backed && it->nr_free == PAGES_PER_CHUNK - in_use);
 		check(it->is_listed == (it->nr_free > 0));
+		check(!it->is_kept || (!in_use && it->source == ARENA_SOURCE_DEV));
 		check(pages->tree.level[TREE_LEVELS - 1][chunk] == sum_pack(bits_runs(leaf(pages, chunk))));
 		mapped += in_use > 0;
 		idle += !in_use;

@@ -88,6 +88,8 @@ uint64_t palloc_excess(const struct palloc *pages, uint64_t nr);
 
 /** Give back idle chunks, highest address first, until @keep are left, at most @max; returns how many. */
 uint64_t palloc_scavenge(struct palloc *pages, uint64_t keep, uint64_t max);
+/** Let the system take the memory of idle chunks where the source offers that (dev): it tells before, and they come back when used. */
+void palloc_keep_idle(struct palloc *pages);
 /** Panics when tables and counters contradict each other. */
 void palloc_validate(const struct palloc *pages);
 

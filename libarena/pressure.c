@@ -21,6 +21,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "heap.h"
 #include "opt.h"
 #include "os.h"
 #include "panic.h"
@@ -31,6 +32,12 @@
 #endif
 #ifndef SYS_close_range
 #define SYS_close_range 436
+#endif
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434
+#endif
+#ifndef SYS_pidfd_getfd
+#define SYS_pidfd_getfd 438
 #endif
 
 #define PATH_BYTES 1024
@@ -45,6 +52,7 @@
 static char watch_path[PATH_BYTES];
 static unsigned char write_data[WRITE_BYTES];
 static int write_bytes;
+static int space_fd;
 
 /* ---------------------------------------------------------------- Base64 */
 
@@ -162,29 +170,50 @@ static bool discard(int fd)
 	return got > 0 || (got < 0 && errno == EAGAIN);
 }
 
-/* The next notice; false when none will come any more. */
-static bool wait_for(struct pollfd *watch)
+/* Whether a file has a notice. One that will have none any more is forgotten. */
+static bool has_notice(struct pollfd *watch)
 {
-	while (poll(watch, 1, -1) < 0)
-		if (errno != EINTR)
-			return false;
-	if (!(watch->revents & watch->events) || watch->revents & (POLLERR | POLLNVAL))
+	if (!watch->revents)
 		return false;
-	return watch->events == POLLPRI || discard(watch->fd);
+	if (!(watch->revents & watch->events) || watch->revents & (POLLERR | POLLNVAL) ||
+	    (watch->events == POLLIN && !discard(watch->fd)))
+		watch->fd = -1;
+	return watch->fd >= 0;
+}
+
+static void watch_all(struct pollfd *watches)
+{
+	while (watches[0].fd >= 0 || watches[1].fd >= 0) {
+		if (poll(watches, 2, -1) < 0 && errno != EINTR)
+			return;
+		/* Both are looked at. */
+		if (has_notice(&watches[0]) | has_notice(&watches[1]))
+			scavenger_press();
+		os_sleep_ns(PAUSE_NS);
+	}
+}
+
+/* The space of the module's, which the program's table holds: a descriptor of it in this thread's, or -1. */
+static int open_space(void)
+{
+	int process = space_fd < 0 ? -1 : (int)syscall(SYS_pidfd_open, getpid(), 0);
+	int fd = process < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, process, space_fd, 0);
+
+	return out_of_the_way(fd);
 }
 
 static void *run(void *unused)
 {
-	struct pollfd watch;
+	struct pollfd watches[2] = { { .fd = -1 }, { .fd = -1, .events = POLLPRI } };
 
 	(void)unused;
 	/* The descriptors go with the thread. */
-	if (syscall(SYS_close_range, 0u, ~0u, CLOSE_RANGE_UNSHARE) || !open_watch(&watch))
+	if (syscall(SYS_close_range, 0u, ~0u, CLOSE_RANGE_UNSHARE))
 		return NULL;
-	while (wait_for(&watch)) {
-		scavenger_press();
-		os_sleep_ns(PAUSE_NS);
-	}
+	if (*watch_path && !open_watch(&watches[0]))
+		watches[0].fd = -1;
+	watches[1].fd = open_space();
+	watch_all(watches);
 	return NULL;
 }
 
@@ -195,15 +224,18 @@ static bool read_environment(void)
 
 	if (!path || *path != '/' || !strcmp(path, "/dev/null") || strlen(path) >= PATH_BYTES)
 		return false;
-	strcpy(watch_path, path);
 	write_bytes = data ? pressure_decode(data, write_data, WRITE_BYTES) : 0;
 	if (write_bytes < 0)
 		report("MEMORY_PRESSURE_WRITE is not Base64 of at most %d bytes: not watching %s", WRITE_BYTES, path);
+	if (write_bytes >= 0)
+		strcpy(watch_path, path);
 	return write_bytes >= 0;
 }
 
 void pressure_start(void)
 {
-	if (read_environment())
+	/* Of a space that is made later nothing is heard: the first heap has it, as a rule. */
+	space_fd = heap_region()->fd;
+	if (read_environment() || space_fd >= 0)
 		scavenger_make_thread(run);
 }

@@ -301,6 +301,26 @@ int region_back(struct region *region, uint32_t chunk, uint32_t nr, enum arena_s
 	return error;
 }
 
+void region_keep(struct region *region, uint32_t chunk)
+{
+	struct chunk_info *it = &region->chunks[chunk];
+
+	/* A module without that keeps it for us alone. */
+	if (it->source == ARENA_SOURCE_DEV && !it->is_kept)
+		it->is_kept = !dev_keep(region->fd, chunk, 1);
+}
+
+int region_unkeep(struct region *region, uint32_t chunk, bool *was_taken)
+{
+	size_t nr_fresh;
+	int error = dev_unkeep(region->fd, chunk, 1, &nr_fresh);
+
+	*was_taken = nr_fresh;
+	if (!error)
+		region->chunks[chunk].is_kept = false;
+	return error;
+}
+
 void region_unback(struct region *region, uint32_t chunk, uint32_t nr)
 {
 	void *base = (void *)(region->base + chunk * CHUNK_BYTES);
@@ -308,7 +328,7 @@ void region_unback(struct region *region, uint32_t chunk, uint32_t nr)
 	int error = is_dev ? dev_zap(region->fd, chunk, nr) : 0;
 
 	for (uint32_t i = chunk; i < chunk + nr; i++)
-		region->chunks[i].is_backed = false;
+		region->chunks[i].is_backed = region->chunks[i].is_kept = false;
 	if (region->is_supplied)
 		return;
 	/* Only a full address map refuses; the memory goes back all the same. */

@@ -35,6 +35,7 @@ struct chunk_info {
 	uint8_t source;		/* enum arena_source that its memory is from */
 	bool is_backed;		/* has memory, as far as it was touched */
 	bool is_listed;
+	bool is_kept;		/* the system may take its memory: idle, of dev */
 };
 
 struct region {
@@ -88,6 +89,10 @@ int region_start_dev(struct region *region);
 int region_back(struct region *region, uint32_t chunk, uint32_t nr, enum arena_source source);
 /** Chunks have got memory, in whatever way; their pages from @zero_from on are zero. */
 void region_set_backed(struct region *region, uint32_t chunk, uint32_t nr, enum arena_source source, uint32_t zero_from);
+/** Let the system take the memory of an idle chunk, if its source can: it is not to be touched until region_unkeep(). */
+void region_keep(struct region *region, uint32_t chunk);
+/** Undo that: 0, or -ENOMEM when it was taken and there is no other. *@was_taken: it is another one, of zeros. */
+int region_unkeep(struct region *region, uint32_t chunk, bool *was_taken);
 /** Give the memory of chunks back to the system; their addresses fault. */
 void region_unback(struct region *region, uint32_t chunk, uint32_t nr);
 

@@ -79,7 +79,8 @@ static bool press(size_t i)
 
 	if (!heap)
 		return false;
-	while (heap_read_news(heap))
+	/* At most as many as there are: others may free on. */
+	for (uint32_t nr = atomic_load_relaxed(&heap->nr_parked); nr && heap_read_news(heap); nr--)
 		;
 	given = give_back(heap, GIVE_MOST_CHUNKS);
 	heap_unhold();
@@ -112,6 +113,21 @@ static bool look_after_all(struct pace *paces)
 	return more;
 }
 
+/* What stays idle is the system's to take, where the source can tell us before. */
+static void keep_all(void)
+{
+	for (size_t i = 0; i < HEAPS_MAX; i++) {
+		struct heap *heap = heap_hold(i);
+
+		if (!heap)
+			continue;
+		lock_acquire(&heap->lock);
+		palloc_keep_idle(&heap->pages);
+		lock_release(&heap->lock);
+		heap_unhold();
+	}
+}
+
 static void *run(void *unused)
 {
 	static struct pace paces[HEAPS_MAX]; /* this thread's alone */
@@ -123,10 +139,12 @@ static void *run(void *unused)
 		/* Pairs with the swap in scavenger_press(): this finds the wish, or that finds is_kicked 0, and kicks. */
 		if (atomic_swap_seq_cst(&is_pressed, 0u))
 			press_all();
-		if (look_after_all(paces))
+		if (look_after_all(paces)) {
 			os_sleep_ns(TICK_NS);
-		else
-			os_futex_wait(&is_kicked, 0);
+			continue;
+		}
+		keep_all();
+		os_futex_wait(&is_kicked, 0);
 	}
 	return NULL;
 }

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
 /* Out of memory is an answer: under a limit of addresses, calls return NULL, nothing dies, and what was made stays valid. */
+#include <errno.h>
 #include <string.h>
 #include <sys/resource.h>
 
+#include "arena/heap.h"
 #include "chunk.h"
 #include "geometry.h"
+#include "heap.h"
 #include "internal.h"
 #include "small.h"
 #include "tests/harness.h"
@@ -114,4 +117,91 @@ TEST(small_arenas, "nomem/small arenas until addresses end")
 	for (size_t i = 0; i < nr; i++)
 		arena_free(arenas[i]);
 	small_validate();
+}
+
+/* ---------------------------------------------------------------- heaps */
+
+/* Objects of 1 MiB until there are no more, all freed again. */
+static size_t fill_heap(struct arena_heap *heap)
+{
+	static char *objects[10000];
+	size_t nr = 0;
+
+	while (nr < ARRAY_LEN(objects) && (objects[nr] = arena_heap_alloc(heap, 1 * MiB))) {
+		objects[nr][0] = (char)nr;
+		nr++;
+	}
+	for (size_t i = 0; i < nr; i++) {
+		CHECK_EQ(objects[i][0], (char)i);
+		arena_heap_free(objects[i]);
+	}
+	heap_validate((struct heap *)(void *)heap);
+	return nr;
+}
+
+/* In so many MiB of addresses a heap of at least @least MiB; again and again. */
+static void check_heap(size_t limit_mib, size_t least)
+{
+	struct arena_heap *heap;
+
+	limit_addresses(limit_mib * MiB);
+	heap = arena_heap_create(&(struct arena_heap_options){ .source = ARENA_SOURCE_THP });
+	CHECK(heap);
+	for (int round = 0; round < 3; round++) {
+		size_t nr = fill_heap(heap);
+
+		harness_note("%zu MiB", nr);
+		CHECK(nr >= least && nr < limit_mib);
+		for (size_t bytes = 1; bytes < 100000; bytes = bytes * 3)
+			CHECK(arena_heap_alloc(heap, bytes));
+		arena_heap_trim(heap, SIZE_MAX);
+	}
+}
+
+TEST(heap_4g, "nomem/a heap in 4 GiB of addresses")
+{
+	check_heap(4096, 1500);
+}
+
+TEST(heap_512m, "nomem/a heap in 512 MiB of addresses")
+{
+	check_heap(512, 150);
+}
+
+TEST(heap_128m, "nomem/a heap in 128 MiB of addresses")
+{
+	check_heap(128, 30);
+}
+
+TEST(heap_none, "nomem/no addresses for heaps at all")
+{
+	limit_addresses(16 * MiB);
+	for (int i = 0; i < 10; i++)
+		CHECK(!arena_heap_create(&(struct arena_heap_options){ .source = ARENA_SOURCE_THP }));
+	CHECK_EQ(arena_heap_set_limit(NULL, 1 * GiB), -ENOMEM);
+}
+
+/* The region is larger than the limit by then. */
+TEST(heap_late, "nomem/a limit that comes late leaves a heap what it has, and refuses more")
+{
+	struct arena_heap *heap = arena_heap_create(&(struct arena_heap_options){ .source = ARENA_SOURCE_THP });
+	char *objects[20];
+
+	for (size_t i = 0; i < 20; i++)
+		CHECK((objects[i] = arena_heap_alloc(heap, CHUNK_BYTES)));
+	limit_addresses(1 * GiB);
+	for (size_t i = 0; i < 5; i++)
+		arena_heap_free(objects[i]);
+	objects[0] = arena_heap_alloc(heap, CHUNK_BYTES);
+	CHECK(objects[0]);
+	CHECK(!arena_heap_alloc(heap, 100 * CHUNK_BYTES));
+	memset(objects[0], 1, CHUNK_BYTES);
+	arena_heap_free(objects[0]);
+	for (size_t i = 5; i < 20; i++) {
+		memset(objects[i], 1, CHUNK_BYTES);
+		arena_heap_free(objects[i]);
+	}
+	arena_heap_trim(heap, SIZE_MAX);
+	heap_validate((struct heap *)(void *)heap);
+	arena_heap_destroy(heap);
 }

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: MIT
 /*
  * Pressure from outside: Base64, each kind of file that MEMORY_PRESSURE_WATCH may name, and that none of the program's descriptors is touched. The
- * module's notices are in notice.c.
+ * module's notice needs the module, and root to make the system want memory.
  */
 #include "pressure.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -19,6 +21,8 @@
 #include <unistd.h>
 
 #include "arena/heap.h"
+#include "heap.h"
+#include "kmod/uapi/arena.h"
 #include "os.h"
 #include "pace.h"
 #include "tests/harness.h"
@@ -69,6 +73,7 @@ TEST(base64, "pressure/Base64 of every length to 64, and what is none")
 #define WRITE_TEXT "aGVsbG8A"
 
 static struct arena_heap *heap;
+static enum arena_source source_used = ARENA_SOURCE_THP;
 static char folder[] = "/tmp/arena-pressure-XXXXXX";
 static char path[sizeof(folder) + 10];
 
@@ -110,7 +115,8 @@ static void grow_and_empty(void)
 {
 	void *objects[20];
 
-	heap = arena_heap_create(NULL);
+	heap = arena_heap_create(&(struct arena_heap_options){ .source = source_used });
+	CHECK(heap);
 	for (size_t i = 0; i < ARRAY_LEN(objects); i++)
 		CHECK((objects[i] = arena_heap_alloc(heap, 2 * MiB)));
 	for (size_t i = 0; i < ARRAY_LEN(objects); i++)
@@ -267,4 +273,66 @@ TEST(descriptors, "pressure/the program's descriptors are its own: none more, an
 	CHECK(waitpid(pid, &fd, 0) == pid);
 	CHECK_EQ(fd, 0);
 	clean_up();
+}
+
+/* ---------------------------------------------------------------- the module */
+
+/* What the scavenger left is offered to the system. */
+static uint64_t kept(void)
+{
+	struct heap *it = (struct heap *)(void *)heap;
+	uint64_t nr = 0;
+
+	lock_acquire(&it->lock);
+	for (uint32_t chunk = it->pages.idle; chunk != CHUNK_NONE; chunk = heap_region()->chunks[chunk].next)
+		nr += heap_region()->chunks[chunk].is_kept;
+	lock_release(&it->lock);
+	return nr;
+}
+
+static void check_module(int fd, unsigned long request, void *argument)
+{
+	if (ioctl(fd, request, argument))
+		harness_fail(__FILE__, __LINE__, "ioctl: %s", strerror(errno));
+}
+
+/* The shrinkers run, without any shortage. Idle chunks of the module's own would do. */
+static void want_memory(int device)
+{
+	struct arena_trim trim = { .size = sizeof(trim), .max_chunks = ~0ull };
+	int fd = open("/proc/sys/vm/drop_caches", O_WRONLY);
+
+	check_module(device, ARENA_IOC_TRIM, &trim);
+	CHECK(fd >= 0);
+	CHECK_EQ(write(fd, "2\n", 2), 2);
+	close(fd);
+}
+
+TEST_ONE_SOURCE(module, "pressure/idle chunks are kept for the system to take; at its notice all that is idle goes back", ARENA_SOURCE_DEV)
+{
+	double end = harness_seconds() + PATIENCE_SECONDS;
+	int device = open("/dev/arena", O_RDWR | O_CLOEXEC);
+	unsigned char *object;
+
+	if (arena_source_check(source))
+		harness_skip("no source %s here: %s", arena_source_name(source), strerror(-arena_source_check(source)));
+	if (geteuid())
+		harness_skip("only root can make the system want memory");
+	source_used = source;
+	grow_and_empty();
+	while (kept() != PACE_KEEP_CHUNKS && harness_seconds() < end)
+		os_sleep_ns(1000000);
+	CHECK_EQ(kept(), PACE_KEEP_CHUNKS);
+	/* What is kept is used again as any idle chunk. */
+	object = arena_heap_alloc(heap, 2 * MiB);
+	CHECK(object);
+	memset(object, 1, 2 * MiB);
+	CHECK(kept() < PACE_KEEP_CHUNKS);
+	arena_heap_free(object);
+	while (idle() && harness_seconds() < end) {
+		want_memory(device);
+		os_sleep_ns(100000000);
+	}
+	CHECK_EQ(idle(), 0);
+	heap_validate((struct heap *)(void *)heap);
 }

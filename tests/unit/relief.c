@@ -17,6 +17,12 @@ static struct arena_heap_stats counts(struct arena_heap *heap)
 	return stats;
 }
 
+/* Of a source that is everywhere. */
+static struct arena_heap *plain_heap(void)
+{
+	return arena_heap_create(&(struct arena_heap_options){ .source = ARENA_SOURCE_THP });
+}
+
 static uint64_t held(struct arena_heap *heap)
 {
 	struct arena_heap_stats stats = counts(heap);
@@ -101,7 +107,7 @@ TEST(exact, "relief/a limit is exact to the chunk, of large objects and of small
 
 TEST(less_than_a_chunk, "relief/a limit of less than a chunk refuses everything")
 {
-	const struct arena_heap_options options = { .limit_bytes = CHUNK_BYTES - 1 };
+	const struct arena_heap_options options = { .source = ARENA_SOURCE_THP, .limit_bytes = CHUNK_BYTES - 1 };
 	struct arena_heap *heap = arena_heap_create(&options);
 
 	CHECK(heap);
@@ -196,7 +202,7 @@ TEST(own_idle, "relief/idle chunks that do not serve are given back for a longer
 
 TEST(others_idle, "relief/under the process's limit idle chunks of one heap make room for another")
 {
-	struct arena_heap *one = arena_heap_create(NULL), *other = arena_heap_create(NULL);
+	struct arena_heap *one = plain_heap(), *other = plain_heap();
 	void *objects[9];
 
 	CHECK_EQ(arena_heap_set_limit(NULL, 10 * CHUNK_BYTES), 0);
@@ -243,7 +249,7 @@ TEST(ended, "relief/what was freed of a thread that has ended is found before a 
 
 TEST(lowered, "relief/a limit that is lowered gives idle chunks back, leaves objects alone, and holds from then on")
 {
-	struct arena_heap *heap = arena_heap_create(NULL);
+	struct arena_heap *heap = plain_heap();
 	char *objects[20];
 
 	for (size_t i = 0; i < 20; i++) {
@@ -289,7 +295,7 @@ TEST(at_once, "relief/beyond the soft limit what becomes idle goes back without 
 
 TEST(environment, "relief/ARENA_MEMORY_LIMIT is the limit of the process, in bytes or with a suffix", "ARENA_MEMORY_LIMIT=32M")
 {
-	struct arena_heap *heap = arena_heap_create(NULL), *other = arena_heap_create(NULL);
+	struct arena_heap *heap = plain_heap(), *other = plain_heap();
 
 	for (size_t i = 0; i < 8; i++) {
 		CHECK(arena_heap_alloc(heap, CHUNK_BYTES));
@@ -301,7 +307,7 @@ TEST(environment, "relief/ARENA_MEMORY_LIMIT is the limit of the process, in byt
 
 TEST(process_callback, "relief/the process's function is called as well, also without a limit of the process")
 {
-	struct arena_heap *heap = arena_heap_create(NULL);
+	struct arena_heap *heap = plain_heap();
 
 	told.heap = heap;
 	arena_heap_set_callback(NULL, on_pressure, &told);
@@ -348,7 +354,7 @@ TEST(threads, "relief/threads and heaps at one limit never hold a chunk more, an
 
 	CHECK_EQ(arena_heap_set_limit(NULL, LIMIT_CHUNKS * CHUNK_BYTES), 0);
 	for (size_t i = 0; i < 2; i++)
-		CHECK((shared[i] = arena_heap_create(NULL)));
+		CHECK((shared[i] = plain_heap()));
 	for (uintptr_t i = 0; i < NR_THREADS; i++)
 		CHECK(!pthread_create(&threads[i], NULL, fill_shared, (void *)i));
 	for (size_t i = 0; i < NR_THREADS; i++)
