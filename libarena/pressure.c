@@ -186,9 +186,10 @@ static void watch_all(struct pollfd *watches)
 	while (watches[0].fd >= 0 || watches[1].fd >= 0) {
 		if (poll(watches, 2, -1) < 0 && errno != EINTR)
 			return;
-		/* Both are looked at. */
-		if (has_notice(&watches[0]) | has_notice(&watches[1]))
-			scavenger_press();
+		/* Each is looked at. */
+		for (int i = 0; i < 2; i++)
+			if (has_notice(&watches[i]))
+				scavenger_press();
 		os_sleep_ns(PAUSE_NS);
 	}
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Tables of the scavenger's simulation for tests/plot/pace: pace LOAD prints time, chunks in use and chunks held, a line for each step of the plot. */
+/* Tables of the scavenger's simulation for tests/plot/plot-pace: pace LOAD prints time, chunks in use and chunks held, a line for each step of the plot. */
 #include <stdio.h>
 #include <string.h>
 
@@ -13,10 +13,10 @@ static const struct load {
 	uint64_t (*at)(uint64_t ns);
 	uint64_t ns, every_ns;
 } loads[] = {
-	{ "steady", sim_steady, 60 * SIM_SECOND, 200 * SIM_MS },
-	{ "spike", sim_spike, 60 * SIM_SECOND, 200 * SIM_MS },
-	{ "sawtooth", sim_sawtooth, 20 * SIM_SECOND, 50 * SIM_MS },
-	{ "day", sim_day, 24 * SIM_HOUR, 120 * SIM_SECOND },
+	{ "steady", sim_steady, 60 * SIM_SECOND, 400 * SIM_MS },
+	{ "spike", sim_spike, 60 * SIM_SECOND, 400 * SIM_MS },
+	{ "sawtooth", sim_sawtooth, 20 * SIM_SECOND, 100 * SIM_MS },
+	{ "day", sim_day, 24 * SIM_HOUR, 400 * SIM_SECOND },
 };
 
 static void print(const struct load *load)
