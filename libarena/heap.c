@@ -91,12 +91,14 @@ static int start_area(void)
 /* The region and the key are needed by all heaps; they come with the first. */
 static int start_region(void)
 {
-	int error;
+	int error = 0;
 
-	if (region.base)
+	/* The last that is made: what was refused the first time is tried again. */
+	if (cache_area)
 		return 0;
 	checked_start();
-	error = region_init(&region, size_min(opt_get(OPT_WINDOW_CHUNKS), TREE_LEAVES));
+	if (!region.base)
+		error = region_init(&region, size_min(opt_get(OPT_WINDOW_CHUNKS), TREE_LEAVES));
 	if (!error)
 		error = start_area();
 	if (!error && pthread_key_create(&exit_key, park_all))

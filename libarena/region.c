@@ -116,7 +116,10 @@ int region_init(struct region *region, size_t want_chunks)
 	region->limit = limit_from_bytes(0);
 	region->fd = -1;
 	/* So that there are records to look at before there are pages. */
-	return region->base && open_tables(region, 1) ? 0 : -ENOMEM;
+	if (region->base && open_tables(region, 1))
+		return 0;
+	destroy(region);
+	return -ENOMEM;
 }
 
 /* Zeroed records from the front of the memory. */
