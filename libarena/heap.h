@@ -64,6 +64,8 @@ int heap_set_process_limit(struct limit limit);
 /** Everything in it is gone; no other thread may use it any more. O(chunks). */
 void heap_destroy(struct heap *heap);
 
+/** Addresses for caches, and what ends them with their threads: 0 or -ENOMEM. Once, after the region. */
+int heap_start_threads(void);
 /** This thread's cache, made or taken over now when there is none; NULL when out of memory. */
 struct cache *heap_cache_get(struct heap *heap);
 

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Which thread has which cache of a heap: where caches come from, what becomes of them when their threads end, and who takes over what is in
+ * them (heap.c says why).
+ */
+#include "heap.h"
+
+#include <errno.h>
+#include <pthread.h>
+
+#include "checked.h"
+#include "os.h"
+#include "panic.h"
+#include "supplied.h"
+
+/* Addresses that caches are cut from, one after the other: a 64th of the region, within what span_owner() can tell apart. */
+#define CACHE_AREA_MAX_BYTES GiB
+#define CACHE_AREA_LEAST_BYTES MiB
+/* So much of them is opened at a time. */
+#define CACHE_SLAB_BYTES (32 * KiB)
+#define CACHE_BYTES align_up(sizeof(struct cache), 64)
+
+static pthread_key_t exit_key;	/* fixed once the first heap is live */
+static uintptr_t slab_at, slab_limit; /* guarded by lock_setup: open addresses of no cache yet, at the end of what is open */
+static size_t area_bytes;	/* fixed with cache_area */
+
+__thread struct cache *heap_caches[HEAPS_MAX] = { [0 ... HEAPS_MAX - 1] = &cache_none };
+__thread struct cache **heap_hidden_caches;
+
+#define HIDDEN_BYTES align_up(HEAPS_MAX * sizeof(struct cache *), PAGE_BYTES)
+
+/* Where this thread's caches are noted; NULL when out of memory. */
+static struct cache **own_caches(void)
+{
+	if (!checked_is_on())
+		return heap_caches;
+	if (!heap_hidden_caches)
+		heap_hidden_caches = os_table(HIDDEN_BYTES);
+	return heap_hidden_caches;
+}
+
+static bool has_cache(const struct cache *cache)
+{
+	return cache && cache != &cache_none;
+}
+
+/* ---------------------------------------------------------------- making */
+
+static int start_area(void)
+{
+	area_bytes = size_min(size_max(align_up(heap_region()->bytes / 64, CACHE_SLAB_BYTES), CACHE_AREA_LEAST_BYTES), CACHE_AREA_MAX_BYTES);
+	cache_area = (uintptr_t)os_reserve_table(area_bytes);
+	slab_at = slab_limit = cache_area;
+	return cache_area ? 0 : -ENOMEM;
+}
+
+static bool open_slab(void)
+{
+	if (slab_limit + CACHE_SLAB_BYTES > cache_area + area_bytes || os_open_table((void *)slab_limit, CACHE_SLAB_BYTES))
+		return false;
+	slab_limit += CACHE_SLAB_BYTES;
+	return true;
+}
+
+static struct cache *cut_cache(void)
+{
+	if (slab_limit - slab_at < CACHE_BYTES && !open_slab())
+		return NULL;
+	/* The lower half of an address that is 0 means nobody. */
+	if (!(uint32_t)slab_at)
+		slab_at += 64;
+	slab_at += CACHE_BYTES;
+	return (struct cache *)(slab_at - CACHE_BYTES);
+}
+
+static struct cache *new_cache(struct heap *heap)
+{
+	struct cache *cache;
+
+	lock_acquire(&lock_setup);
+	cache = cut_cache();
+	lock_release(&lock_setup);
+	if (!cache)
+		return NULL;
+	cache->base = heap_region()->base;
+	cache->spans = heap_region()->spans;
+	cache->mask = heap_open_mask();
+	cache->heap = heap;
+	cache_reset(cache);
+	lock_acquire(&heap->lock);
+	cache->next = heap->caches;
+	heap->caches = cache;
+	lock_release(&heap->lock);
+	return cache;
+}
+
+/* A parked cache off the list, or NULL; @with_news: one whose objects others have freed since it was parked. */
+static struct cache *take_parked(struct heap *heap, bool with_news)
+{
+	struct cache **link = &heap->parked, *cache;
+
+	if (!atomic_load_relaxed(&heap->nr_parked))
+		return NULL;
+	lock_acquire(&heap->lock);
+	while ((cache = *link) && with_news && !atomic_load_relaxed(&cache->inbox))
+		link = &cache->next_parked;
+	if (cache) {
+		*link = cache->next_parked;
+		atomic_store_relaxed(&heap->nr_parked, heap->nr_parked - 1);
+	}
+	lock_release(&heap->lock);
+	return cache;
+}
+
+struct cache *heap_cache_get(struct heap *heap)
+{
+	struct cache *cache = heap_own_cache(heap->id), **caches = own_caches();
+
+	if (has_cache(cache) || !caches)
+		return cache;
+	cache = take_parked(heap, false);
+	if (!cache)
+		cache = new_cache(heap);
+	if (!cache)
+		return NULL;
+	caches[heap->id] = cache;
+	/* May allocate, from the cache that is there now. */
+	pthread_setspecific(exit_key, caches);
+	return cache;
+}
+
+static void flush(struct cache *cache)
+{
+	cache_clean(cache);
+	heap_give_group(cache->heap, cache->group_first, cache->group);
+	cache->group = 0;
+	cache->group_shift = GROUP_LEAST_SHIFT;
+}
+
+void heap_flush(struct heap *heap)
+{
+	if (heap->supplied)
+		supplied_flush(heap);
+	if (checked_is_on())
+		checked_flush(heap);
+	if (has_cache(heap_own_cache(heap->id)))
+		flush(heap_own_cache(heap->id));
+}
+
+static void park(struct cache *cache)
+{
+	struct heap *heap = cache->heap;
+
+	flush(cache);
+	lock_acquire(&heap->lock);
+	cache->next_parked = heap->parked;
+	heap->parked = cache;
+	atomic_store_relaxed(&heap->nr_parked, heap->nr_parked + 1);
+	lock_release(&heap->lock);
+}
+
+/* The end of a thread. Destructors that run later and allocate get a cache again, and this is called again. */
+static void park_all(void *caches_of_thread)
+{
+	struct cache **caches = caches_of_thread;
+
+	for (size_t i = 0; i < HEAPS_MAX; i++) {
+		struct cache *cache = caches[i];
+
+		caches[i] = &cache_none;
+		if (has_cache(cache))
+			park(cache);
+	}
+	if (caches == heap_hidden_caches) {
+		heap_hidden_caches = NULL;
+		os_unreserve(caches, HIDDEN_BYTES);
+	}
+}
+
+/* A partly used span that a parked cache has. */
+static uint32_t adopt_from(struct cache *parked, struct cache *cache, unsigned int class)
+{
+	uint32_t page = parked->bins[class].partial;
+	struct span *span;
+
+	if (page == PAGE_NONE)
+		return PAGE_NONE;
+	span = &heap_region()->spans[page];
+	parked->bins[class].partial = span->next;
+	if (span->next != PAGE_NONE)
+		heap_region()->spans[span->next].prev = PAGE_NONE;
+	span_set_owner(span, cache, size_classes[class].pages);
+	return page;
+}
+
+static uint32_t adopt(struct heap *heap, struct cache *cache, unsigned int class)
+{
+	uint32_t page = PAGE_NONE;
+
+	lock_acquire(&heap->lock);
+	for (struct cache *parked = heap->parked; parked && page == PAGE_NONE; parked = parked->next_parked)
+		page = adopt_from(parked, cache, class);
+	lock_release(&heap->lock);
+	return page;
+}
+
+/* What others have freed of an ended thread has no other reader: parking it once more takes that in. */
+bool heap_read_news(struct heap *heap)
+{
+	struct cache *parked = take_parked(heap, true);
+
+	if (parked)
+		park(parked);
+	return parked;
+}
+
+uint32_t heap_adopt(struct heap *heap, struct cache *cache, unsigned int class)
+{
+	uint32_t page;
+
+	if (!atomic_load_relaxed(&heap->nr_parked))
+		return PAGE_NONE;
+	page = adopt(heap, cache, class);
+	/* One cache at a time, so that no allocation pays for all of them. */
+	return page == PAGE_NONE && heap_read_news(heap) ? adopt(heap, cache, class) : page;
+}
+
+/* ---------------------------------------------------------------- start */
+
+int heap_start_threads(void)
+{
+	int error = start_area();
+
+	if (!error && pthread_key_create(&exit_key, park_all))
+		panic("no key is left for the ends of threads");
+	return error;
+}
