@@ -15,6 +15,7 @@
 #include "internal.h"
 #include "meta.h"
 #include "opt.h"
+#include "profile.h"
 #include "relief.h"
 #include "small.h"
 #include "source.h"
@@ -28,10 +29,12 @@ static void fork_prepare(void)
 	chunk_fork_prepare();
 	heap_fork_prepare();
 	meta_fork_prepare();
+	profile_fork_prepare();
 }
 
 static void fork_parent(void)
 {
+	profile_fork_done();
 	meta_fork_done();
 	heap_fork_done();
 	chunk_fork_parent();
@@ -40,6 +43,7 @@ static void fork_parent(void)
 
 static void fork_child(void)
 {
+	profile_fork_done();
 	meta_fork_done();
 	heap_fork_child();
 	chunk_fork_child();

@@ -18,6 +18,7 @@
 #include "checked.h"
 #include "supplied.h"
 #include "heap.h"
+#include "loan.h"
 #include "panic.h"
 #include "relief.h"
 
@@ -291,6 +292,8 @@ void cache_reset(struct cache *cache)
 	cache->group = 0;
 	cache->group_shift = GROUP_LEAST_SHIFT;
 	for (unsigned int class = 1; class < NR_CLASSES; class++) {
+		if (cache->loans)
+			cache->loans->of[class] = (struct loan){ 0 };
 		cache->bins[class] = (struct bin)NO_BIN;
 		set_fronts(cache, class, &no_slots, 0);
 		for (unsigned int i = size_classes[class].first_front; i <= size_classes[class].front; i++)
@@ -434,29 +437,87 @@ static uint32_t next_span(struct cache *cache, struct bin *bin, unsigned int cla
 	return page == PAGE_NONE ? new_span(cache, class) : page;
 }
 
-void *cache_alloc_slow(struct cache *cache, unsigned int class, struct heap *heap)
+/* A class whose word is used up gets one with a free slot; false when out of memory. */
+static bool refill(struct cache *cache, unsigned int class)
 {
-	struct bin *bin;
+	struct bin *bin = &cache->bins[class];
 	uint32_t page;
 
-	if (cache == &cache_none && !(cache = heap_cache_get(heap)))
-		return NULL;
-	bin = &cache->bins[class];
 	if (bin->current != PAGE_NONE) {
 		if (size_classes[class].last_slot >= 64 && next_word(cache, span_at(cache, bin->current), class))
-			return cache_alloc(cache, class, heap);
+			return true;
 		/* What others have freed of it meanwhile is in the inbox. */
 		leave_current(cache, class);
 	}
 	page = next_span(cache, bin, class);
-	if (unlikely(page == PAGE_NONE)) {
+	if (likely(page != PAGE_NONE))
+		make_current(cache, page, class);
+	else
 		no_current(cache, class);
-		/* The lock of a heap in memory of the program is held here: see supplied_alloc(). */
-		return heap->supplied ? NULL : relief_alloc(heap, class);
-	}
-	make_current(cache, page, class);
+	return likely(page != PAGE_NONE);
+}
+
+/* The lock of a heap in memory of the program is held here: see supplied_alloc(). */
+static void settle_growth(struct heap *heap)
+{
 	if (unlikely(heap_is_due(heap)) && !heap->supplied)
 		relief_settle(heap);
+}
+
+static void *alloc_refused(struct heap *heap, unsigned int class)
+{
+	return heap->supplied ? NULL : relief_alloc(heap, class);
+}
+
+/* An object that is sampled, if the next one is; NULL when it is not. It lives on pages of its own. */
+static void *alloc_sampled(struct loan *loan, unsigned int class, struct heap *heap)
+{
+	uint64_t mean_bytes = profile_mean();
+	uint32_t bytes = size_classes[class].bytes;
+
+	if (!mean_bytes)
+		return NULL;
+	if (loan->mean_bytes != mean_bytes)
+		loan->skip = sample_skip(profile_random(), mean_bytes, bytes);
+	loan->mean_bytes = mean_bytes;
+	if (loan->skip)
+		return NULL;
+	loan->skip = sample_skip(profile_random(), mean_bytes, bytes);
+	return heap_alloc_sampled(heap, bytes, mean_bytes);
+}
+
+/* The slow path while there is sampling, or was. */
+static void *alloc_lending(struct cache *cache, unsigned int class, struct heap *heap)
+{
+	struct front *front = &cache->fronts[size_classes[class].front];
+	struct loan *loan = &cache->loans->of[class];
+	void *object;
+
+	loan_return(cache, class);
+	object = alloc_sampled(loan, class, heap);
+	/* Walking the stack may have allocated from this class. */
+	loan_return(cache, class);
+	if (!object) {
+		if (!*front->word && !refill(cache, class))
+			return alloc_refused(heap, class);
+		front_take(front, &object);
+		loan->skip -= loan->skip > 0;
+	}
+	if (atomic_load_relaxed(&profile_mean_word))
+		loan_take(cache, class);
+	settle_growth(heap);
+	return object;
+}
+
+void *cache_alloc_slow(struct cache *cache, unsigned int class, struct heap *heap)
+{
+	if (cache == &cache_none && !(cache = heap_cache_get(heap)))
+		return NULL;
+	if (unlikely(loan_wanted(cache)) && !heap->supplied && loan_open(cache))
+		return alloc_lending(cache, class, heap);
+	if (unlikely(!refill(cache, class)))
+		return alloc_refused(heap, class);
+	settle_growth(heap);
 	return cache_alloc(cache, class, heap);
 }
 
@@ -533,6 +594,8 @@ void cache_clean(struct cache *cache)
 		struct bin *bin = &cache->bins[class];
 		uint32_t page = bin->current;
 
+		if (cache->loans)
+			loan_return(cache, class);
 		if (page == PAGE_NONE)
 			continue;
 		leave_current(cache, class);
@@ -549,7 +612,7 @@ static void validate_bin(const struct cache *cache, unsigned int class)
 
 	for (unsigned int i = size_classes[class].first_front; i <= size_classes[class].front; i++) {
 		check(cache->fronts[i].word == cache->fronts[size_classes[class].front].word && cache->fronts[i].bytes == size_classes[class].bytes);
-		check(bin->current != PAGE_NONE || cache->fronts[i].word == &no_slots);
+		check(bin->current != PAGE_NONE || !*cache->fronts[i].word);
 	}
 	check(bin->current == PAGE_NONE || span_at(cache, bin->current)->state == SPAN_CURRENT);
 	for (uint32_t page = bin->partial; page != PAGE_NONE; page = span_at(cache, page)->next) {

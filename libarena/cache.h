@@ -20,6 +20,7 @@
 #include "span.h"
 
 struct heap;
+struct loans;
 
 /*
  * What objects of one size are allocated from. Classes beyond 256 bytes are wider than a step of sizes: their fronts say the same, so that the
@@ -50,6 +51,7 @@ struct cache {
 	struct heap *heap;	/* fixed */
 	struct cache *next;	/* in the heap's list of all caches; fixed */
 	struct cache *next_parked; /* guarded by the heap's lock */
+	struct loans *loans;	/* of loan.h, per class; NULL while there was no sampling */
 	struct bin bins[NR_CLASSES];
 };
 

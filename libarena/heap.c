@@ -24,6 +24,7 @@
 #include "opt.h"
 #include "os.h"
 #include "panic.h"
+#include "profile.h"
 #include "publish.h"
 #include "relief.h"
 #include "scavenger.h"
@@ -183,6 +184,8 @@ static void wipe_records(const struct heap *heap)
 			continue;
 		for (size_t page = chunk * PAGES_PER_CHUNK; page < (chunk + 1) * PAGES_PER_CHUNK; page++)
 			if (region.spans[page].state != SPAN_NONE) {
+				if (region.spans[page].state == SPAN_LARGE)
+					profile_remove(region.spans[page].next);
 				region.spans[page] = (struct span){ 0 };
 				region.remotes[page] = (struct span_remote){ 0 };
 			}
@@ -387,32 +390,74 @@ size_t heap_usable_bytes(const void *object)
 
 /* ---------------------------------------------------------------- large objects */
 
+/* The span of a new object, or NULL. */
+static struct span *take_large(struct heap *heap, size_t nr, size_t align_pages, bool *is_zero)
+{
+	struct region *at = heap->pages.region;
+	struct span *span = NULL;
+	uint32_t page;
+
+	begin(heap);
+	page = palloc_run(&heap->pages, (uint32_t)nr, (uint32_t)align_pages, is_zero);
+	if (page != PAGE_NONE) {
+		span = &at->spans[page];
+		span->class = CLASS_NONE;
+		span->large_pages = (uint32_t)nr;
+		span->next = SAMPLE_NONE;
+		span_set_state(span, SPAN_LARGE);
+	}
+	end(heap);
+	return span;
+}
+
+static void *large_object(const struct region *at, const struct span *span)
+{
+	return (void *)region_address(at, (uint32_t)(span - at->spans));
+}
+
+/* An object that has no neighbors to be counted with. */
+static void sample_large(const struct heap *heap, struct span *span)
+{
+	size_t bytes = span->large_pages * PAGE_BYTES;
+	uint64_t mean_bytes = heap->supplied ? 0 : profile_mean();
+
+	if (mean_bytes && sample_hits(profile_random(), mean_bytes, bytes))
+		span->next = profile_add(SITE_HEAP, mean_bytes, bytes);
+}
+
 void *heap_alloc_large(struct heap *heap, size_t bytes, size_t align_bytes, bool *is_zero)
 {
 	size_t nr = pages_from_bytes(size_max(bytes, 1)), align_pages = size_max(align_bytes / PAGE_BYTES, 1);
 	struct region *at = heap->pages.region;
-	uint32_t page = PAGE_NONE;
+	struct span *span;
 
 	if (bytes > OBJECT_MAX_BYTES || nr + align_pages > at->bytes / PAGE_BYTES)
 		return NULL;
-	begin(heap);
-	page = palloc_run(&heap->pages, (uint32_t)nr, (uint32_t)align_pages, is_zero);
-	if (page != PAGE_NONE) {
-		at->spans[page].class = CLASS_NONE;
-		at->spans[page].large_pages = (uint32_t)nr;
-		span_set_state(&at->spans[page], SPAN_LARGE);
-	}
-	end(heap);
+	span = take_large(heap, nr, align_pages, is_zero);
+	if (likely(span))
+		sample_large(heap, span);
 	if (unlikely(heap_is_due(heap)))
 		relief_settle(heap);
-	if (unlikely(page == PAGE_NONE))
+	if (unlikely(!span))
 		return relief_alloc_large(heap, bytes, align_bytes, is_zero);
-	return (void *)region_address(at, page);
+	return large_object(at, span);
+}
+
+void *heap_alloc_sampled(struct heap *heap, size_t bytes, uint64_t mean_bytes)
+{
+	bool is_zero;
+	struct span *span = take_large(heap, pages_from_bytes(bytes), 1, &is_zero);
+
+	if (!span)
+		return NULL;
+	span->next = profile_add(SITE_HEAP, mean_bytes, bytes);
+	return large_object(&region, span);
 }
 
 void heap_free_large(struct span *span, uint32_t page, const void *object)
 {
 	struct heap *heap = heap_of(object);
+	uint32_t sample = SAMPLE_NONE;
 	bool is_large;
 
 	begin(heap);
@@ -421,8 +466,10 @@ void heap_free_large(struct span *span, uint32_t page, const void *object)
 	if (is_large) {
 		span_set_state(span, SPAN_NONE);
 		palloc_free(&heap->pages, page, span->large_pages);
+		sample = span->next;
 	}
 	end(heap);
+	profile_remove(sample);
 	if (!is_large)
 		heap_misuse("free()", object, "it is free already");
 }
@@ -444,6 +491,12 @@ static bool resize_large(struct heap *heap, struct span *span, uint32_t page, si
 	if (done)
 		span->large_pages = nr;
 	end(heap);
+	/* For the profile it is another object. */
+	if (done && nr != old) {
+		profile_remove(span->next);
+		span->next = SAMPLE_NONE;
+		sample_large(heap, span);
+	}
 	return done;
 }
 

@@ -63,7 +63,7 @@ struct span {
 	};
 	uint64_t inverse;	/* class_inverse() */
 	uint64_t bias;		/* of the first slot's address; INSIDE: as the first page's */
-	uint32_t next, prev;	/* pages; list of the owner's partial spans of this class */
+	uint32_t next, prev;	/* pages; list of the owner's partial spans of this class. LARGE: next is the object's sample */
 };
 _Static_assert(sizeof(struct span) == (size_t)1 << SPAN_SHIFT, "a record is a cache line");
 

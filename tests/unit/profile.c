@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Profiles of heaps: estimates per call site are near the truth, objects that are freed leave the profile, wherever they are freed.
+ * Sites are functions of this file; the seed of the samples is a constant, so that estimates are the same in each run.
+ */
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "arena/heap.h"
+#include "arena/profile.h"
+#include "heap.h"
+#include "profile.h"
+#include "tests/harness.h"
+
+#define MEAN ((size_t)16 * KiB)
+
+static struct heap *started(void)
+{
+	const struct arena_profile_options options = { .mean_bytes = MEAN, .seed = 11 };
+	struct heap *heap = heap_create(ARENA_SOURCE_THP);
+
+	CHECK(heap);
+	CHECK_EQ(arena_profile_start(&options), 0);
+	return heap;
+}
+
+/* Not inlined, their calls not their last, and none longer than 256 bytes: so a return address tells which one it is in. */
+#define SITE(name) \
+	static __attribute__((noinline, aligned(256))) void *name(struct heap *heap, size_t bytes) \
+	{ \
+		void *volatile object = arena_heap_alloc((struct arena_heap *)(void *)heap, bytes); \
+ \
+		return object; \
+	}
+SITE(site_a)
+SITE(site_b)
+SITE(site_c)
+
+/* What is known of the sites that a function is in. */
+struct wanted {
+	uintptr_t function;
+	struct arena_profile_site sum;
+	size_t nr;
+};
+
+static bool add_site(const struct arena_profile_site *site, void *data)
+{
+	struct wanted *wanted = data;
+
+	for (size_t i = 0; i < site->nr_addresses; i++) {
+		if (wanted->function && site->addresses[i] - wanted->function >= 256)
+			continue;
+		wanted->sum.allocated_objects += site->allocated_objects;
+		wanted->sum.allocated_bytes += site->allocated_bytes;
+		wanted->sum.used_objects += site->used_objects;
+		wanted->sum.used_bytes += site->used_bytes;
+		wanted->sum.kind = site->kind;
+		wanted->nr++;
+		break;
+	}
+	return true;
+}
+
+/* NULL: all sites. */
+static struct arena_profile_site sum_of(void *(*function)(struct heap *, size_t))
+{
+	struct wanted wanted = { .function = (uintptr_t)function };
+
+	profile_validate();
+	arena_profile_for_each(add_site, &wanted);
+	return wanted.sum;
+}
+
+/* Six standard deviations for the numbers of samples here: at least 2,000 each. */
+static bool is_near(uint64_t estimate, uint64_t truth)
+{
+	harness_note("estimated %lu of %lu", (unsigned long)estimate, (unsigned long)truth);
+	return estimate > truth - truth * 14 / 100 && estimate < truth + truth * 14 / 100;
+}
+
+TEST(off, "profile/nothing is sampled before the start, nor after the stop")
+{
+	struct heap *heap = heap_create(ARENA_SOURCE_THP);
+	struct arena_profile_site before;
+
+	for (size_t i = 0; i < 10000; i++)
+		CHECK(site_a(heap, 100));
+	CHECK_EQ(sum_of(NULL).allocated_objects, 0);
+	CHECK_EQ(arena_profile_mean_bytes(), 0);
+	CHECK_EQ(arena_profile_start(NULL), 0);
+	CHECK_EQ(arena_profile_mean_bytes(), 512 * KiB);
+	/* The first fills the word that was at hand. */
+	for (size_t i = 0; i < 64; i++)
+		CHECK(site_a(heap, 100));
+	for (size_t i = 0; i < 1000000; i++)
+		heap_free(heap, site_a(heap, 100));
+	arena_profile_stop();
+	before = sum_of(NULL);
+	CHECK(before.allocated_objects > 100000);
+	for (size_t i = 0; i < 1000000; i++)
+		heap_free(heap, site_a(heap, 100));
+	CHECK_EQ(sum_of(NULL).allocated_objects, before.allocated_objects);
+	heap_validate(heap);
+}
+
+TEST(alternate, "profile/three sites in strict turn, of one class, one of which keeps its objects")
+{
+	struct heap *heap = started();
+	size_t nr = 1000000;
+	void **kept = calloc(nr, sizeof(*kept));
+
+	for (size_t i = 0; i < nr; i++) {
+		heap_free(heap, site_a(heap, 64));
+		heap_free(heap, site_b(heap, 64));
+		kept[i] = site_c(heap, 64);
+	}
+	CHECK(is_near(sum_of(site_a).allocated_bytes, nr * 64));
+	CHECK(is_near(sum_of(site_b).allocated_objects, nr));
+	CHECK(is_near(sum_of(site_c).allocated_bytes, nr * 64));
+	CHECK(is_near(sum_of(site_c).used_bytes, nr * 64));
+	CHECK(is_near(sum_of(site_c).used_objects, nr));
+	CHECK_EQ(sum_of(site_a).used_bytes, 0);
+	CHECK_STR(sum_of(site_c).kind, "heap");
+	heap_validate(heap);
+	for (size_t i = 0; i < nr; i++)
+		heap_free(heap, kept[i]);
+	CHECK_EQ(sum_of(NULL).used_objects, 0);
+	CHECK_EQ(sum_of(NULL).used_bytes, 0);
+	heap_validate(heap);
+	free(kept);
+}
+
+TEST(sizes, "profile/objects of every kind of size are estimated, and their memory is whole")
+{
+	static const size_t sizes[] = { 16, 200, 5000, 32768, 40000, 3 * MiB };
+	struct heap *heap = started();
+
+	for (size_t s = 0; s < 6; s++) {
+		size_t nr = 2500 * MEAN / sizes[s] + 600, usable = 0, before = sum_of(site_a).allocated_bytes;
+
+		for (size_t i = 0; i < nr; i++) {
+			char *object = site_a(heap, sizes[s]);
+
+			CHECK(object && (uintptr_t)object % 16 == 0 && heap_usable_bytes(object) >= sizes[s]);
+			if (!usable || heap_usable_bytes(object) < usable)
+				usable = heap_usable_bytes(object);
+			memset(object, 1, size_min(sizes[s], 40000));
+			heap_free(heap, object);
+		}
+		CHECK(is_near(sum_of(site_a).allocated_bytes - before, nr * usable));
+	}
+	CHECK_EQ(sum_of(NULL).used_bytes, 0);
+}
+
+TEST(resize, "profile/an object that grows where it is counts with its new size")
+{
+	struct heap *heap = started();
+	char *object = heap_alloc(heap, 1 * MiB);
+
+	for (size_t i = 2; i < 20; i++)
+		object = heap_realloc(heap, object, i * MiB);
+	CHECK_EQ(sum_of(NULL).used_bytes, 19 * MiB);
+	CHECK_EQ(sum_of(NULL).used_objects, 1);
+	object = heap_realloc(heap, object, 1 * MiB);
+	CHECK_EQ(sum_of(NULL).used_bytes, 1 * MiB);
+	heap_free(heap, object);
+	CHECK_EQ(sum_of(NULL).used_bytes, 0);
+}
+
+TEST(zeroed, "profile/sampled objects are zeroed, aligned, resized and copied as others are")
+{
+	const struct arena_profile_options options = { .mean_bytes = 1, .seed = 1 };
+	struct heap *heap = started();
+
+	CHECK_EQ(arena_profile_start(&options), 0);
+	for (size_t bytes = 1; bytes < 33000; bytes = bytes * 3 / 2 + 1) {
+		char *object = heap_calloc(heap, bytes), *aligned = heap_alloc_aligned(heap, bytes, 256);
+
+		CHECK(object && aligned && (uintptr_t)aligned % 256 == 0);
+		for (size_t i = 0; i < bytes; i++)
+			CHECK(!object[i]);
+		memset(object, 7, bytes);
+		object = heap_realloc(heap, object, bytes + 5000);
+		for (size_t i = 0; i < bytes; i++)
+			CHECK_EQ(object[i], 7);
+		heap_free(heap, object);
+		heap_free(heap, aligned);
+	}
+	CHECK_EQ(sum_of(NULL).used_bytes, 0);
+	heap_validate(heap);
+}
+
+static void free_twice(void *unused)
+{
+	const struct arena_profile_options options = { .mean_bytes = 1, .seed = 1 };
+	struct heap *heap = started();
+	char *object;
+
+	(void)unused;
+	arena_profile_start(&options);
+	object = heap_alloc(heap, 64);
+	heap_free(heap, object);
+	heap_free(heap, object);
+}
+
+TEST(twice, "profile/a sampled object that is freed twice is noticed")
+{
+	struct death death;
+
+	harness_child(&death, free_twice, NULL);
+	CHECK(harness_died(&death, 6));
+	CHECK_HAS(death.text, "it is free already");
+}
+
+#define THREADS 4
+#define OBJECTS 200000
+
+static char *handed[THREADS][OBJECTS];
+
+static void *produce(void *argument)
+{
+	char **objects = argument;
+	struct heap *heap = heap_hold(1);
+
+	heap_unhold();
+	for (size_t i = 0; i < OBJECTS; i++)
+		objects[i] = site_b(heap, 16 + i % 100);
+	return NULL;
+}
+
+static void *consume(void *argument)
+{
+	char **objects = argument;
+	struct heap *heap = heap_hold(1);
+
+	heap_unhold();
+	for (size_t i = 0; i < OBJECTS; i++)
+		heap_free(heap, objects[i]);
+	return NULL;
+}
+
+static void run_threads(void *(*function)(void *))
+{
+	pthread_t threads[THREADS];
+
+	for (size_t i = 0; i < THREADS; i++)
+		CHECK(!pthread_create(&threads[i], NULL, function, handed[i]));
+	for (size_t i = 0; i < THREADS; i++)
+		CHECK(!pthread_join(threads[i], NULL));
+}
+
+TEST(threads, "profile/threads that allocate and others that free are one sum")
+{
+	struct heap *heap = started();
+	size_t bytes = 0;
+
+	for (size_t i = 0; i < OBJECTS; i++)
+		bytes += align_up(16 + i % 100, 16);
+	run_threads(produce);
+	CHECK(is_near(sum_of(site_b).used_bytes, bytes * THREADS));
+	CHECK(is_near(sum_of(site_b).used_objects, (uint64_t)OBJECTS * THREADS));
+	run_threads(consume);
+	CHECK_EQ(sum_of(NULL).used_bytes, 0);
+	heap_validate(heap);
+}
+
+TEST(destroyed, "profile/objects of a heap that is destroyed are not in use")
+{
+	struct heap *heap = started();
+
+	for (size_t i = 0; i < 10000; i++)
+		CHECK(site_a(heap, 1000) && (i % 100 || site_a(heap, 50000)));
+	CHECK(sum_of(site_a).used_bytes);
+	heap_destroy(heap);
+	CHECK_EQ(sum_of(NULL).used_bytes, 0);
+	/* The thread's cache is used again. */
+	heap = heap_create(ARENA_SOURCE_THP);
+	for (size_t i = 0; i < 10000; i++)
+		heap_free(heap, site_a(heap, 1000));
+	heap_validate(heap);
+	CHECK_EQ(sum_of(NULL).used_bytes, 0);
+}
+
+TEST(pause, "profile/a thread that pauses is not sampled")
+{
+	struct heap *heap = started();
+	uint64_t before;
+
+	arena_profile_pause();
+	for (size_t i = 0; i < 100000; i++)
+		heap_free(heap, site_a(heap, 500));
+	CHECK_EQ(sum_of(NULL).allocated_bytes, 0);
+	arena_profile_resume();
+	for (size_t i = 0; i < 100000; i++)
+		heap_free(heap, site_a(heap, 500));
+	before = sum_of(NULL).allocated_bytes;
+	CHECK(is_near(before, 100000 * 512));
+}
+
+static bool count_sites(const struct arena_profile_site *site, void *nr)
+{
+	*(size_t *)nr += site->nr_addresses > 0;
+	return *(size_t *)nr < 2;
+}
+
+TEST(end_early, "profile/who reads may end early")
+{
+	struct heap *heap = started();
+	size_t nr = 0;
+
+	for (size_t i = 0; i < 10000; i++)
+		CHECK(site_a(heap, 1000) && site_b(heap, 1000) && site_c(heap, 1000));
+	arena_profile_for_each(count_sites, &nr);
+	CHECK_EQ(nr, 2);
+}
+
+TEST(arguments, "profile/a mean beyond reason is refused")
+{
+	const struct arena_profile_options options = { .mean_bytes = TiB + 1 };
+
+	CHECK_EQ((unsigned int)-arena_profile_start(&options), 22);
+}
