@@ -23,6 +23,23 @@ LIBARENA_FLAGS := -fvisibility=hidden
 ## lib: libarena.a, libarena.so.0 and libarena-malloc.so
 lib: $(B)/libarena.a $(B)/libarena.so.0 $(B)/libarena-malloc.so
 
+# Code for the format of profiles, made from its description. Nobody who links with us sees its names.
+PROFILE_GEN := $(B)/libarena/gen
+PROFILE_C := $(PROFILE_GEN)/profile.pb-c.c
+# Both as archives: a malloc replacement must not load libraries that a program did not ask for.
+PROFILE_LIBS := -l:libprotobuf-c.a -l:libz.a
+
+$(PROFILE_C): libarena/profile.proto
+	@mkdir -p $(@D)
+	protoc-c -I libarena --c_out=$(@D) profile.proto
+
+# Generated code is not ours to warn about.
+$(PROFILE_C:.c=.o): $(PROFILE_C)
+	$(CC) $(CPPFLAGS) $(filter-out -W%,$(CFLAGS)) -w $(LIBARENA_FLAGS) -fPIC -c -o $@ $<
+
+$(B)/libarena/pprof.o $(B)/pic/libarena/pprof.o: CPPFLAGS += -isystem $(PROFILE_GEN)
+$(B)/libarena/pprof.o $(B)/pic/libarena/pprof.o: $(PROFILE_C)
+
 $(B)/libarena/%.o: libarena/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(LIBARENA_FLAGS) $(DEPFLAGS) -c -o $@ $<
@@ -31,19 +48,22 @@ $(B)/pic/libarena/%.o: libarena/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(LIBARENA_FLAGS) -fPIC $(DEPFLAGS) -c -o $@ $<
 
-$(B)/libarena-internal.a: $(LIBARENA_O)
+$(B)/libarena-internal.a: $(LIBARENA_O) $(PROFILE_C:.c=.o)
 	rm -f $@
 	$(AR) rcs $@ $^
 
 OBJCOPY ?= objcopy
 # Sanitizers tie their tables to sections in ways that do not survive the joining of objects.
 ifdef SAN
-LIBARENA_A_O := $(LIBARENA_O)
+LIBARENA_A_O := $(LIBARENA_O) $(PROFILE_C:.c=.o)
 else
-LIBARENA_A_O := $(B)/libarena.o
+LIBARENA_A_O := $(B)/libarena.o $(B)/libarena-pprof.o
 endif
 
-$(B)/libarena.o: $(LIBARENA_O)
+# Who writes profiles apart from the rest: other programs then need neither protobuf-c nor zlib.
+$(B)/libarena.o: $(filter-out %/pprof.o,$(LIBARENA_O))
+$(B)/libarena-pprof.o: $(B)/libarena/pprof.o $(PROFILE_C:.c=.o)
+$(B)/libarena.o $(B)/libarena-pprof.o:
 	$(CC) -r -nostdlib -o $@ $^
 	$(OBJCOPY) --localize-hidden $@
 
@@ -52,9 +72,10 @@ $(B)/libarena.a: $(LIBARENA_A_O)
 	$(AR) rcs $@ $^
 
 # nodelete: the handler of faults, the handlers of fork() and the daemon's thread outlive a dlclose().
-$(B)/libarena.so.0: $(LIBARENA_PIC_O) libarena/libarena.map
+$(B)/libarena.so.0: $(LIBARENA_PIC_O) $(PROFILE_C:.c=.o) libarena/libarena.map
 	$(CC) -shared $(LDFLAGS) -Wl,-soname,libarena.so.0 -Wl,--version-script=libarena/libarena.map \
-		-Wl,-z,defs -Wl,-z,relro,-z,now -Wl,-z,nodelete -o $@ $(LIBARENA_PIC_O) -pthread
+		-Wl,-z,defs -Wl,-z,relro,-z,now -Wl,-z,nodelete -o $@ $(LIBARENA_PIC_O) $(PROFILE_C:.c=.o) \
+		$(PROFILE_LIBS) -pthread
 	ln -sf libarena.so.0 $(B)/libarena.so
 
 # The malloc replacement. -fno-builtin: a malloc() and memset() must not become a call of calloc() inside calloc(). The library's own
@@ -65,7 +86,7 @@ $(SHIM_O): $(B)/pic/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -Ilibarena $(CFLAGS) $(LIBARENA_FLAGS) -fno-builtin -fomit-frame-pointer -fPIC $(DEPFLAGS) -c -o $@ $<
 
-$(B)/libarena-malloc.so: $(SHIM_O) $(LIBARENA_PIC_O) libarena/shim/shim.map
+$(B)/libarena-malloc.so: $(SHIM_O) $(LIBARENA_PIC_O) $(PROFILE_C:.c=.o) libarena/shim/shim.map
 	$(CC) -shared $(LDFLAGS) -Wl,-soname,libarena-malloc.so -Wl,--version-script=libarena/shim/shim.map \
 		-Wl,-z,defs -Wl,-z,relro,-z,now -Wl,-z,nodelete -Wl,-z,initfirst \
-		-o $@ $(SHIM_O) $(LIBARENA_PIC_O) -pthread -ldl
+		-o $@ $(SHIM_O) $(LIBARENA_PIC_O) $(PROFILE_C:.c=.o) $(PROFILE_LIBS) -pthread -ldl

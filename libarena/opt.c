@@ -10,9 +10,11 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 #include "geometry.h"
 #include "panic.h"
+#include "sample.h"
 
 #if defined(__SANITIZE_THREAD__)
 #define SANITIZED 1
@@ -66,6 +68,16 @@ static const struct {
 		"1 shows the numbers of heaps to other processes (arena/shared.h)" },
 	[OPT_MEMORY_LIMIT] = { "ARENA_MEMORY_LIMIT", "bytes", 0, 0, UINT64_MAX,
 		"most memory that all heaps of the process may hold, in whole chunks of 2 MiB; 0 = no limit" },
+	[OPT_MALLOC_LEAKS] = { "ARENA_MALLOC_LEAKS", "bool", 0, 0, 1,
+		"1 makes the malloc replacement print at exit, in each process, whose memory is still in use" },
+	[OPT_PROFILE_BYTES] = { "ARENA_PROFILE_BYTES", "bytes", SAMPLE_MEAN_BYTES, 1, TiB,
+		"mean distance of samples: 2,000 for each GiB that is allocated cost nothing to speak of; 1 = every object" },
+	[OPT_PROFILE_SEED] = { "ARENA_PROFILE_SEED", "units", 0, 0, UINT64_MAX / 16,
+		"of the choice of samples, so that a run can be repeated; 0 = another one in each process" },
+	[OPT_PROFILE_SIGNAL] = { "ARENA_PROFILE_SIGNAL", "units", 0, 0, 64,
+		"number of the signal on which the malloc replacement writes a profile; 0 = none" },
+	[OPT_PROFILE_UNWIND] = { "ARENA_PROFILE_UNWIND", "bool", 0, 0, 1,
+		"1 walks stacks by libgcc's tables, for programs without frame pointers; slower, and may wait for the dynamic linker" },
 };
 
 /* The shift of a suffix, 0 of none; -1 for anything else. */
@@ -109,9 +121,30 @@ static uint64_t within_bounds(enum opt opt, uint64_t number)
 	return bound;
 }
 
+static char **other_environment; /* set while there is one thread */
+
+void opt_set_environment(char **environment)
+{
+	other_environment = environment;
+}
+
+static const char *find(const char *name)
+{
+	size_t length = strlen(name);
+
+	if (!other_environment)
+		return secure_getenv(name);
+	if (getauxval(AT_SECURE))
+		return NULL;
+	for (char **entry = other_environment; *entry; entry++)
+		if (!strncmp(*entry, name, length) && (*entry)[length] == '=')
+			return *entry + length + 1;
+	return NULL;
+}
+
 uint64_t opt_get(enum opt opt)
 {
-	const char *text = secure_getenv(options[opt].name);
+	const char *text = find(options[opt].name);
 	uint64_t number;
 
 	if (!text)
@@ -125,15 +158,20 @@ uint64_t opt_get(enum opt opt)
 
 const char *opt_source(void)
 {
-	return secure_getenv("ARENA_SOURCE");
+	return find("ARENA_SOURCE");
+}
+
+const char *opt_profile(void)
+{
+	return find("ARENA_PROFILE");
 }
 
 const char *opt_pressure_watch(void)
 {
-	return secure_getenv("MEMORY_PRESSURE_WATCH");
+	return find("MEMORY_PRESSURE_WATCH");
 }
 
 const char *opt_pressure_write(void)
 {
-	return secure_getenv("MEMORY_PRESSURE_WRITE");
+	return find("MEMORY_PRESSURE_WRITE");
 }

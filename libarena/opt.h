@@ -18,6 +18,11 @@ enum opt {
 	OPT_MALLOC_STATS,
 	OPT_SHARED_STATS,
 	OPT_MEMORY_LIMIT,
+	OPT_MALLOC_LEAKS,
+	OPT_PROFILE_BYTES,
+	OPT_PROFILE_SEED,
+	OPT_PROFILE_SIGNAL,
+	OPT_PROFILE_UNWIND,
 	NR_OPTS
 };
 
@@ -28,5 +33,9 @@ const char *opt_source(void);
 /** The texts of $MEMORY_PRESSURE_WATCH and $MEMORY_PRESSURE_WRITE, or NULL; see pressure.h. */
 const char *opt_pressure_watch(void);
 const char *opt_pressure_write(void);
+/** The text of $ARENA_PROFILE, or NULL. */
+const char *opt_profile(void);
+/** Read another environment, before the C library knows its own; NULL: the C library's. */
+void opt_set_environment(char **environment);
 
 #endif /* LIBARENA_OPT_H */

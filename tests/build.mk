@@ -10,7 +10,7 @@ TEST_LDFLAGS := -static
 endif
 
 $(TEST_BIN): %: %.o $(B)/tests/harness.o $(B)/libarena-internal.a
-	$(CC) $(CFLAGS) $(TEST_LDFLAGS) $(LDFLAGS) -o $@ $^ -pthread
+	$(CC) $(CFLAGS) $(TEST_LDFLAGS) $(LDFLAGS) -o $@ $^ $(PROFILE_LIBS) -pthread
 
 $(TEST_BIN:%=%.o) $(B)/tests/harness.o: CPPFLAGS += -Ilibarena
 

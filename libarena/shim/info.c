@@ -4,16 +4,9 @@
  * counts whole pages.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <malloc.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "heap_json.h"
-#include "opt.h"
-#include "panic.h"
 #include "shim/shim.h"
 
 struct totals {
@@ -106,61 +99,10 @@ SHIM_API int mallopt(int parameter, int value)
 	return 1;
 }
 
-/* ---------------------------------------------------------------- at exit */
-
-/* Standard error as it was at the start: many programs close it before they end. What it was, in case its number is used anew. */
-static int exit_fd = -1;
-static struct stat exit_file;
-
-static bool is_same_file(int fd)
-{
-	struct stat now;
-
-	return !fstat(fd, &now) && now.st_dev == exit_file.st_dev && now.st_ino == exit_file.st_ino;
-}
-
-/* glibc passes the environment; this constructor comes before that of the C library, which makes getenv() work. */
-__attribute__((constructor)) static void keep_stderr(int argc, char **argv, char **environment)
-{
-	static const char name[] = "ARENA_MALLOC_STATS=";
-
-	(void)argc;
-	(void)argv;
-	for (; *environment; environment++)
-		if (!strncmp(*environment, name, sizeof(name) - 1))
-			break;
-	if (!*environment || fstat(STDERR_FILENO, &exit_file))
-		return;
-	/* Far above the numbers that programs count on, where the limit allows. */
-	exit_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 900);
-	if (exit_fd < 0)
-		exit_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
-}
-
-static void put_line(struct text *text)
+void shim_put_totals(struct text *text)
 {
 	struct totals all = totals();
 
 	text_put(text, "arena: %zu bytes held, %zu in use, %zu idle, at most %zu, source %s\n", all.held_bytes, all.used_bytes,
 		 all.idle_bytes, all.peak_bytes, arena_source_name(all.source));
-}
-
-__attribute__((destructor)) static void print_totals(void)
-{
-	static char lines[HEAP_JSON_BYTES]; /* other threads may still run, but none comes here */
-	struct text text;
-	uint64_t form;
-
-	if (exit_fd < 0 || !is_same_file(exit_fd) || !(form = opt_get(OPT_MALLOC_STATS)))
-		return;
-	text_init(&text, lines, sizeof(lines));
-	if (form == 2) {
-		heap_put_json(&text);
-		text_put(&text, "\n");
-	} else {
-		put_line(&text);
-	}
-	/* Nobody is left to tell of a failure. */
-	if (write(exit_fd, lines, strlen(lines)) < 0)
-		return;
 }

@@ -11,6 +11,7 @@
 #include <malloc.h>
 #include <stdlib.h>
 
+#include "profile.h"
 #include "shim/shim.h"
 
 /* The number of the main heap is a constant, so that its cache is one load away. */
@@ -36,7 +37,9 @@ static __attribute__((noinline)) void *alloc_slow(size_t bytes)
 {
 	struct cache *cache = MAIN_CACHE;
 
-	if (likely(bytes <= CLASS_MAX_BYTES && cache != &cache_none))
+	SHIM_FRAME();
+	/* While there is sampling it is to be known what was asked for: see shim_alloc(). */
+	if (likely(bytes <= CLASS_MAX_BYTES && cache != &cache_none && !atomic_load_relaxed(&profile_mean_word)))
 		return answer(cache_alloc(cache, class_of(bytes), cache->heap));
 	return answer(shim_alloc(bytes));
 }
@@ -70,6 +73,7 @@ SHIM_API void *calloc(size_t count, size_t bytes)
 	struct heap *heap = heap_main();
 	size_t product;
 
+	SHIM_FRAME();
 	if (__builtin_mul_overflow(count, bytes, &product) || !heap)
 		return answer(NULL);
 	return answer(heap_calloc(heap, product));
@@ -79,6 +83,7 @@ SHIM_API void *realloc(void *old, size_t bytes)
 {
 	struct heap *heap = heap_main();
 
+	SHIM_FRAME();
 	/* As glibc has it. */
 	if (old && !bytes) {
 		free(old);
@@ -119,6 +124,7 @@ SHIM_API int posix_memalign(void **object, size_t align_bytes, size_t bytes)
 	int saved = errno;
 	void *got;
 
+	SHIM_FRAME();
 	if (!is_power_of_two(align_bytes) || align_bytes % sizeof(void *))
 		return EINVAL;
 	got = shim_alloc_aligned(bytes, align_bytes);
@@ -131,6 +137,7 @@ SHIM_API int posix_memalign(void **object, size_t align_bytes, size_t bytes)
 
 SHIM_API void *aligned_alloc(size_t align_bytes, size_t bytes)
 {
+	SHIM_FRAME();
 	if (!is_power_of_two(align_bytes)) {
 		errno = EINVAL;
 		return NULL;
@@ -143,6 +150,7 @@ SHIM_API void *memalign(size_t align_bytes, size_t bytes)
 {
 	size_t power = sizeof(void *);
 
+	SHIM_FRAME();
 	while (power < align_bytes && power <= SIZE_MAX / 2)
 		power *= 2;
 	return answer(shim_alloc_aligned(bytes, power));
@@ -150,11 +158,13 @@ SHIM_API void *memalign(size_t align_bytes, size_t bytes)
 
 SHIM_API void *valloc(size_t bytes)
 {
+	SHIM_FRAME();
 	return answer(shim_alloc_aligned(bytes, PAGE_BYTES));
 }
 
 SHIM_API void *pvalloc(size_t bytes)
 {
+	SHIM_FRAME();
 	if (bytes > SIZE_MAX - PAGE_BYTES)
 		return answer(NULL);
 	return answer(shim_alloc_aligned(align_up(bytes, PAGE_BYTES), PAGE_BYTES));

@@ -50,6 +50,7 @@ static void *new_or_throw(size_t bytes, size_t align_bytes)
 	void *object = try_once(bytes, align_bytes);
 	void (*throw)(void) = std_throw_bad_alloc;
 
+	SHIM_FRAME();
 	if (unlikely(!object))
 		object = try_with_handler(bytes, align_bytes);
 	if (likely(object))
@@ -79,6 +80,7 @@ static void *new_or_null(size_t bytes, size_t align_bytes)
 {
 	void *object = try_once(bytes, align_bytes);
 
+	SHIM_FRAME();
 	if (likely(object) || !std_get_new_handler || !std_get_new_handler())
 		return object;
 	return new_or_caught(bytes, align_bytes);

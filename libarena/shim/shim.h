@@ -4,11 +4,25 @@
 #define LIBARENA_SHIM_H
 
 #include "heap.h"
+#include "panic.h"
 
 #define SHIM_API __attribute__((visibility("default")))
 
 /** Objects of the heap that malloc() is; NULL, without errno, when out of memory. */
 void *shim_alloc(size_t bytes);
 void *shim_alloc_aligned(size_t bytes, size_t align_bytes);
+
+/*
+ * Gives a function a frame pointer in files that are compiled without: every function between the program and the slow paths that
+ * walk its stack needs one, or the program's own frame is missing.
+ */
+#define SHIM_FRAME() __asm__ volatile("" : : "r"(__builtin_frame_address(0)))
+
+/** The line of statistics. */
+void shim_put_totals(struct text *text);
+/** Begin to sample when the environment says so; it is the C library's first moment. */
+void shim_profile_start(void);
+/** The end of the process: write the profile that the environment asks for. */
+void shim_profile_end(void);
 
 #endif /* LIBARENA_SHIM_H */

@@ -2,14 +2,14 @@
 # Programs of tests/malloc: linked dynamically and run by the scripts there with LD_PRELOAD, so that they meet the malloc replacement as
 # any program does. -fno-builtin: a malloc() without a use must be called all the same.
 
-MALLOC_C := $(patsubst tests/malloc/%.c,$(B)/tests/malloc/%,$(filter-out tests/malloc/plug.c tests/malloc/pairs.c,$(wildcard tests/malloc/*.c)))
-MALLOC_BIN := $(MALLOC_C) $(B)/tests/malloc/new $(B)/tests/malloc/pairs $(B)/tests/malloc/plug.so
+MALLOC_C := $(patsubst tests/malloc/%.c,$(B)/tests/malloc/%,$(filter-out tests/malloc/plug.c tests/malloc/pairs.c tests/malloc/sites.c,$(wildcard tests/malloc/*.c)))
+MALLOC_BIN := $(MALLOC_C) $(B)/tests/malloc/sites $(B)/tests/malloc/new $(B)/tests/malloc/pairs $(B)/tests/malloc/plug.so
 MALLOC_FLAGS := -fno-builtin
 
 $(MALLOC_C): $(B)/tests/malloc/%: tests/malloc/%.c $(B)/tests/malloc/plug.so $(B)/tests/harness.o $(B)/libarena-internal.a
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(MALLOC_FLAGS) $(DEPFLAGS) $(LDFLAGS) -o $@ $< $(B)/tests/harness.o $(B)/libarena-internal.a \
-		-Wl,--no-as-needed -L$(@D) -l:plug.so -Wl,-rpath,'$$ORIGIN' -pthread -ldl
+		-Wl,--no-as-needed -L$(@D) -l:plug.so -Wl,-rpath,'$$ORIGIN' $(PROFILE_LIBS) -pthread -ldl
 
 $(B)/tests/malloc/plug.so: tests/malloc/plug.c
 	@mkdir -p $(@D)
@@ -18,7 +18,12 @@ $(B)/tests/malloc/plug.so: tests/malloc/plug.c
 # No test by itself: instructions.sh counts what it does.
 $(B)/tests/malloc/pairs: tests/malloc/pairs.c $(B)/libarena-internal.a
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(MALLOC_FLAGS) $(DEPFLAGS) $(LDFLAGS) -o $@ $< $(B)/libarena-internal.a -pthread -ldl
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(MALLOC_FLAGS) $(DEPFLAGS) $(LDFLAGS) -o $@ $< $(B)/libarena-internal.a $(PROFILE_LIBS) -pthread -ldl
+
+# Nothing of the library or of the harness in it: what it allocates is known.
+$(B)/tests/malloc/sites: tests/malloc/sites.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(MALLOC_FLAGS) $(DEPFLAGS) $(LDFLAGS) -o $@ $< -pthread
 
 # C has more warnings than C++ knows.
 $(B)/tests/malloc/new: tests/malloc/new.cc

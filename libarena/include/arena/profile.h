@@ -67,6 +67,12 @@ ARENA_API void arena_profile_for_each(bool (*function)(const struct arena_profil
 ARENA_API int arena_profile_write(int fd);
 ARENA_API int arena_profile_save(const char *path);
 
+/**
+ * Write to @fd, as a text, what is in use by whom: the stacks that hold most first. At the end of a program these are its leaks. 0 or
+ * -errno. Allocates.
+ */
+ARENA_API int arena_profile_report(int fd);
+
 #ifdef __cplusplus
 }
 #endif

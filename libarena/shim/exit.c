@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The first and the last moment of a process: options of the environment are read before main() and before any other library begins, what
+ * they ask for is printed and written when all others have ended. A process that ends by _exit() or a signal says nothing.
+ */
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "arena/profile.h"
+#include "heap_json.h"
+#include "opt.h"
+#include "shim/shim.h"
+
+/* Standard error as it was at the start: many programs close it before they end. What it was, in case its number is used anew. */
+static int exit_fd = -1;
+static struct stat exit_file;
+static uint64_t totals_form; /* 0: none, 1: a line, 2: JSON */
+static bool tells_leaks;
+
+static bool is_same_file(int fd)
+{
+	struct stat now;
+
+	return !fstat(fd, &now) && now.st_dev == exit_file.st_dev && now.st_ino == exit_file.st_ino;
+}
+
+static void keep_stderr(void)
+{
+	if (fstat(STDERR_FILENO, &exit_file))
+		return;
+	/* Far above the numbers that programs count on, where the limit allows. */
+	exit_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 900);
+	if (exit_fd < 0)
+		exit_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+}
+
+/* glibc passes the environment; this constructor comes before that of the C library, which makes getenv() work. */
+__attribute__((constructor)) static void begin(int argc, char **argv, char **environment)
+{
+	(void)argc;
+	(void)argv;
+	opt_set_environment(environment);
+	totals_form = opt_get(OPT_MALLOC_STATS);
+	tells_leaks = opt_get(OPT_MALLOC_LEAKS);
+	if (totals_form || tells_leaks)
+		keep_stderr();
+	if (tells_leaks || opt_profile())
+		shim_profile_start();
+	opt_set_environment(NULL);
+}
+
+static void print_totals(void)
+{
+	static char lines[HEAP_JSON_BYTES]; /* other threads may still run, but none comes here */
+	struct text text;
+
+	text_init(&text, lines, sizeof(lines));
+	if (totals_form == 2) {
+		heap_put_json(&text);
+		text_put(&text, "\n");
+	} else {
+		shim_put_totals(&text);
+	}
+	/* Nobody is left to tell of a failure. */
+	if (write(exit_fd, lines, strlen(lines)) < 0)
+		return;
+}
+
+__attribute__((destructor)) static void end(void)
+{
+	shim_profile_end();
+	if (exit_fd < 0 || !is_same_file(exit_fd))
+		return;
+	if (tells_leaks)
+		arena_profile_report(exit_fd);
+	if (totals_form)
+		print_totals();
+}

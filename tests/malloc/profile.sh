@@ -1,0 +1,124 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# profile
+#
+# Profiles of a program whose allocations are known (sites.c): what protoc decodes is near the truth for each of its functions, and
+# its addresses are those of these functions. At exit, on a signal, and as a text of leaks. The samples' seed is a constant.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+# shellcheck source=tests/tap.sh
+. tests/tap.sh
+# shellcheck source=tests/malloc/lib.sh
+. tests/malloc/lib.sh
+
+B=${B:-build}
+sites=$PWD/$B/tests/malloc/sites
+
+# profiled NAME=VALUE... COMMAND...: with the replacement, sampling often.
+settings=(env LD_PRELOAD="$replacement" ARENA_PROFILE_BYTES=32768 ARENA_PROFILE_SEED=5)
+profiled() { "${settings[@]}" "$@"; }
+
+decoded() { zcat "$1" | protoc -Ilibarena --decode=arena.pprof.Profile profile.proto; }
+
+# flat FILE: a line "FUNCTION FOUR VALUES" for each sample, then "FUNCTION < CALLER < ..." with what addr2line calls the addresses in sites.
+flat() {
+	decoded "$1" | sites=$sites perl -e '
+		my (@stack, %location, %mapping, @samples, @texts);
+		while (<STDIN>) {
+			if (/^(\w+) \{/) { $in = $1; $now = {}; $depth = 1; next }
+			if (/^\}/) { push @samples, $now if $in eq "sample"; $location{$now->{id}} = $now if $in eq "location";
+				$mapping{$now->{id}} = $now if $in eq "mapping"; $in = ""; next }
+			if (/^string_table: "(.*)"/) { push @texts, $1; next }
+			if (/^  (\w+): (\S+)/) { push @{$now->{"all_$1"}}, $2; $now->{$1} = $2 }
+		}
+		sub name {
+			my $at = $location{$_[0]};
+			my $map = $mapping{$at->{mapping_id} // 0} or return "unmapped";
+			return "other" if $texts[$map->{filename}] ne $ENV{sites};
+			my $offset = sprintf "%x", $at->{address} - $map->{memory_start} + ($map->{file_offset} // 0);
+			return $known{$offset} //= (split /\n/, `addr2line -f -e $ENV{sites} $offset`)[0];
+		}
+		for (@samples) { my @names = map { name($_) } @{$_->{all_location_id}};
+			print join(" ", $names[0], @{$_->{all_value}}), "  ", join(" < ", @names), "\n" }'
+}
+
+# far FILE: what the program printed, against the profile: a line for each number that is 12 % off or more.
+far() {
+	flat "$1" | awk -v truth="$folder/truth" '
+		{ for (i = 2; i <= 5; i++) sum[$1, i] += $i }
+		END {
+			while ((getline line < truth) > 0) {
+				n = split(line, t, " ")
+				for (i = 2; i <= n; i++) {
+					if (t[i] == "-") continue
+					seen++
+					if (sum[t[1], i] < t[i] * 0.88 || sum[t[1], i] > t[i] * 1.12)
+						print t[1] ", value " i - 1 ": " sum[t[1], i] " instead of " t[i]
+				}
+			}
+			if (seen < 18) print "only " seen + 0 " numbers"
+		}'
+}
+
+# ---------------------------------------------------------------- at exit
+
+run_ok "the program runs" profiled ARENA_PROFILE="$folder/exit" "$sites" leave
+"$sites" leave >"$folder/truth"
+exit_file=$(echo "$folder"/exit.*.pb.gz)
+empty_ok "estimates of its functions are near the truth" "$(far "$exit_file")"
+empty_ok "stacks lead from the function to main" "$(for name in churn keep zeroed grow; do
+	flat "$exit_file" | grep -q "^$name .*  $name < main" || echo "$name: $(flat "$exit_file" | head -n 8)"; done)"
+empty_ok "types, units and period are pprof's" "$(decoded "$exit_file" | grep -e string_table | sed -n '2,8s/.*: //p' | tr '\n' ' ' |
+	grep -v '"alloc_objects" "count" "alloc_space" "bytes" "inuse_objects" "inuse_space" "space"'
+	decoded "$exit_file" | grep -q '^period: 32768$' || echo "no period")"
+build_id=$(readelf -n "$sites" | sed -n 's/.*Build ID: //p')
+empty_ok "the program's build id is in it" "$(decoded "$exit_file" | grep -q "\"$build_id\"" || echo "no $build_id")"
+rm -f "$folder"/exit.*
+
+run_ok "each process writes a file of its own" profiled ARENA_PROFILE="$folder/many" bash -c "/bin/true; $sites >/dev/null & $sites >/dev/null; wait"
+empty_ok "four files of four processes" "$(n=$(find "$folder" -name 'many.*.pb.gz' | wc -l); [ "$n" = 4 ] || echo "$n files")"
+
+profiled ARENA_PROFILE="$folder/missing/x" "$sites" >"$folder/out" 2>"$folder/err"
+empty_ok "a file that cannot be written is told, and the program ends as it would" "$(cmp "$folder/out" "$folder/truth" 2>&1
+	grep -q '^arena: the profile .*/missing/x.* cannot be written: error 2$' "$folder/err" || cat "$folder/err")"
+
+# ---------------------------------------------------------------- stacks by tables
+
+profiled ARENA_PROFILE="$folder/tables" ARENA_PROFILE_UNWIND=1 "$sites" leave >/dev/null 2>"$folder/err"
+empty_ok "the same by libgcc's tables" "$(cat "$folder/err"; far "$folder"/tables.*.pb.gz
+	flat "$folder"/tables.*.pb.gz | grep -q '  keep < main' || flat "$folder"/tables.*.pb.gz | head -n 8)"
+
+# ---------------------------------------------------------------- on a signal
+
+mkfifo "$folder/fifo"
+# Not by the function: this has the program's own number.
+"${settings[@]}" ARENA_PROFILE="$folder/signal" ARENA_PROFILE_SIGNAL=12 "$sites" wait >/dev/null 2>"$folder/err" <"$folder/fifo" &
+pid=$!
+exec 9>"$folder/fifo"
+# wait_for FILE: until it is whole; nobody waits for more than a minute.
+wait_for() { for _ in $(seq 600); do if gzip -t "$1" 2>/dev/null; then return 0; fi; sleep 0.1; done; return 1; }
+run_ok "a signal makes a profile" wait_for "$folder/signal.$pid.1.pb.gz"
+empty_ok "it is that of the moment" "$(far "$folder/signal.$pid.1.pb.gz")"
+kill -USR2 $pid
+run_ok "another signal makes another" wait_for "$folder/signal.$pid.2.pb.gz"
+exec 9>&-
+wait $pid
+empty_ok "the program ends as it would" "$(status=$?; [ $status = 0 ] || echo "status $status"; cat "$folder/err")"
+empty_ok "what was freed is not in use in its last profile" "$(flat "$folder/signal.$pid.pb.gz" | awk '$1 == "keep" && $4 > 0')"
+
+# ---------------------------------------------------------------- leaks
+
+profiled ARENA_MALLOC_LEAKS=1 "$sites" leave 2>"$folder/leaks" >/dev/null
+empty_ok "the report of leaks has both places that hold memory, and the number of bytes" "$(
+	awk '/^arena: about .* of the heap from$/ { if ($3 > 39e6 && $3 < 50e6) k++; if ($3 == 16777216) g++ }
+		END { if (k != 1 || g != 1) print k + 0, g + 0 }' "$folder/leaks"
+	grep -q "^	$sites+0x" "$folder/leaks" || head "$folder/leaks")"
+profiled ARENA_MALLOC_LEAKS=1 ARENA_PROFILE_BYTES=1 "$sites" 2>"$folder/leaks" >/dev/null
+empty_ok "with every object sampled nothing of the program is left" "$(grep -F "$sites+" "$folder/leaks"
+	grep -q '^arena: in use: about ' "$folder/leaks" || cat "$folder/leaks")"
+
+# ---------------------------------------------------------------- off
+
+LD_PRELOAD=$replacement ARENA_PROFILE_BYTES=1000 "$sites" >/dev/null 2>"$folder/err"
+empty_ok "nothing is sampled or written unless asked for" "$(cat "$folder/err")"
+tap_end

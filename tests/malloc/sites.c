@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A program whose allocations are known, for profile.sh: it prints what each of its functions allocates and keeps, as
+ *
+ *	FUNCTION ALLOCATED_OBJECTS ALLOCATED_BYTES KEPT_OBJECTS KEPT_BYTES
+ *
+ * where bytes are those of size classes. Models: two call sites in strict turn, a cache that never shrinks, a buffer that grows, a pool of
+ * threads. With "wait" it raises SIGUSR2 and waits for standard input to end; with "leave" it ends without freeing anything.
+ */
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define NR 400000u
+#define THREADS 4u
+
+void *churn(void);
+void *keep(void);
+void *from_thread(void *unused);
+void *grow(void);
+void *zeroed(void);
+
+/* Not inlined, and the call not the last: a return address in each. */
+#define SITE __attribute__((noinline))
+
+SITE void *churn(void)
+{
+	void *volatile object = malloc(100);
+
+	return object;
+}
+
+SITE void *keep(void)
+{
+	void *volatile object = malloc(112);
+
+	return object;
+}
+
+SITE void *zeroed(void)
+{
+	void *volatile object = calloc(10, 300);
+
+	return object;
+}
+
+SITE void *from_thread(void *unused)
+{
+	(void)unused;
+	for (unsigned int i = 0; i < NR / THREADS; i++) {
+		void *volatile object = malloc(64);
+
+		free(object);
+	}
+	return NULL;
+}
+
+SITE void *grow(void)
+{
+	char *volatile buffer = NULL;
+
+	for (size_t pages = 16; pages <= 4096; pages += 16)
+		buffer = realloc(buffer, pages * 4096);
+	return buffer;
+}
+
+static void run_threads(void)
+{
+	pthread_t threads[THREADS];
+
+	for (size_t i = 0; i < THREADS; i++)
+		if (pthread_create(&threads[i], NULL, from_thread, NULL))
+			abort();
+	for (size_t i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+}
+
+static void *kept[NR];
+
+static void wait_for_end(void)
+{
+	char byte;
+
+	raise(SIGUSR2);
+	while (read(STDIN_FILENO, &byte, 1) > 0)
+		;
+}
+
+int main(int argc, char **argv)
+{
+	void *buffer;
+
+	for (unsigned int i = 0; i < NR; i++) {
+		free(churn());
+		kept[i] = keep();
+		if (i % 20 == 0)
+			free(zeroed());
+	}
+	run_threads();
+	buffer = grow();
+	printf("churn %u %u 0 0\n", NR, NR * 112);
+	printf("keep %u %u %u %u\n", NR, NR * 112, NR, NR * 112);
+	printf("zeroed %u %u 0 0\n", NR / 20, NR / 20 * 3072);
+	printf("from_thread %u %u 0 0\n", NR, NR * 64);
+	printf("grow - - 1 %u\n", 4096 * 4096);
+	fflush(stdout);
+	if (argc > 1 && !strcmp(argv[1], "wait"))
+		wait_for_end();
+	if (argc > 1 && !strcmp(argv[1], "leave"))
+		return 0;
+	for (unsigned int i = 0; i < NR; i++)
+		free(kept[i]);
+	free(buffer);
+	return 0;
+}
