@@ -10,6 +10,9 @@
  * next arena from there start with chunks at once: the small runs would be a hundred page faults in vain. One credit per large arena that
  * is gone keeps a change of habit from multiplying memory.
  *
+ * While there is sampling the inline path meets the end of the run early, at the byte whose object is to be sampled: it pays nothing. An
+ * arena draws the distance to that byte anew when one was reached, and goes on with it from run to run.
+ *
  * Limits: runs that were kept by a reset are tried a few at a time, so an object that fits only a later one takes fresh memory.
  */
 #include <errno.h>
@@ -18,6 +21,7 @@
 #include "chunk.h"
 #include "internal.h"
 #include "meta.h"
+#include "profile.h"
 #include "small.h"
 
 /* 1, 4, 16 and 64 pages; then chunks, so that an arena never holds more than a few times what it uses. */
@@ -148,11 +152,19 @@ static bool grow_small(struct arena *arena, size_t need_bytes)
 	return true;
 }
 
+/* The inline path ends with the run, or before the next sample. */
+static void set_limit(struct arena *arena)
+{
+	uintptr_t limit = arena->current->limit, at = arena->sample_at & ~(ARENA_WORD_BYTES - 1);
+
+	arena->bump.limit = arena->sample_at ? size_min(limit, at) : limit;
+}
+
 /* More chunks at the end of the current run. */
 static void extend(struct arena *arena, uintptr_t base, size_t bytes)
 {
 	arena->current->limit = base + bytes;
-	arena->bump.limit = base + bytes;
+	set_limit(arena);
 	annotate_idle(base, base + bytes);
 	count(arena, false, bytes);
 }
@@ -197,9 +209,29 @@ static void use_run(struct arena *arena, struct run *run)
 {
 	if (arena->current)
 		arena->used_bytes += arena->bump.at - arena->current->base;
+	if (arena->sample_at)
+		arena->sample_at = run->base + (arena->sample_at - arena->bump.at);
 	arena->current = run;
 	arena->bump.at = run->base;
-	arena->bump.limit = run->limit;
+	set_limit(arena);
+}
+
+/* What lies from @begin to bump.at was given out, beside the inline path. */
+static void count_object(struct arena *arena, uintptr_t begin)
+{
+	uint64_t mean_bytes = profile_mean();
+
+	if (likely(!mean_bytes && !arena->sample_at))
+		return;
+	if (!arena->sample_at)
+		arena->sample_at = begin + sample_distance(profile_random(), mean_bytes);
+	if (!mean_bytes) {
+		arena->sample_at = 0;
+	} else if (arena->bump.at > arena->sample_at) {
+		profile_add_to(&arena->samples, mean_bytes, arena->bump.at - begin);
+		arena->sample_at = arena->bump.at + sample_distance(profile_random(), mean_bytes);
+	}
+	set_limit(arena);
 }
 
 static bool has_room(const struct run *run, size_t bytes, size_t align_bytes)
@@ -231,11 +263,13 @@ static struct run *next_run(struct arena *arena, size_t bytes, size_t align_byte
 /* The end of the current run, when the object fits there; without a current run nothing does. */
 static void *bump(struct arena *arena, size_t bytes, size_t align_bytes)
 {
-	uintptr_t at = align_up(arena->bump.at, align_bytes);
+	uintptr_t begin = arena->bump.at, at = align_up(begin, align_bytes);
+	uintptr_t limit = arena->current ? arena->current->limit : 0;
 
-	if (at < arena->bump.at || at > arena->bump.limit || bytes > arena->bump.limit - at)
+	if (at < begin || at > limit || bytes > limit - at)
 		return NULL;
 	arena->bump.at = align_up(at + bytes, ARENA_WORD_BYTES);
+	count_object(arena, begin);
 	annotate_object(at, at + bytes);
 	return (void *)at;
 }
@@ -273,12 +307,12 @@ void *arena_alloc_slow(struct arena *arena, size_t bytes, size_t align_bytes)
 /* Room for @more_bytes behind the arena's last object, in place. */
 static bool extend_for(struct arena *arena, size_t more_bytes)
 {
-	size_t left = arena->bump.limit - arena->bump.at;
+	size_t left = arena->current->limit - arena->bump.at;
 	size_t nr;
 
 	if (more_bytes <= left)
 		return true;
-	if (!arena->current || arena->current->is_small || more_bytes > REQUEST_MAX_BYTES)
+	if (arena->current->is_small || more_bytes > REQUEST_MAX_BYTES)
 		return false;
 	nr = chunks_from_bytes(more_bytes - left);
 	if (nr * CHUNK_BYTES > room(arena) ||
@@ -297,6 +331,13 @@ bool arena_resize_last(struct arena *arena, uintptr_t object, size_t old_bytes, 
 	if (new_bytes > end - object && !extend_for(arena, new_bytes - (end - object)))
 		return false;
 	arena->bump.at = align_up(object + new_bytes, ARENA_WORD_BYTES);
+	/* Growth counts as an object of its own; what is given up will be given out again. */
+	if (arena->bump.at > end) {
+		count_object(arena, end);
+	} else if (arena->sample_at) {
+		arena->sample_at -= end - arena->bump.at;
+		set_limit(arena);
+	}
 	if (new_bytes > old_bytes)
 		annotate_object(object, object + new_bytes);
 	else
@@ -355,12 +396,15 @@ void arena_destroy(struct arena *arena, const char *where)
 		credit_give(arena->made_at);
 	if (!meta_kill(arena, where))
 		arena_require_live(arena, "arena_free()", where);
+	profile_remove_all(&arena->samples);
 	release_runs(arena);
 	meta_bury(arena);
 }
 
 static void rewind_runs(struct arena *arena)
 {
+	profile_remove_all(&arena->samples);
+	arena->sample_at = 0;
 	arena->current = NULL;
 	arena->used_bytes = 0;
 	arena->bump = (struct arena_bump){ 0 };
@@ -444,7 +488,7 @@ void arena_validate(const struct arena *arena)
 	check(arena->held_bytes <= arena->limit_bytes);
 	if (!arena->current)
 		return;
-	check(arena->bump.limit == arena->current->limit);
+	check(arena->bump.limit == arena->current->limit || (arena->sample_at && arena->bump.limit < arena->current->limit));
 	check(arena->current->base <= arena->bump.at && arena->bump.at <= arena->bump.limit);
 	check(arena->bump.at % ARENA_WORD_BYTES == 0 && arena->bump.limit % ARENA_WORD_BYTES == 0);
 }

@@ -16,6 +16,7 @@
 #define LIBARENA_LOAN_H
 
 #include "cache.h"
+#include "os.h"
 #include "profile.h"
 
 /* Of one class. */

@@ -38,6 +38,8 @@ struct arena {
 	uint32_t id;		/* fixed */
 	struct run *runs;	/* in order of use */
 	struct run *current;	/* bump points into it; NULL = none used since the last reset */
+	uintptr_t sample_at;	/* an object that ends beyond is sampled; 0 = not known, or no sampling */
+	uint32_t samples;	/* of its objects: a list of profile.c */
 	uint64_t used_bytes;	/* in runs before the current one */
 	uint64_t held_bytes;
 	uint64_t peak_bytes;

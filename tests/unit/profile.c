@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Profiles of heaps: estimates per call site are near the truth, objects that are freed leave the profile, wherever they are freed.
+ * Profiles of heaps and arenas: estimates per call site are near the truth, objects that are freed leave the profile, wherever they are freed.
  * Sites are functions of this file; the seed of the samples is a constant, so that estimates are the same in each run.
  */
 #include <pthread.h>
@@ -10,6 +10,7 @@
 #include "arena/heap.h"
 #include "arena/profile.h"
 #include "heap.h"
+#include "internal.h"
 #include "profile.h"
 #include "tests/harness.h"
 
@@ -320,4 +321,129 @@ TEST(arguments, "profile/a mean beyond reason is refused")
 	const struct arena_profile_options options = { .mean_bytes = TiB + 1 };
 
 	CHECK_EQ((unsigned int)-arena_profile_start(&options), 22);
+}
+
+/* ---------------------------------------------------------------- arenas */
+
+static struct arena *the_arena;
+
+/* As the sites of heaps, by the inline path. */
+#define ARENA_SITE(name) \
+	static __attribute__((noinline, aligned(256))) void *name(struct heap *unused, size_t bytes) \
+	{ \
+		void *volatile object = arena_alloc(the_arena, bytes); \
+ \
+		(void)unused; \
+		return object; \
+	}
+ARENA_SITE(arena_site_a)
+ARENA_SITE(arena_site_b)
+
+static void start_arena(void)
+{
+	const struct arena_profile_options options = { .mean_bytes = MEAN, .seed = 23 };
+
+	CHECK_EQ(arena_profile_start(&options), 0);
+	the_arena = arena_new(NULL);
+	CHECK(the_arena);
+}
+
+TEST(arena_sites, "profile/two sites that take turns in an arena, whose objects live until it is freed")
+{
+	const size_t nr = 500000;
+
+	start_arena();
+	for (size_t i = 0; i < nr; i++) {
+		char *a = arena_site_a(NULL, 100), *b = arena_site_b(NULL, 100);
+
+		CHECK(a && b && (uintptr_t)a % 16 == 0 && (uintptr_t)b % 16 == 0);
+		memset(a, 1, 100);
+		memset(b, 2, 100);
+		if (i % 50000 == 0)
+			arena_validate(the_arena);
+	}
+	/* 104 bytes each, and 8 for the alignment of each. */
+	CHECK(is_near(sum_of(arena_site_a).allocated_bytes, nr * 112));
+	CHECK(is_near(sum_of(arena_site_b).allocated_objects, nr));
+	CHECK(is_near(sum_of(arena_site_a).used_bytes, nr * 112));
+	CHECK_STR(sum_of(arena_site_b).kind, "arena");
+	arena_free(the_arena);
+	CHECK_EQ(sum_of(NULL).used_bytes, 0);
+	CHECK(is_near(sum_of(arena_site_b).allocated_bytes, nr * 112));
+}
+
+TEST(arena_resets, "profile/many small arenas that are reset, released and freed add up")
+{
+	const size_t nr = 2000;
+	size_t used = 0;
+
+	start_arena();
+	for (size_t i = 0; i < nr; i++) {
+		struct arena_stats stats;
+
+		for (size_t j = 0; j < 1 + i % 500; j++)
+			CHECK(arena_site_a(NULL, 16 + j % 300));
+		arena_stats(the_arena, &stats);
+		used += stats.used_bytes;
+		arena_validate(the_arena);
+		if (i % 3 == 0)
+			arena_reset(the_arena);
+		else if (i % 3 == 1)
+			arena_reset_release(the_arena);
+		else {
+			arena_free(the_arena);
+			the_arena = arena_new(NULL);
+		}
+		CHECK_EQ(sum_of(NULL).used_bytes, 0);
+	}
+	CHECK(is_near(sum_of(arena_site_a).allocated_bytes, used));
+}
+
+TEST(arena_growth, "profile/a slice that grows where it is counts what it grows by")
+{
+	ARENA_SLICE(size_t) numbers = {0};
+	struct arena_stats stats;
+
+	start_arena();
+	for (size_t i = 0; i < 8 * MiB; i++)
+		CHECK(arena_slice_push(the_arena, &numbers, i));
+	for (size_t i = 0; i < 8 * MiB; i++)
+		CHECK_EQ(numbers.data[i], i);
+	arena_stats(the_arena, &stats);
+	arena_validate(the_arena);
+	/* A few large steps, of which most are sampled. */
+	CHECK(is_near(sum_of(NULL).used_bytes, stats.used_bytes));
+}
+
+TEST(arena_shrink, "profile/an object that shrinks and grows is no bias")
+{
+	size_t sum = 0;
+
+	start_arena();
+	for (size_t i = 0; i < 100000; i++) {
+		char *object = arena_site_b(NULL, 512);
+
+		CHECK(arena_realloc(the_arena, object, 512, 16) == object);
+		CHECK(arena_realloc(the_arena, object, 16, 256) == object);
+		sum += 512 + 240;
+	}
+	arena_validate(the_arena);
+	CHECK(is_near(sum_of(NULL).allocated_bytes, sum));
+}
+
+TEST(arena_stop, "profile/an arena from before goes on when sampling ends")
+{
+	uint64_t before;
+
+	start_arena();
+	for (size_t i = 0; i < 10000; i++)
+		CHECK(arena_site_a(NULL, 100));
+	arena_profile_stop();
+	before = sum_of(NULL).allocated_bytes;
+	for (size_t i = 0; i < 100000; i++)
+		CHECK(arena_site_a(NULL, 100));
+	CHECK_EQ(sum_of(NULL).allocated_bytes, before);
+	arena_validate(the_arena);
+	arena_free(the_arena);
+	CHECK_EQ(sum_of(NULL).used_bytes, 0);
 }
