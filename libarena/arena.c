@@ -216,6 +216,15 @@ static void use_run(struct arena *arena, struct run *run)
 	set_limit(arena);
 }
 
+/* Draw how far it is from @begin to the next sample; without sampling there is none. */
+static void draw_sample(struct arena *arena, uintptr_t begin)
+{
+	uint64_t mean_bytes = profile_mean();
+
+	arena->sample_at = mean_bytes ? begin + sample_distance(profile_random(), mean_bytes) : 0;
+	set_limit(arena);
+}
+
 /* What lies from @begin to bump.at was given out, beside the inline path. */
 static void count_object(struct arena *arena, uintptr_t begin)
 {
@@ -223,15 +232,12 @@ static void count_object(struct arena *arena, uintptr_t begin)
 
 	if (likely(!mean_bytes && !arena->sample_at))
 		return;
-	if (!arena->sample_at)
-		arena->sample_at = begin + sample_distance(profile_random(), mean_bytes);
-	if (!mean_bytes) {
-		arena->sample_at = 0;
-	} else if (arena->bump.at > arena->sample_at) {
+	if (!mean_bytes || !arena->sample_at)
+		draw_sample(arena, begin);
+	if (mean_bytes && arena->bump.at > arena->sample_at) {
 		profile_add_to(&arena->samples, mean_bytes, arena->bump.at - begin);
-		arena->sample_at = arena->bump.at + sample_distance(profile_random(), mean_bytes);
+		draw_sample(arena, arena->bump.at);
 	}
-	set_limit(arena);
 }
 
 static bool has_room(const struct run *run, size_t bytes, size_t align_bytes)
@@ -422,8 +428,10 @@ void arena_rewind(struct arena *arena)
 				break;
 		}
 	rewind_runs(arena);
-	if (first)
+	if (first) {
 		use_run(arena, first);
+		draw_sample(arena, arena->bump.at);
+	}
 }
 
 /* What is given back belongs, for reports, to an entry of its own, which is dead from the start. */

@@ -13,18 +13,22 @@
 #define LN2 0.69314718055994530942
 #define SQRT2 1.41421356237309504880
 
+static uint64_t mix(uint64_t x)
+{
+	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+	x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+	return x ^ x >> 31;
+}
+
+/* The stream is one for all: seeds that are neighbors must not be neighbors in it. */
 void sample_seed(struct sample_random *random, uint64_t seed)
 {
-	random->state = seed * 0x9e3779b97f4a7c15u + 1;
+	random->state = mix(seed + 0x9e3779b97f4a7c15u) | 1;
 }
 
 static uint64_t next(struct sample_random *random)
 {
-	uint64_t x = random->state += 0x9e3779b97f4a7c15u;
-
-	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
-	x = (x ^ x >> 27) * 0x94d049bb133111ebu;
-	return x ^ x >> 31;
+	return mix(random->state += 0x9e3779b97f4a7c15u);
 }
 
 /* In (0, 1], in steps of 2^-53: never 0, which has no logarithm. */

@@ -399,6 +399,20 @@ TEST(arena_resets, "profile/many small arenas that are reset, released and freed
 	CHECK(is_near(sum_of(arena_site_a).allocated_bytes, used));
 }
 
+TEST(arena_rewinds, "profile/an arena that is reset before its first page is full is sampled all the same")
+{
+	const size_t nr = 20000;
+
+	start_arena();
+	for (size_t i = 0; i < nr; i++) {
+		for (size_t j = 0; j < 20; j++)
+			CHECK(arena_site_a(NULL, 112));
+		arena_reset(the_arena);
+	}
+	CHECK(is_near(sum_of(arena_site_a).allocated_bytes, nr * 20 * 112));
+	arena_validate(the_arena);
+}
+
 TEST(arena_growth, "profile/a slice that grows where it is counts what it grows by")
 {
 	ARENA_SLICE(size_t) numbers = {0};
