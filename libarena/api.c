@@ -11,6 +11,7 @@
 #include "chunk.h"
 #include "ctl.h"
 #include "fault.h"
+#include "guard.h"
 #include "heap.h"
 #include "internal.h"
 #include "meta.h"
@@ -29,12 +30,14 @@ static void fork_prepare(void)
 	chunk_fork_prepare();
 	heap_fork_prepare();
 	meta_fork_prepare();
+	guard_fork_prepare();
 	profile_fork_prepare();
 }
 
 static void fork_parent(void)
 {
 	profile_fork_done();
+	guard_fork_done();
 	meta_fork_done();
 	heap_fork_done();
 	chunk_fork_parent();
@@ -44,6 +47,7 @@ static void fork_parent(void)
 static void fork_child(void)
 {
 	profile_fork_done();
+	guard_fork_done();
 	meta_fork_done();
 	heap_fork_child();
 	chunk_fork_child();

@@ -16,6 +16,7 @@
 #include "cache.h"
 
 #include "checked.h"
+#include "guard.h"
 #include "supplied.h"
 #include "heap.h"
 #include "loan.h"
@@ -579,6 +580,8 @@ void cache_free_slow(void *object)
 		return;
 	if (unlikely(supplied))
 		supplied_free(supplied, object);
+	else if (guard_owns(object))
+		profile_remove(guard_free(object));
 	else if (checked_is_on())
 		checked_free(object);
 	else

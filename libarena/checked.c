@@ -17,6 +17,7 @@
 
 #include <string.h>
 
+#include "guard.h"
 #include "heap.h"
 #include "walk.h"
 
@@ -187,8 +188,9 @@ void *checked_alloc(struct heap *heap, size_t bytes, size_t align_bytes)
 	if (bytes > SIZE_MAX - sizeof(struct tail))
 		return NULL;
 	object = take_slot(heap, bytes + sizeof(struct tail), align_bytes);
-	if (!object)
-		return NULL;
+	/* A guarded one is looked after by inaccessible pages. */
+	if (!object || guard_owns(object))
+		return object;
 	slot_bytes = heap_slot_bytes(object, "malloc()");
 	if (fills()) {
 		if (slot_bytes <= CLASS_MAX_BYTES)

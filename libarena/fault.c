@@ -23,6 +23,7 @@
 #include "arena/arena.h"
 #include "atomic.h"
 #include "geometry.h"
+#include "guard.h"
 #include "meta.h"
 #include "opt.h"
 #include "os.h"
@@ -83,7 +84,7 @@ bool fault_describe(uintptr_t address, struct text *text)
 	struct arena *arena;
 
 	if (!window)
-		return false;
+		return guard_describe(address, text);
 	arena = meta_lookup(window_owner(window, window_unit(window, address)));
 	if (!arena) {
 		text_put(text, "memory of no arena: never handed out, or freed too long ago to be named");
@@ -142,6 +143,8 @@ static void handle(int signal_number, siginfo_t *info, void *context)
 	/* si_code <= 0: sent by kill() and the like, and si_addr means nothing. */
 	if (info->si_code > 0 && fault_describe((uintptr_t)info->si_addr, &text))
 		report("access at %p to %s", info->si_addr, buffer);
+	if (info->si_code > 0)
+		guard_report_stacks((uintptr_t)info->si_addr);
 	errno = saved;
 	pass_on(signal_number, info, context);
 }
@@ -176,7 +179,7 @@ static void install(const struct before *before)
 	sigaction(before->signal_number, &action, NULL);
 }
 
-void fault_start(void)
+static void start(void)
 {
 	int saved = errno;
 
@@ -189,4 +192,12 @@ void fault_start(void)
 	for (size_t i = 0; i < ARRAY_LEN(befores); i++)
 		install(&befores[i]);
 	errno = saved;
+}
+
+void fault_start(void)
+{
+	static uint32_t is_started; /* atomic */
+
+	if (!atomic_swap_acquire(&is_started, 1u))
+		start();
 }

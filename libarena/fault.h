@@ -6,7 +6,7 @@
 #include "base.h"
 #include "panic.h"
 
-/** Install the handler, unless it was switched off. Once per process. */
+/** Install the handler, unless it was switched off. Only the first call does. */
 void fault_start(void);
 /** Switch the handler off or on, before fault_start(). */
 void fault_enable(bool enable);

@@ -20,6 +20,7 @@
 
 #include "checked.h"
 #include "chunk.h"
+#include "guard.h"
 #include "supplied.h"
 #include "opt.h"
 #include "os.h"
@@ -35,6 +36,8 @@
 static struct region region;	/* fixed once main_heap is live */
 static struct heap heaps[HEAPS_MAX]; /* [0] is malloc()'s */
 static uint32_t main_started;	/* atomic; the release in start_main() pairs with heap_main() */
+
+__thread size_t heap_request_bytes;
 
 struct region *heap_region(void)
 {
@@ -204,6 +207,7 @@ void heap_destroy(struct heap *heap)
 		supplied_forget(heap);
 	else
 		wipe_records(heap);
+	guard_free_all(heap, profile_remove);
 	palloc_fini(&heap->pages);
 	publish_end(heap);
 	heap->is_live = false;
@@ -372,16 +376,18 @@ struct heap *heap_of(const void *object)
 	struct palloc *pages;
 
 	if (!region.base || offset >= heap_open_bytes())
-		return supplied_heap_of(object);
+		return guard_owns(object) ? guard_owner(object) : supplied_heap_of(object);
 	pages = atomic_load_relaxed(&region.chunks[offset / CHUNK_BYTES].pages);
 	return pages ? heap_of_pages(pages) : NULL;
 }
 
 size_t heap_usable_bytes(const void *object)
 {
-	uint32_t page;
 	const struct span *span;
+	uint32_t page;
 
+	if (guard_owns(object))
+		return guard_usable_bytes(object, "malloc_usable_size()");
 	if (checked_is_on() && !supplied_heap_of(object))
 		return checked_bytes(object, "malloc_usable_size()");
 	span = heap_find_span(object, &page, "malloc_usable_size()");
@@ -443,14 +449,29 @@ void *heap_alloc_large(struct heap *heap, size_t bytes, size_t align_bytes, bool
 	return large_object(at, span);
 }
 
+/* What was asked for, if it is of that class. */
+static size_t request_within(size_t class_bytes)
+{
+	size_t bytes = heap_request_bytes;
+
+	return bytes && bytes <= class_bytes && size_classes[class_of(bytes)].bytes == class_bytes ? bytes : class_bytes;
+}
+
 void *heap_alloc_sampled(struct heap *heap, size_t bytes, uint64_t mean_bytes)
 {
+	uint32_t sample = profile_add(SITE_HEAP, mean_bytes, bytes);
+	void *object = guard_alloc(heap, request_within(bytes), sample);
+	struct span *span;
 	bool is_zero;
-	struct span *span = take_large(heap, pages_from_bytes(bytes), 1, &is_zero);
 
-	if (!span)
+	if (object)
+		return object;
+	span = take_large(heap, pages_from_bytes(bytes), 1, &is_zero);
+	if (!span) {
+		profile_remove(sample);
 		return NULL;
-	span->next = profile_add(SITE_HEAP, mean_bytes, bytes);
+	}
+	span->next = sample;
 	return large_object(&region, span);
 }
 
@@ -579,16 +600,29 @@ size_t heap_slot_bytes(const void *object, const char *what)
 	return size_classes[span->class].bytes;
 }
 
+static void *move(struct heap *heap, void *object, size_t usable, size_t bytes)
+{
+	void *fresh = heap_alloc(heap, bytes);
+
+	/* Less is always to be had. */
+	if (!fresh)
+		return bytes <= usable ? object : NULL;
+	memcpy(fresh, object, size_min(usable, bytes));
+	heap_free(heap, object);
+	return fresh;
+}
+
 void *heap_realloc(struct heap *heap, void *object, size_t bytes)
 {
 	struct span *span;
 	uint32_t page;
 	size_t usable;
 	bool is_large;
-	void *fresh;
 
 	if (!object)
 		return heap_alloc(heap, bytes);
+	if (guard_owns(object))
+		return move(heap, object, guard_usable_bytes(object, "realloc()"), bytes);
 	if (checked_is_on() && !heap->supplied)
 		return checked_realloc(heap, object, bytes);
 	span = heap_find_span(object, &page, "realloc()");
@@ -598,13 +632,7 @@ void *heap_realloc(struct heap *heap, void *object, size_t bytes)
 	usable = is_large ? span->large_pages * PAGE_BYTES : size_classes[span->class].bytes;
 	if (is_large ? bytes > CLASS_MAX_BYTES && resize_large(heap_of(object), span, page, bytes) : stays(usable, bytes))
 		return object;
-	fresh = heap_alloc(heap, bytes);
-	/* Less is always to be had. */
-	if (!fresh)
-		return bytes <= usable ? object : NULL;
-	memcpy(fresh, object, size_min(usable, bytes));
-	heap_free(heap, object);
-	return fresh;
+	return move(heap, object, usable, bytes);
 }
 
 /* ---------------------------------------------------------------- validation, fork */

@@ -21,7 +21,8 @@ enum lock_rank {
 	LOCK_REGION = 4, /* the addresses of heaps */
 	LOCK_WINDOW = 5, /* a window and its tables; one window at a time */
 	LOCK_META = 6,	/* names of arenas */
-	LOCK_PROFILE = 7, /* sites and samples */
+	LOCK_GUARD = 7,	/* places of guarded objects */
+	LOCK_PROFILE = 8, /* sites and samples */
 };
 
 /* word: 0 free, 1 held, 2 held and somebody may wait. */

@@ -78,6 +78,8 @@ static const struct {
 		"number of the signal on which the malloc replacement writes a profile; 0 = none" },
 	[OPT_PROFILE_UNWIND] = { "ARENA_PROFILE_UNWIND", "bool", 0, 0, 1,
 		"1 walks stacks by libgcc's tables, for programs without frame pointers; slower, and may wait for the dynamic linker" },
+	[OPT_GUARDED_OBJECTS] = { "ARENA_GUARDED_OBJECTS", "objects", 0, 0, 16384,
+		"places for sampled objects that lie alone between inaccessible pages; 0 = none" },
 };
 
 /* The shift of a suffix, 0 of none; -1 for anything else. */

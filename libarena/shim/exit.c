@@ -46,7 +46,7 @@ __attribute__((constructor)) static void begin(int argc, char **argv, char **env
 	tells_leaks = opt_get(OPT_MALLOC_LEAKS);
 	if (totals_form || tells_leaks)
 		keep_stderr();
-	if (tells_leaks || opt_profile())
+	if (tells_leaks || opt_profile() || opt_get(OPT_GUARDED_OBJECTS))
 		shim_profile_start();
 	opt_set_environment(NULL);
 }

@@ -28,8 +28,13 @@ static inline void *answer(void *object)
 void *shim_alloc(size_t bytes)
 {
 	struct heap *heap = heap_main();
+	void *object;
 
-	return heap ? heap_alloc(heap, bytes) : NULL;
+	/* A guarded object ends where it should. */
+	heap_request_bytes = bytes;
+	object = heap ? heap_alloc(heap, bytes) : NULL;
+	heap_request_bytes = 0;
+	return object;
 }
 
 /* All that is not at hand, apart from malloc() so that this needs no frame. */

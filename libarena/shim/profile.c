@@ -154,7 +154,11 @@ static void use_unwinder(void)
 
 void shim_profile_start(void)
 {
-	struct arena_profile_options options = { .mean_bytes = opt_get(OPT_PROFILE_BYTES), .seed = opt_get(OPT_PROFILE_SEED) };
+	struct arena_profile_options options = {
+		.mean_bytes = opt_get(OPT_PROFILE_BYTES),
+		.seed = opt_get(OPT_PROFILE_SEED),
+		.guarded_objects = (uint32_t)opt_get(OPT_GUARDED_OBJECTS),
+	};
 	int signal_number = (int)opt_get(OPT_PROFILE_SIGNAL);
 	const char *path = opt_profile();
 

@@ -8,6 +8,10 @@
  *
  * Stacks are found by frame pointers: compile programs with -fno-omit-frame-pointer. Code without costs frames, not safety.
  *
+ * Sampled objects of a heap may also be guarded: each lies alone on a page between inaccessible ones, so that an access beside it or after
+ * it was freed faults, and the report says who allocated and who freed it. Objects of at most 4 KiB; places are bounded, those that
+ * were freed first are used again first. A fault handler is installed then, as for arenas.
+ *
  * Off by default. While off it costs nothing; while on, allocation that is not sampled costs a few instructions more in the mean.
  *
  * Thread rules: any thread, any time; not from signal handlers.
@@ -26,10 +30,11 @@ extern "C" {
 struct arena_profile_options {
 	size_t mean_bytes;	/* bytes from one sample to the next on average; 0 = 512 KiB */
 	uint64_t seed;		/* of the random numbers; 0 = another one in each process */
+	uint32_t guarded_objects; /* places for guarded objects, at most 16384; 0 = none. The first call that has some decides */
 };
 
 /**
- * Begin to sample. @options may be NULL (all defaults). 0, or -ENOMEM, or -EINVAL for a mean beyond 1 TiB. A second call changes the mean
+ * Begin to sample. @options may be NULL (all defaults). 0, or -ENOMEM, or -EINVAL for a mean beyond 1 TiB or too many places. A second call changes the mean
  * and forgets nothing. Threads that allocate already notice when they next need a slow path, which a loop that
  * allocates and frees one object may not for long: begin early.
  */
