@@ -30,6 +30,7 @@ void *shim_alloc(size_t bytes)
 	struct heap *heap = heap_main();
 	void *object;
 
+	SHIM_FRAME();
 	/* A guarded object ends where it should. */
 	heap_request_bytes = bytes;
 	object = heap ? heap_alloc(heap, bytes) : NULL;
@@ -53,6 +54,7 @@ void *shim_alloc_aligned(size_t bytes, size_t align_bytes)
 {
 	struct heap *heap = heap_main();
 
+	SHIM_FRAME();
 	return heap ? heap_alloc_aligned(heap, bytes, align_bytes) : NULL;
 }
 

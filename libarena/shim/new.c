@@ -38,6 +38,7 @@ static void *try_with_handler(size_t bytes, size_t align_bytes)
 	void *object = NULL;
 	handler *help;
 
+	SHIM_FRAME();
 	while (!object && std_get_new_handler && (help = std_get_new_handler())) {
 		help();
 		object = try_once(bytes, align_bytes);

@@ -14,7 +14,7 @@ void *shim_alloc_aligned(size_t bytes, size_t align_bytes);
 
 /*
  * Gives a function a frame pointer in files that are compiled without: every function between the program and the slow paths that
- * walk its stack needs one, or the program's own frame is missing.
+ * walk its stack needs one: else the program's own frame is missing, or the walk ends there.
  */
 #define SHIM_FRAME() __asm__ volatile("" : : "r"(__builtin_frame_address(0)))
 

@@ -117,6 +117,19 @@ profiled ARENA_MALLOC_LEAKS=1 ARENA_PROFILE_BYTES=1 "$sites" 2>"$folder/leaks" >
 empty_ok "with every object sampled nothing of the program is left" "$(grep -F "$sites+" "$folder/leaks"
 	grep -q '^arena: in use: about ' "$folder/leaks" || cat "$folder/leaks")"
 
+# ---------------------------------------------------------------- guarded objects
+
+# Every object is, and either end of a page must find what is done.
+guard() { env LD_PRELOAD="$replacement" ARENA_PROFILE_BYTES=1 ARENA_GUARDED_OBJECTS=4096 "$sites" "$1" 2>&1; }
+said=$(guard late)
+empty_ok "a use after free faults, and the report names who allocated and freed the object" "$(
+	[[ $said == *"5 bytes into a freed object of 112 bytes"*"allocated by"*"$sites+0x"*"freed by"*"$sites+0x"* ]] || echo "$said")"
+said=$(guard behind)
+empty_ok "so does an overflow, or it is found at the end" "$(
+	[[ $said == *"15 bytes behind a guarded object of 112 bytes"*"allocated by"*"$sites+0x"* ]] || [ -z "$said" ] || echo "$said")"
+same "python3 works with guarded objects" env ARENA_GUARDED_OBJECTS=500 ARENA_PROFILE_BYTES=4096 python3 -c \
+	"import json; print(len(json.dumps(json.loads(json.dumps([{str(i): [i] * 5} for i in range(20000)])))))"
+
 # ---------------------------------------------------------------- off
 
 LD_PRELOAD=$replacement ARENA_PROFILE_BYTES=1000 "$sites" >/dev/null 2>"$folder/err"

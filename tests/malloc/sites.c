@@ -5,7 +5,8 @@
  *	FUNCTION ALLOCATED_OBJECTS ALLOCATED_BYTES KEPT_OBJECTS KEPT_BYTES
  *
  * where bytes are those of size classes. Models: two call sites in strict turn, a cache that never shrinks, a buffer that grows, a pool of
- * threads. With "wait" it raises SIGUSR2 and waits for standard input to end; with "leave" it ends without freeing anything.
+ * threads. With "wait" it raises SIGUSR2 and waits for standard input to end; with "leave" it ends without freeing anything; with "late" it
+ * reads what it has freed, and with "behind" writes behind what it has.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -67,6 +68,17 @@ SITE void *grow(void)
 	return buffer;
 }
 
+/* What no program should do. */
+static int misuse(const char *how)
+{
+	char *volatile object = keep();
+
+	if (!strcmp(how, "late"))
+		free(object);
+	/* The one is read, the other written: 16 bytes behind its 112. */
+	return !strcmp(how, "late") ? object[5] : (object[127] = 1);
+}
+
 static void run_threads(void)
 {
 	pthread_t threads[THREADS];
@@ -93,6 +105,8 @@ int main(int argc, char **argv)
 {
 	void *buffer;
 
+	if (argc > 1 && (!strcmp(argv[1], "late") || !strcmp(argv[1], "behind")))
+		return misuse(argv[1]);
 	for (unsigned int i = 0; i < NR; i++) {
 		free(churn());
 		kept[i] = keep();
