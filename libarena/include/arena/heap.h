@@ -73,7 +73,8 @@ struct arena_heap_options {
 	/*
 	 * Memory that all of the heap is to be in: as many whole chunks of it as fit beside their records (3.2 %, at the front), and not a byte
 	 * more; at least 4 MiB and 128 KiB hold one. Readable, writable, and left alone by the program until the heap is destroyed; then it is
-	 * the program's again, with whatever is in it. Its objects take a lock each, and are not seen by Memcheck and ASan. NULL: none.
+	 * the program's again, with whatever is in it. Its objects take a lock each, are not sampled (arena/profile.h), and are not seen by
+	 * Memcheck and ASan. NULL: none.
 	 */
 	void *memory;
 	size_t memory_bytes;
