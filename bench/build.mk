@@ -3,7 +3,7 @@
 
 BENCH_SRC := bench/stat.c bench/report.c bench/json.c bench/clock.c bench/proc.c bench/dev.c bench/backing.c \
 	bench/fault.c bench/reclaim.c bench/reclaim_objects.c bench/fork.c bench/peer.c bench/arena_case.c bench/append.c bench/nodes.c \
-	bench/request.c bench/malloc.c bench/malloc_run.c bench/malloc_ratio.c bench/table.c bench/main.c
+	bench/request.c bench/malloc.c bench/malloc_run.c bench/malloc_ratio.c bench/trace.c bench/mix.c bench/table.c bench/main.c
 BENCH_OBJ := $(BENCH_SRC:%.c=$(B)/%.o)
 
 # libarena.a is a real file that libarena/build.mk makes; dlopen finds mimalloc at run time.
@@ -17,7 +17,10 @@ bench: $(B)/arena-bench $(B)/arena-bench-malloc $(B)/libarena-malloc.so
 $(B)/bench/malloc.o: bench/programs.txt
 
 # The driver of `arena-bench malloc` has nothing of the library in it, and must not have malloc() linked statically.
-DRIVER_OBJ := $(B)/bench/driver.o $(B)/bench/programs_alone.o $(B)/bench/programs_threads.o
+DRIVER_OBJ := $(B)/bench/driver.o $(B)/bench/programs_alone.o $(B)/bench/programs_threads.o $(B)/bench/programs_mix.o
+
+# So are the mixes in the driver.
+$(B)/bench/programs_mix.o: $(wildcard bench/traces/*.mix)
 
 $(B)/arena-bench-malloc: $(DRIVER_OBJ)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lpthread -ldl

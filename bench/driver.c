@@ -13,6 +13,7 @@
 #include "bench/driver.h"
 
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -91,6 +92,18 @@ size_t rss_bytes(void)
 	return pages * (size_t)sysconf(_SC_PAGESIZE);
 }
 
+void peak_rss_reset(void)
+{
+	int fd = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	/* "5" is the peak alone (proc(5)). */
+	if (write(fd, "5", 1) < 0)
+		fprintf(stderr, "arena-bench-malloc: peak_rss has the tables in it\n");
+	close(fd);
+}
+
 /* Not ru_maxrss: that one is inherited from whoever called exec. */
 static size_t peak_rss_bytes(void)
 {
@@ -107,7 +120,7 @@ static size_t peak_rss_bytes(void)
 	return kib * KiB;
 }
 
-static uint64_t cpu_ns(void)
+uint64_t cpu_ns(void)
 {
 	struct rusage usage;
 
@@ -157,7 +170,7 @@ static const char *source_of(const void *object, size_t bytes)
 
 static const struct program *find(const char *name)
 {
-	const struct program *const lists[] = { programs_alone, programs_threads };
+	const struct program *const lists[] = { programs_alone, programs_threads, programs_mix };
 
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
 		for (const struct program *program = lists[i]; program->name; program++)
@@ -175,8 +188,8 @@ static void run(const struct program *program, size_t size)
 
 	program->run(size, &outcome);
 	elapsed_ns = now_ns() - start_ns - outcome.idle_ns;
-	cpu = cpu_ns() - cpu;
-	peak_bytes = peak_rss_bytes();
+	cpu = cpu_ns() - cpu - outcome.idle_cpu_ns;
+	peak_bytes = peak_rss_bytes() - outcome.table_bytes;
 	print_library();
 	object = take(PROBE_BYTES);
 	printf(" source=%s elapsed:ms=%.6g cpu:ms=%.6g peak_rss:MiB=%.6g", source_of(object, PROBE_BYTES), (double)elapsed_ns / 1e6,

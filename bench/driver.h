@@ -24,7 +24,9 @@ struct outcome {
 		double value;
 	} metrics[MAX_METRICS];
 	size_t nr_metrics;
-	uint64_t idle_ns;	/* slept on purpose, not to be counted as elapsed */
+	uint64_t idle_ns;	/* slept, or preparing tables: not to be counted as elapsed */
+	uint64_t idle_cpu_ns;	/* spent on tables */
+	size_t table_bytes;	/* of tables that peak_rss shall not have */
 };
 
 struct program {
@@ -32,8 +34,8 @@ struct program {
 	void (*run)(size_t size, struct outcome *outcome);
 };
 
-/** The programs of one thread, and those of many; each list ends with a name of NULL. */
-extern const struct program programs_alone[], programs_threads[];
+/** The programs of one thread, those of many, and those that replay a mix; each list ends with a name of NULL. */
+extern const struct program programs_alone[], programs_threads[], programs_mix[];
 
 void outcome_add(struct outcome *outcome, const char *name, const char *unit, double value);
 /** Says @what on standard error and ends the driver: a result of less work than asked for is none. */
@@ -44,6 +46,10 @@ void *take(size_t bytes);
 void *table_new(size_t bytes);
 void table_free(void *table, size_t bytes);
 uint64_t now_ns(void);
+/** CPU time of the process. */
+uint64_t cpu_ns(void);
+/** Forget the peak of memory so far; where the kernel does not let, it stays. */
+void peak_rss_reset(void);
 static inline double mib(size_t bytes)
 {
 	return (double)bytes / (double)MiB;

@@ -10,6 +10,7 @@
 #include "bench/peer.h"
 #include "bench/proc.h"
 #include "bench/report.h"
+#include "bench/trace.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -69,6 +70,7 @@ static void print_help(void)
 {
 	puts("usage: arena-bench BENCHMARK [PART] [OPTION]...\n"
 	     "       arena-bench table [--check] FILE...\n"
+	     "       arena-bench events|mix FILE\n"
 	     "Measure page faults, giving memory back, and arenas and malloc() beside their peers.\n"
 	     "\n"
 	     "Benchmarks (all parts unless one is named):");
@@ -77,6 +79,8 @@ static void print_help(void)
 		       benchmarks[i].summary);
 	puts("\n"
 	     "  table    print result lines of --json; with --check fail when a bar is missed\n"
+	     "  events   print a trace of libarena-trace.so, one line for each call\n"
+	     "  mix      sum one up: sizes and lifetimes, as the programs trace-* of malloc have them\n"
 	     "\n"
 	     "Options:\n"
 	     "  --source LIST   of pages, thp, hugetlb, dev, by commas; one that is not to be had is then\n"
@@ -280,6 +284,11 @@ static int run(const struct command *command, const char *name, const char *part
 	return error;
 }
 
+static int show_trace(const char *how, const char *path)
+{
+	return !strcmp(how, "mix") ? bench_mix(path) : bench_events(path);
+}
+
 int main(int argc, char **argv)
 {
 	const char *unit = getenv("ARENA_BENCH_UNIT");
@@ -296,6 +305,8 @@ int main(int argc, char **argv)
 	if (!strcmp(argv[optind], "table"))
 		return nr_words < 2 ? usage_error("table needs a file", "") :
 				      bench_table(argv + optind + 1, (size_t)nr_words - 1, command.check);
+	if (!strcmp(argv[optind], "events") || !strcmp(argv[optind], "mix"))
+		return nr_words != 2 ? usage_error("one file is needed by", argv[optind]) : show_trace(argv[optind], argv[optind + 1]);
 	if (nr_words > 2)
 		return usage_error("one benchmark at a time, not also", argv[optind + 2]);
 	error = parse_unit(command.unit);

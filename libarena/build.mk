@@ -20,8 +20,8 @@ LIBARENA_O := $(LIBARENA_C:%.c=$(B)/%.o)
 LIBARENA_PIC_O := $(LIBARENA_C:%.c=$(B)/pic/%.o)
 LIBARENA_FLAGS := -fvisibility=hidden
 
-## lib: libarena.a, libarena.so.0 and libarena-malloc.so
-lib: $(B)/libarena.a $(B)/libarena.so.0 $(B)/libarena-malloc.so
+## lib: libarena.a, libarena.so.0, libarena-malloc.so and libarena-trace.so
+lib: $(B)/libarena.a $(B)/libarena.so.0 $(B)/libarena-malloc.so $(B)/libarena-trace.so
 
 # Code for the format of profiles, made from its description. Nobody who links with us sees its names.
 PROFILE_GEN := $(B)/libarena/gen
@@ -81,8 +81,9 @@ $(B)/libarena.so.0: $(LIBARENA_PIC_O) $(PROFILE_C:.c=.o) libarena/libarena.map
 # The malloc replacement. -fno-builtin: a malloc() and memset() must not become a call of calloc() inside calloc(). The library's own
 # calls of malloc() are its own malloc() here. initfirst: its handlers of fork() come before those of all libraries, which may allocate.
 SHIM_O := $(patsubst %.c,$(B)/pic/%.o,$(wildcard libarena/shim/*.c))
+TRACE_O := $(patsubst %.c,$(B)/pic/%.o,$(wildcard libarena/trace/*.c))
 
-$(SHIM_O): $(B)/pic/%.o: %.c
+$(SHIM_O) $(TRACE_O): $(B)/pic/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -Ilibarena $(CFLAGS) $(LIBARENA_FLAGS) -fno-builtin -fomit-frame-pointer -fPIC $(DEPFLAGS) -c -o $@ $<
 
@@ -90,3 +91,8 @@ $(B)/libarena-malloc.so: $(SHIM_O) $(LIBARENA_PIC_O) $(PROFILE_C:.c=.o) libarena
 	$(CC) -shared $(LDFLAGS) -Wl,-soname,libarena-malloc.so -Wl,--version-script=libarena/shim/shim.map \
 		-Wl,-z,defs -Wl,-z,relro,-z,now -Wl,-z,nodelete -Wl,-z,initfirst \
 		-o $@ $(SHIM_O) $(LIBARENA_PIC_O) $(PROFILE_C:.c=.o) $(PROFILE_LIBS) -pthread -ldl
+
+# What writes down the calls of any malloc(). It has nothing of the allocator in it.
+$(B)/libarena-trace.so: $(TRACE_O) $(B)/pic/libarena/panic.o libarena/trace/trace.map
+	$(CC) -shared $(LDFLAGS) -Wl,-soname,libarena-trace.so -Wl,--version-script=libarena/trace/trace.map \
+		-Wl,-z,defs -Wl,-z,relro,-z,now -Wl,-z,nodelete -o $@ $(TRACE_O) $(B)/pic/libarena/panic.o -pthread -ldl

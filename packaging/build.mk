@@ -41,6 +41,7 @@ install: all libarena.pc $(B)/packaging-$(VERSION)/dkms.conf
 	ln -sf libarena.so.$(VERSION) $(D)$(LIBDIR)/libarena.so.0
 	ln -sf libarena.so.0 $(D)$(LIBDIR)/libarena.so
 	$(call put,644,$(B)/libarena-malloc.so,$(LIBDIR)/libarena-malloc.so)
+	$(call put,644,$(B)/libarena-trace.so,$(LIBDIR)/libarena-trace.so)
 	$(call put,644,$(B)/libarena.a,$(LIBDIR)/libarena.a)
 	$(call put,644,$(PKG_B)/libarena.pc,$(LIBDIR)/pkgconfig/libarena.pc)
 	$(call put,755,$(B)/arenactl,$(PREFIX)/bin/arenactl)
@@ -61,7 +62,7 @@ install: all libarena.pc $(B)/packaging-$(VERSION)/dkms.conf
 uninstall:
 	rm -rf $(D)$(PREFIX)/include/arena $(D)$(MODULE_SRC)
 	rm -f $(D)$(LIBDIR)/libarena.so $(D)$(LIBDIR)/libarena.so.0 $(D)$(LIBDIR)/libarena.so.$(VERSION)
-	rm -f $(D)$(LIBDIR)/libarena-malloc.so $(D)$(LIBDIR)/libarena.a $(D)$(LIBDIR)/pkgconfig/libarena.pc
+	rm -f $(D)$(LIBDIR)/libarena-malloc.so $(D)$(LIBDIR)/libarena-trace.so $(D)$(LIBDIR)/libarena.a $(D)$(LIBDIR)/pkgconfig/libarena.pc
 	rm -f $(D)$(PREFIX)/bin/arenactl $(D)$(PREFIX)/bin/arena-bench $(D)$(PREFIX)/bin/arena-bench-malloc $(D)$(PREFIX)/sbin/arenad
 	rm -f $(D)$(UDEV_DIR)/60-arena.rules $(D)$(SYSTEMD_DIR)/arenad.service $(D)$(SYSUSERS_DIR)/arena.conf
 	for m in $(INSTALL_MAN); do rm -f $(D)$(PREFIX)/share/man/man$${m##*.}/$${m##*/}; done

@@ -59,6 +59,9 @@ END
 )"
 run_fails "nothing to do" "nothing to do" "$bench"
 run_fails "unknown benchmark" "no such benchmark" "$bench" nonsense
+run_fails "events of no file" "one file is needed" "$bench" events
+run_fails "a mix of two files" "one file is needed" "$bench" mix a b
+run_fails "a trace that is not there" "none: No such file" "$bench" events "$folder/none"
 run_fails "unknown part" "no such benchmark" "$bench" arena nonsense
 run_fails "unknown source" "bad value" "$bench" fault --source floppy
 run_fails "auto is no source to measure" "bad value" "$bench" fault --source auto

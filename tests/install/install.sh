@@ -25,7 +25,7 @@ expected_files() {
 	for f in libarena/include/arena/*.h; do echo "usr/include/arena/${f##*/}"; done
 	printf '%s\n' usr/include/arena/uapi.h \
 		"$lib/libarena.a" "$lib/libarena.so" "$lib/libarena.so.0" "$lib/libarena.so.$version" \
-		"$lib/libarena-malloc.so" \
+		"$lib/libarena-malloc.so" "$lib/libarena-trace.so" \
 		"$lib/pkgconfig/libarena.pc" \
 		usr/bin/arenactl usr/bin/arena-bench usr/bin/arena-bench-malloc usr/sbin/arenad \
 		lib/udev/rules.d/60-arena.rules lib/systemd/system/arenad.service \

@@ -2,8 +2,8 @@
 # Programs of tests/malloc: linked dynamically and run by the scripts there with LD_PRELOAD, so that they meet the malloc replacement as
 # any program does. -fno-builtin: a malloc() without a use must be called all the same.
 
-MALLOC_C := $(patsubst tests/malloc/%.c,$(B)/tests/malloc/%,$(filter-out tests/malloc/plug.c tests/malloc/pairs.c tests/malloc/sites.c,$(wildcard tests/malloc/*.c)))
-MALLOC_BIN := $(MALLOC_C) $(B)/tests/malloc/sites $(B)/tests/malloc/new $(B)/tests/malloc/pairs $(B)/tests/malloc/plug.so
+MALLOC_C := $(patsubst tests/malloc/%.c,$(B)/tests/malloc/%,$(filter-out $(patsubst %,tests/malloc/%.c,plug pairs sites traced),$(wildcard tests/malloc/*.c)))
+MALLOC_BIN := $(MALLOC_C) $(patsubst %,$(B)/tests/malloc/%,sites new pairs traced plug.so)
 MALLOC_FLAGS := -fno-builtin
 
 $(MALLOC_C): $(B)/tests/malloc/%: tests/malloc/%.c $(B)/tests/malloc/plug.so $(B)/tests/harness.o $(B)/libarena-internal.a
@@ -22,6 +22,10 @@ $(B)/tests/malloc/pairs: tests/malloc/pairs.c $(B)/libarena-internal.a
 
 # Nothing of the library or of the harness in it: what it allocates is known.
 $(B)/tests/malloc/sites: tests/malloc/sites.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(MALLOC_FLAGS) $(DEPFLAGS) $(LDFLAGS) -o $@ $< -pthread
+
+$(B)/tests/malloc/traced: tests/malloc/traced.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(MALLOC_FLAGS) $(DEPFLAGS) $(LDFLAGS) -o $@ $< -pthread
 
