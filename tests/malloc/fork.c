@@ -16,7 +16,8 @@
 
 #include "tests/harness.h"
 
-#define FORKS 10000
+/* FORKS in the environment says otherwise. */
+#define FORKS_DEFAULT 2000
 #define FORKERS 2
 #define WORKERS 3
 #define SHELF 64
@@ -29,6 +30,7 @@ struct object {
 };
 
 static struct object *shelf[SHELF]; /* atomic */
+static uint64_t nr_forks; /* of all forkers together; fixed before they start */
 static int stop; /* atomic */
 
 static void fail_hard(const char *why)
@@ -145,9 +147,9 @@ static bool be_child(uint64_t seed, int depth)
 
 static void *fork_often(void *argument)
 {
-	uint64_t seed = harness_seed() + (uintptr_t)argument * FORKS;
+	uint64_t seed = harness_seed() + (uintptr_t)argument * nr_forks;
 
-	for (uint64_t i = 0; i < FORKS / FORKERS; i++) {
+	for (uint64_t i = 0; i < nr_forks / FORKERS; i++) {
 		pid_t child = fork();
 
 		if (!child)
@@ -183,8 +185,13 @@ static void under_load(void *(*function)(void *), size_t nr)
 		exchange(NULL, i);
 }
 
-TEST(forks, "fork/10,000 children of two threads, under three that allocate")
+TEST(forks, "fork/children of two threads, under three that allocate, and others that come and go")
 {
+	const char *forks = getenv("FORKS");
+
+	nr_forks = forks ? strtoul(forks, NULL, 10) : FORKS_DEFAULT;
+	CHECK(nr_forks >= FORKERS);
+	harness_note("%llu forks", (unsigned long long)nr_forks);
 	alarm(0); /* The script's time-out is the one that counts. */
 	under_load(fork_often, FORKERS);
 }

@@ -13,8 +13,34 @@ replaced() (
 	"$@"
 )
 
-# was_used FILE: what was printed to standard error has the line of a heap that holds memory.
-was_used() { grep -q '^arena: [1-9][0-9]* bytes held, [1-9][0-9]* in use' "$1"; }
+# What auto takes here.
+expected_source=${ARENA_SOURCE:-$([ -c /dev/arena ] && echo dev || echo thp)}
+
+# was_used FILE: what was printed to standard error has the line of a heap that holds memory, from the source that was to be had.
+was_used() { grep -q "^arena: [1-9][0-9]* bytes held, [1-9][0-9]* in use, .*, source $expected_source\$" "$1"; }
+
+# python3 in the path may be a script that starts the real one.
+find_python() {
+	local python
+	for python in python3 /usr/bin/python3; do
+		python=$("$python" -c 'import sys, test.test_json; print(sys.executable)' 2>/dev/null) && echo "$python" && return
+	done
+	return 1
+}
+
+# own_tests PYTHON SUITE...: python3's own tests, with the replacement. Programs that these start print no line at exit, because the tests
+# look at what they print; python3 itself does.
+own_tests() {
+	local python=$1
+	shift
+	replaced env -C "$folder" "$python" -c '
+import atexit, os, runpy, sys
+del os.environ["ARENA_MALLOC_STATS"]
+atexit.register(os.putenv, "ARENA_MALLOC_STATS", "1")
+sys.argv = ["test", "-q"] + sys.argv[1:]
+runpy.run_module("test", run_name="__main__")' "$@" >"$folder/out" 2>"$folder/err" || { cat "$folder/out" "$folder/err"; return 1; }
+	was_used "$folder/err" || { cat "$folder/err"; return 1; }
+}
 
 # same NAME COMMAND...: passes when COMMAND prints the same, on both streams, and exits in the same way with the replacement.
 same() {

@@ -172,6 +172,34 @@ TEST(hundred, "life/100 threads free each other's memory, and memory of ended on
 	CHECK(after[4] <= after[0] + 8 * MIB);
 }
 
+/* Leaves half of what it allocates to threads that come later, and ends. */
+static void *come_and_go(void *argument)
+{
+	size_t me = (size_t)argument;
+
+	for (size_t i = 0; i < 100; i++) {
+		char *object = malloc(1 + (me + i) * 131 % 3000);
+
+		CHECK(object);
+		object[0] = (char)i;
+		free(i % 2 ? object : __atomic_exchange_n(&shared[(me * 7 + i) % 100], object, __ATOMIC_ACQ_REL));
+	}
+	return malloc(100);
+}
+
+TEST(churn, "life/3,000 threads come and go, two at a time, with objects left behind, and memory stays what it was")
+{
+	size_t after[3];
+
+	for (size_t third = 0; third < 3; third++) {
+		for (size_t i = 0; i < 500; i++)
+			many_threads(come_and_go, 2);
+		after[third] = mallinfo2().arena;
+	}
+	harness_note("held after each third: %zu %zu %zu", after[0], after[1], after[2]);
+	CHECK(after[2] <= after[0] + 2 * MIB);
+}
+
 /* ---------------------------------------------------------------- fork */
 
 static void *allocate_on(void *stop)

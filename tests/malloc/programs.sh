@@ -72,14 +72,6 @@ same "git commits, repacks and checks" repack
 
 # ---------------------------------------------------------------- python
 
-# python3 in the path may be a script that starts the real one.
-find_python() {
-	local python
-	for python in python3 /usr/bin/python3; do
-		python=$("$python" -c 'import sys, test.test_json; print(sys.executable)' 2>/dev/null) && echo "$python" && return
-	done
-	return 1
-}
 suites=(test_json test_dict test_list test_gc)
 
 if python=$(find_python); then
@@ -92,10 +84,18 @@ for t in threads: t.start()
 for t in threads: t.join()
 text = json.dumps(table, sort_keys=True)
 print(len(text), hash(len(text)), json.loads(text) == {str(k): v for k, v in table.items()})'
-	# Without the line of the statistics: tests start programs of their own and look at what these print.
-	run_ok "python3 passes its own ${suites[*]}" env -C "$folder" LD_PRELOAD="$replacement" "$python" -m test -q "${suites[@]}"
+	run_ok "python3 passes its own ${suites[*]}" own_tests "$python" "${suites[@]}"
 else
 	skip "python3 passes its own ${suites[*]}" "python3 without its tests"
+fi
+
+# ---------------------------------------------------------------- java
+
+# A virtual machine with some 20 threads, which begin and end whether or not there is anything to run.
+if command -v java >/dev/null; then
+	same "java says what it is" java -Xint -version
+else
+	skip "java says what it is" "not installed"
 fi
 
 tap_end

@@ -5,6 +5,8 @@ VM_SOURCES := $(wildcard tests/kmod/*.c)
 VM_PROGRAMS := $(VM_SOURCES:%.c=$(B)/%)
 # Programs that scripts run, named in their .vm files.
 VM_HELPERS := $(patsubst %.c,$(B)/%,$(wildcard tests/kmod/helper/*.c))
+# What .vm files pack beside these: the malloc replacement, and python3's library.
+VM_FILES := $(B)/libarena-malloc.so $(B)/tests/kmod/python-home
 VM_SCRIPTS := $(wildcard tests/kmod/*.sh)
 # Programs for reports on the module, which are no tests.
 DEBUG_PROGRAMS := $(patsubst %.c,$(B)/%,$(wildcard tests/debug/*.c))
@@ -28,6 +30,11 @@ $(VM_PROGRAMS) $(VM_HELPERS) $(DEBUG_PROGRAMS): $(B)/%: %.c | $(B)/kselftest
 		-std=gnu11 $(OPT) -Wall -Wextra -Werror -Wundef -Wmissing-prototypes \
 		-Wno-missing-field-initializers -Wno-unused-parameter -pthread -static $(DEPFLAGS) -o $@ $< $(VM_LIBS)
 
+$(B)/tests/kmod/python-home: tests/vm/pack-python
+	@mkdir -p $(@D)
+	tests/vm/pack-python $@
+	@touch $@
+
 $(B)/tests/kmod/uring $(B)/tests/kmod/failnth: VM_LIBS = -luring
 
 .PHONY: modules vm-tests vm-check vm-kunit vm-lockstat vm-unit vm-shell vm-bench vm-plot vm-stressor vm-mutants vm-selftest vm-module-lint
@@ -37,11 +44,11 @@ modules:
 	@for series in $(or $(SERIES),6.1 6.12); do tests/vm/module $$series || exit 1; done
 
 ## vm-check: kernel tests in VMs on both series, TAP (SERIES=6.1: only that one; KIND=debug: on that kernel)
-vm-check: $(VM_PROGRAMS) $(VM_HELPERS) daemon tests
+vm-check: $(VM_PROGRAMS) $(VM_HELPERS) $(VM_FILES) daemon tests
 	@tests/vm/run --series $(or $(SERIES),all) $(VM_KIND) --timeout 540 -- $(VM_TESTS)
 
 # The module's daemon is part of the VM tests, because some of them run it.
-vm-tests: $(VM_PROGRAMS) $(VM_HELPERS) $(DEBUG_PROGRAMS) daemon tests
+vm-tests: $(VM_PROGRAMS) $(VM_HELPERS) $(VM_FILES) $(DEBUG_PROGRAMS) daemon tests
 
 ## vm-kunit: the module's own tests (kmod/test), in a VM whose kernel has KUnit (KIND=debug, SERIES=6.12)
 vm-kunit:
