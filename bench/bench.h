@@ -24,7 +24,7 @@ struct options {
 	size_t objects;		 /* of append and nodes */
 	size_t requests;	 /* of request, in all repetitions together */
 	const char *program;	 /* of malloc; NULL: all */
-	bool quick;		 /* malloc: small sizes, to see that it works */
+	bool quick;		 /* malloc, pages, idle: small sizes, to see that it works */
 };
 
 struct report;
@@ -49,6 +49,9 @@ int bench_append(const struct options *options, struct report *report);
 int bench_nodes(const struct options *options, struct report *report);
 int bench_request(const struct options *options, struct report *report);
 int bench_malloc(const struct options *options, struct report *report);
+int bench_pages(const struct options *options, struct report *report);
+int bench_start(const struct options *options, struct report *report);
+int bench_idle(const struct options *options, struct report *report);
 /** `arena-bench table`: print the rows of @paths; with @check fail when a bar is missed. */
 int bench_table(char **paths, size_t nr_paths, bool check);
 

@@ -3,7 +3,7 @@
 
 BENCH_SRC := bench/stat.c bench/report.c bench/json.c bench/clock.c bench/proc.c bench/dev.c bench/backing.c \
 	bench/fault.c bench/reclaim.c bench/reclaim_objects.c bench/fork.c bench/peer.c bench/arena_case.c bench/append.c bench/nodes.c \
-	bench/request.c bench/malloc.c bench/malloc_run.c bench/malloc_ratio.c bench/trace.c bench/mix.c bench/table.c bench/main.c
+	bench/request.c bench/child.c bench/micro.c bench/malloc.c bench/malloc_run.c bench/malloc_ratio.c bench/trace.c bench/mix.c bench/table.c bench/main.c
 BENCH_OBJ := $(BENCH_SRC:%.c=$(B)/%.o)
 
 # libarena.a is a real file that libarena/build.mk makes; dlopen finds mimalloc at run time.
@@ -11,7 +11,7 @@ $(B)/arena-bench: $(BENCH_OBJ) $(B)/libarena.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lpthread -ldl -lm
 
 ## bench: build arena-bench, which measures faults, reclaim, arenas and malloc beside their peers
-bench: $(B)/arena-bench $(B)/arena-bench-malloc $(B)/libarena-malloc.so
+bench: $(B)/arena-bench $(B)/arena-bench-malloc $(B)/arena-bench-pages $(B)/libarena-malloc.so
 
 # The list is in the program.
 $(B)/bench/malloc.o: bench/programs.txt
@@ -24,6 +24,12 @@ $(B)/bench/programs_mix.o: $(wildcard bench/traces/*.mix)
 
 $(B)/arena-bench-malloc: $(DRIVER_OBJ)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lpthread -ldl
+
+# The page allocator has no public functions: this one is built as the library is, and linked with its inside.
+$(B)/bench/pages_driver.o: CPPFLAGS += -Ilibarena
+
+$(B)/arena-bench-pages: $(B)/bench/pages_driver.o $(B)/libarena-internal.a
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(PROFILE_LIBS) -lpthread
 
 # The pure part of the harness, without the library.
 $(B)/tests/bench/harness: $(B)/tests/bench/harness.o $(B)/bench/stat.o $(B)/bench/json.o

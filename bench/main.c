@@ -37,6 +37,9 @@ static const struct benchmark benchmarks[] = {
 	{ "arena", "nodes", bench_nodes, "100,000 nodes of 24 B: glibc, mimalloc, arena warm and cold" },
 	{ "arena", "request", bench_request, "16 objects of 64 B a million times, 1 and 2 threads" },
 	{ "malloc", NULL, bench_malloc, "programs on malloc(): ours, glibc, mimalloc, jemalloc, gperftools" },
+	{ "pages", NULL, bench_pages, "the page allocator: a page, a run of 64 pages, 1 to 64 threads" },
+	{ "start", NULL, bench_start, "what `true` pays for a preloaded allocator" },
+	{ "idle", NULL, bench_idle, "how soon 1 GiB is back that a sleeping program has freed" },
 };
 enum { NR_BENCHMARKS = sizeof(benchmarks) / sizeof(benchmarks[0]) };
 
@@ -89,7 +92,7 @@ static void print_help(void)
 	     "  --objects N     objects of append and nodes (100000)\n"
 	     "  --requests N    requests of each row of request (1000000)\n"
 	     "  --program NAME  malloc: only this program of its list\n"
-	     "  --quick         malloc: small sizes; says that it works, and nothing about speed\n"
+	     "  --quick         malloc, pages, idle: small sizes; says that it works, and nothing about speed\n"
 	     "  --reps N        repetitions (each benchmark's own default)\n"
 	     "  --unit UNIT     ns, or instructions under QEMU -icount shift=0 (default $ARENA_BENCH_UNIT, else ns)\n"
 	     "  --json          one JSON object per line instead of a table\n"
@@ -240,7 +243,7 @@ static void print_head(const char *name)
 	proc_print_machine(stdout);
 	if (!strcmp(name, "arena"))
 		peer_print_versions(stdout);
-	if (!strcmp(name, "malloc"))
+	if (!strcmp(name, "malloc") || !strcmp(name, "start") || !strcmp(name, "idle"))
 		malloc_print_versions(stdout);
 	printf("# guard pages (MADV_GUARD_INSTALL): %s\n", memory.guard_pages ? "yes" : "no");
 }

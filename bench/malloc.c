@@ -58,7 +58,7 @@ static int run_program(const struct program *program, bool quick, size_t rep, st
 	const struct allocator *allocators = malloc_allocators(&nr);
 
 	for (size_t i = 0; i < nr; i++)
-		error |= malloc_run(&allocators[(i + rep) % nr], program->name, size, report);
+		error |= malloc_run(&allocators[(i + rep) % nr], "malloc", program->name, size, report);
 	return error;
 }
 

@@ -36,10 +36,10 @@ const struct allocator *malloc_allocators(size_t *nr);
 /** Their names and versions as comment lines. */
 void malloc_print_versions(FILE *out);
 
-/** One run of a program with an allocator into the report; 0, or 1 after a message. */
-int malloc_run(const struct allocator *allocator, const char *program, size_t size, struct report *report);
+/** One run of a program with an allocator into the report, as rows of @bench; 0, or 1 after a message. */
+int malloc_run(const struct allocator *allocator, const char *bench, const char *program, size_t size, struct report *report);
 /** The driver's line about it; 0, or 1 after a message. */
-int malloc_take_line(const struct allocator *allocator, const char *program, char *line, struct report *report);
+int malloc_take_line(const struct allocator *allocator, const char *bench, const char *program, char *line, struct report *report);
 
 /** Add the ratios of elapsed times to the report, repetition by repetition; if @complete also their geometric means. */
 void malloc_add_ratios(struct report *report, bool complete);

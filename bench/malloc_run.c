@@ -7,16 +7,13 @@
 #include "bench/malloc.h"
 
 #include "bench/bench.h"
+#include "bench/child.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <gnu/libc-version.h>
 #include <limits.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #define OUR_LIBRARY "libarena-malloc.so"
 #define DRIVER "arena-bench-malloc"
@@ -37,107 +34,38 @@ enum { NR_KNOWN = sizeof(known) / sizeof(known[0]) };
 
 /* ---------------------------------------------------------------- one process */
 
-/* The path of a file beside this program; false when there is none. */
-static bool path_beside(const char *name, char *path, size_t bytes)
-{
-	ssize_t len = readlink("/proc/self/exe", path, bytes - 1);
-	char *slash;
-
-	if (len <= 0)
-		return false;
-	path[len] = '\0';
-	slash = strrchr(path, '/');
-	if (!slash || (size_t)(slash + 1 - path) + strlen(name) >= bytes)
-		return false;
-	memcpy(slash + 1, name, strlen(name) + 1);
-	return !access(path, F_OK);
-}
-
-/* This environment, but for what is preloaded; for free(). */
-static char **environment_with(char *preload)
-{
-	size_t nr = 0, kept = 0;
-	char **copy;
-
-	while (environ[nr])
-		nr++;
-	copy = calloc(nr + 2, sizeof(*copy));
-	if (!copy)
-		return NULL;
-	for (size_t i = 0; i < nr; i++)
-		if (strncmp(environ[i], "LD_PRELOAD=", 11))
-			copy[kept++] = environ[i];
-	copy[kept] = preload;
-	return copy;
-}
-
-/* @out becomes standard output; with @silent there is no standard error. The process, or -errno. */
-static pid_t spawn(const char *preload, char *program, char *size, int out, bool silent)
-{
-	char driver[PATH_MAX], variable[640], name[] = DRIVER, *arguments[] = { name, program, size, NULL };
-	posix_spawn_file_actions_t actions;
-	char **environment;
-	pid_t process;
-	int error;
-
-	snprintf(variable, sizeof(variable), "LD_PRELOAD=%s", preload);
-	environment = environment_with(*preload ? variable : NULL);
-	if (!environment || !path_beside(DRIVER, driver, sizeof(driver))) {
-		free(environment);
-		return -ENOENT;
-	}
-	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
-	if (silent)
-		posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-	error = posix_spawn(&process, driver, &actions, NULL, arguments, environment);
-	posix_spawn_file_actions_destroy(&actions);
-	free(environment);
-	return error ? -error : process;
-}
-
 /* What the driver prints; 0, or 1 after a message that is left out with @silent. */
 static int run_driver(const struct allocator *allocator, const char *program, size_t size, bool silent,
 		      char line[LINE_BYTES])
 {
-	char name[24], number[24];
-	int ends[2], status = -1;
-	ssize_t len;
-	pid_t process;
+	char driver[PATH_MAX], name[24], number[24], own_name[] = DRIVER, *arguments[] = { own_name, name, number, NULL };
+	int status = -ENOENT;
 
 	snprintf(name, sizeof(name), "%s", program);
 	snprintf(number, sizeof(number), "%zu", size);
-	if (pipe2(ends, O_CLOEXEC))
-		return bench_fail("malloc: pipe: %s", strerror(errno));
-	process = spawn(allocator->preload, name, number, ends[1], silent);
-	close(ends[1]);
-	/* The line is shorter than what a pipe takes at once. */
-	len = process > 0 ? read(ends[0], line, LINE_BYTES - 1) : 0;
-	close(ends[0]);
-	if (process > 0)
-		waitpid(process, &status, 0);
-	line[len > 0 ? len : 0] = '\0';
-	if (process > 0 && !status && len > 0)
+	if (child_path(DRIVER, driver, sizeof(driver)))
+		status = child_run(driver, arguments, allocator->preload, silent, line, LINE_BYTES);
+	if (!status && *line)
 		return 0;
 	return silent ? 1 : bench_fail("malloc: %s/%s: " DRIVER ": %s, wait status %#x", program, allocator->name,
-				       process < 0 ? strerror(-process) : "failed", (unsigned int)status);
+				       status < 0 ? strerror(-status) : "failed", (unsigned int)status);
 }
 
 /* ---------------------------------------------------------------- its line */
 
 /* "METRIC:UNIT=NUMBER" */
-static bool take_metric(const char *word, const char *name, const char *source, struct report *report)
+static bool take_metric(const char *word, const char *bench, const char *name, const char *source, struct report *report)
 {
 	char metric[32], unit[32], rest;
 	double value;
 
 	if (sscanf(word, "%31[^:]:%31[^=]=%lf%c", metric, unit, &value, &rest) != 3)
 		return false;
-	report_add(report, "malloc", name, source, metric, unit, value);
+	report_add(report, bench, name, source, metric, unit, value);
 	return true;
 }
 
-int malloc_take_line(const struct allocator *allocator, const char *program, char *line, struct report *report)
+int malloc_take_line(const struct allocator *allocator, const char *bench, const char *program, char *line, struct report *report)
 {
 	const char *source = MALLOC_SOURCE;
 	char name[64], *state = NULL;
@@ -150,18 +78,18 @@ int malloc_take_line(const struct allocator *allocator, const char *program, cha
 						  word + 8);
 		} else if (!strncmp(word, "source=", 7)) {
 			source = strcmp(allocator->name, OURS) ? MALLOC_SOURCE : word + 7;
-		} else if (!take_metric(word, name, source, report)) {
+		} else if (!take_metric(word, bench, name, source, report)) {
 			return bench_fail("malloc: %s: the driver said '%s'", name, word);
 		}
 	}
 	return 0;
 }
 
-int malloc_run(const struct allocator *allocator, const char *program, size_t size, struct report *report)
+int malloc_run(const struct allocator *allocator, const char *bench, const char *program, size_t size, struct report *report)
 {
 	char line[LINE_BYTES];
 
-	return run_driver(allocator, program, size, false, line) || malloc_take_line(allocator, program, line, report);
+	return run_driver(allocator, program, size, false, line) || malloc_take_line(allocator, bench, program, line, report);
 }
 
 /* ---------------------------------------------------------------- which there are */
@@ -191,7 +119,7 @@ static void set_preload(struct allocator *allocator, const char *library)
 {
 	if (!library)
 		allocator->preload[0] = '\0';
-	else if (strcmp(library, OUR_LIBRARY) || !path_beside(library, allocator->preload, sizeof(allocator->preload)))
+	else if (strcmp(library, OUR_LIBRARY) || !child_path(library, allocator->preload, sizeof(allocator->preload)))
 		snprintf(allocator->preload, sizeof(allocator->preload), "%s", library);
 }
 

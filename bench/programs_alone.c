@@ -7,9 +7,11 @@
  */
 #include "bench/driver.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { LOCAL_SLOTS = 10000, BATCH = 64, SMALL_BYTES = 64 };
 
@@ -203,8 +205,64 @@ static void run_chase(size_t size, struct outcome *outcome)
 	table_free(nodes, nr * sizeof(*nodes));
 }
 
+/* ---------------------------------------------------------------- idle */
+
+enum { IDLE_BYTES = 4 * 1024, IDLE_LIMIT_MS = 10000, IDLE_STEP_MS = 10 };
+
+/* As rss_bytes(), but without a call of malloc(): a program that looks at itself so is idle still. */
+static size_t rss_bytes_idle(void)
+{
+	int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	char text[128], *rest;
+	ssize_t len = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+	if (len <= 0)
+		die("cannot read /proc/self/statm");
+	close(fd);
+	text[len] = '\0';
+	strtoul(text, &rest, 10);
+	return strtoul(rest, NULL, 10) * OS_PAGE_BYTES;
+}
+
+/* Everything is freed, nothing is called any more: when nine tenths are back, and what is two seconds later. */
+static void watch(size_t low_bytes, size_t high_bytes, struct outcome *outcome)
+{
+	const struct timespec step = { .tv_nsec = IDLE_STEP_MS * 1000000 };
+	uint64_t start_ns = now_ns(), ms = 0, back_ms = IDLE_LIMIT_MS;
+	size_t after_2s = 0;
+
+	while (ms < IDLE_LIMIT_MS && (back_ms == IDLE_LIMIT_MS || !after_2s)) {
+		size_t bytes = rss_bytes_idle();
+
+		ms = (now_ns() - start_ns) / 1000000;
+		if (back_ms == IDLE_LIMIT_MS && bytes <= low_bytes + (high_bytes - low_bytes) / 10)
+			back_ms = ms;
+		if (ms >= 2000 && !after_2s)
+			after_2s = bytes;
+		nanosleep(&step, NULL);
+	}
+	outcome->idle_ns = now_ns() - start_ns;
+	/* The limit says that it never happened. */
+	outcome_add(outcome, "back_90", "ms", (double)back_ms);
+	outcome_add(outcome, "rss_after_2s", "MiB", mib(after_2s));
+}
+
+static void run_idle(size_t size, struct outcome *outcome)
+{
+	size_t nr = size * MiB / IDLE_BYTES, low_bytes = rss_bytes(), high_bytes;
+	void **objects = table_new(nr * sizeof(*objects));
+
+	for (size_t i = 0; i < nr; i++)
+		objects[i] = take(IDLE_BYTES);
+	high_bytes = rss_bytes();
+	for (size_t i = 0; i < nr; i++)
+		free(objects[i]);
+	table_free(objects, nr * sizeof(*objects));
+	watch(low_bytes, high_bytes - nr * sizeof(*objects), outcome);
+}
+
 const struct program programs_alone[] = {
 	{ "local", run_local },	  { "batch64", run_batch64 },	  { "pingpong64", run_pingpong64 },
 	{ "frag", run_frag },	  { "calloc64m", run_calloc64m }, { "chase", run_chase },
-	{ NULL, NULL },
+	{ "idle", run_idle },	  { NULL, NULL },
 };

@@ -55,6 +55,9 @@ empty_ok "--list names every benchmark" "$(diff <("$bench" --list) - <<-'END'
 	arena nodes
 	arena request
 	malloc
+	pages
+	start
+	idle
 END
 )"
 run_fails "nothing to do" "nothing to do" "$bench"
@@ -124,6 +127,22 @@ done)"
 rows_ok "malloc: metrics of programs" "$folder/malloc" "frag/glibc malloc rss_after_2s" "churn/glibc malloc rss_end" \
 	"chase/glibc malloc step" "kib1-threads/glibc malloc threads_64" "kib1-threads/glibc malloc scaling" \
 	"geometric-mean/all malloc vs_mimalloc" "geometric-mean/all malloc vs_mimalloc_but_best"
+measure "$folder/pages" pages --quick --reps 1
+json_ok "pages: keys" "$folder/pages"
+rows_ok "pages: rows" "$folder/pages" "pair malloc pair" "pair malloc pair_instructions" "run malloc run_of_64" \
+	"run malloc run_of_64_back" "run malloc run_of_64_instructions" "threads malloc threads_1" "threads malloc threads_64"
+# Not how fast this machine is: the bar of the pair is in instructions.
+empty_ok "pages: a page from the cache and back takes at most 30 instructions" "$(
+	sed -n 's/.*"pair_instructions".*"median": \([0-9]*\).*/\1/p' "$folder/pages" | awk '$1 > 30 || $1 < 5')"
+measure "$folder/start" start --reps 1
+json_ok "start: keys" "$folder/start"
+rows_ok "start: rows" "$folder/start" "true/arena malloc elapsed" "true/arena malloc added_peak_rss" "true/glibc malloc peak_rss" \
+	"true/mimalloc malloc added_elapsed"
+measure "$folder/idle" idle --quick --reps 1
+json_ok "idle: keys" "$folder/idle"
+rows_ok "idle: rows" "$folder/idle" "idle/glibc malloc back_90" "idle/mimalloc malloc rss_after_2s"
+empty_ok "idle: ours comes back" "$(sed -n '/idle\/arena/s/.*"back_90".*"median": \([0-9]*\).*/\1/p' "$folder/idle" |
+	awk '{ nr++ } $1 >= 10000 { print "never" } END { if (nr != 1) print nr + 0 " rows" }')"
 # Libraries of the right names that have no malloc(): the dynamic linker is content, the benchmark must not be.
 mkdir "$folder/fake" "$folder/peers"
 cp "$bench" "$bench-malloc" "$folder/fake"

@@ -27,7 +27,7 @@ expected_files() {
 		"$lib/libarena.a" "$lib/libarena.so" "$lib/libarena.so.0" "$lib/libarena.so.$version" \
 		"$lib/libarena-malloc.so" "$lib/libarena-trace.so" \
 		"$lib/pkgconfig/libarena.pc" \
-		usr/bin/arenactl usr/bin/arena-bench usr/bin/arena-bench-malloc usr/sbin/arenad \
+		usr/bin/arenactl usr/bin/arena-bench usr/bin/arena-bench-malloc usr/bin/arena-bench-pages usr/sbin/arenad \
 		lib/udev/rules.d/60-arena.rules lib/systemd/system/arenad.service \
 		usr/lib/sysusers.d/arena.conf "usr/src/arena-$version/dkms.conf" \
 		"usr/src/arena-$version/Kbuild" "usr/src/arena-$version/COPYING"
