@@ -116,8 +116,10 @@ struct cache *heap_cache_get(struct heap *heap)
 {
 	struct cache *cache = heap_own_cache(heap->id), **caches = own_caches();
 
-	if (has_cache(cache) || !caches)
+	if (has_cache(cache))
 		return cache;
+	if (!caches)
+		return NULL;
 	cache = take_parked(heap, false);
 	if (!cache)
 		cache = new_cache(heap);
