@@ -31,7 +31,7 @@ is "--localalloc on node 0" "0:8 " numactl --cpunodebind=0 --localalloc nodes 8
 is "--localalloc on node 1" "1:8 " numactl --cpunodebind=1 --localalloc nodes 8
 is "no policy, on node 1" "1:8 " numactl --cpunodebind=1 nodes 8
 # Of the library: a unit test that has nothing to ask on a machine with one node.
-is "a heap on node 1, on a processor of node 0" 1 numactl --cpunodebind=0 sh -c 'hooks placement | grep -c "^ok 1 - .* is there$"'
+is "a heap on node 1, on a processor of node 0" 1 numactl --cpunodebind=0 sh -c 'hooks "second node" | grep -c "^ok 1 - .* is there$"'
 
 # More than a node has. The caps are out of the way, so that it is the node that says no.
 ram=$(awk '/^MemTotal/ { print int($2 / 2048) }' /proc/meminfo)
