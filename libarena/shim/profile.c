@@ -4,11 +4,10 @@
  * of its own, $ARENA_PROFILE.PID.pb.gz at its end and $ARENA_PROFILE.PID.N.pb.gz for its N-th signal.
  *
  * The handler of the signal only wakes a thread, which waits for nothing else and has all signals blocked. A child of fork() has no such
- * thread: it writes at its end only.
+ * thread: it writes at its end only. The thread's small stack is enough: zlib and protobuf-c keep their buffers in the heap.
  */
 #include <dlfcn.h>
 #include <errno.h>
-#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,12 +17,11 @@
 #include "opt.h"
 #include "os.h"
 #include "panic.h"
+#include "scavenger.h"
 #include "shim/shim.h"
 #include "stack.h"
 
 #define PATH_BYTES 1024
-/* Only touched as far as used. zlib and protobuf-c keep their buffers in the heap. */
-#define STACK_BYTES (256 * KiB)
 
 static char prefix[PATH_BYTES];	/* fixed before main(); empty: no file is asked for */
 static uint32_t is_wanted;	/* atomic, futex: 1 = a signal came */
@@ -75,25 +73,6 @@ static void *run(void *unused)
 	return NULL;
 }
 
-static bool make_thread(void)
-{
-	pthread_attr_t attributes;
-	sigset_t all, before;
-	pthread_t thread;
-	bool made;
-
-	if (pthread_attr_init(&attributes))
-		return false;
-	pthread_attr_setstacksize(&attributes, STACK_BYTES);
-	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &before);
-	made = !pthread_create(&thread, &attributes, run, NULL);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	pthread_attr_destroy(&attributes);
-	return made;
-}
-
 static void listen_to(int signal_number)
 {
 	struct sigaction action;
@@ -102,7 +81,7 @@ static void listen_to(int signal_number)
 	action.sa_handler = handle;
 	action.sa_flags = SA_RESTART;
 	sigemptyset(&action.sa_mask);
-	if (!make_thread() || sigaction(signal_number, &action, NULL))
+	if (!scavenger_make_thread(run) || sigaction(signal_number, &action, NULL))
 		report("no profile will be written on signal %d", signal_number);
 }
 
