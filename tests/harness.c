@@ -244,6 +244,16 @@ bool harness_faults(const void *address)
 
 /* ---------------------------------------------------------------- numbers */
 
+uint64_t harness_number_after(const char *json, const char *part, const char *key)
+{
+	const char *at = strstr(json, part);
+
+	at = at ? strstr(at, key) : NULL;
+	if (!at)
+		harness_fail(__FILE__, __LINE__, "no %s %s in %s", part, key, json);
+	return strtoull(at + strlen(key), NULL, 10);
+}
+
 uint64_t harness_seed(void)
 {
 	return seed;

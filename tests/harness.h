@@ -99,6 +99,8 @@ bool harness_died(const struct death *death, int signal);
 void harness_check_faults(const void *address, const char *part, const char *file, int line);
 /** True when reading @address faults; much cheaper than a child, prints nothing. */
 bool harness_faults(const void *address);
+/** The number that follows @key, behind @part, in the text @json; a failure if they are not there. */
+uint64_t harness_number_after(const char *json, const char *part, const char *key);
 
 /** The seed of this run, and numbers from it. */
 uint64_t harness_seed(void);

@@ -57,16 +57,6 @@ TEST(identity, "publish/handed = mapped + idle + returned after every step, and 
 	CHECK(stats.returned_chunks > 10);
 }
 
-static uint64_t number_after(const char *json, const char *part, const char *key)
-{
-	const char *at = strstr(json, part);
-
-	at = at ? strstr(at, key) : NULL;
-	if (!at)
-		harness_fail(__FILE__, __LINE__, "no %s %s in %s", part, key, json);
-	return strtoull(at + strlen(key), NULL, 10);
-}
-
 TEST(json, "publish/json says of each heap the same as the struct")
 {
 	const struct arena_heap_options options = { .source = ARENA_SOURCE_PAGES, .limit_bytes = 64 * MiB };
@@ -79,12 +69,12 @@ TEST(json, "publish/json says of each heap the same as the struct")
 	CHECK(arena_heap_alloc(two, 100));
 	arena_heap_stats(two, &stats);
 	text = arena_heap_json();
-	CHECK_EQ(number_after(text, "\"heap\":1", "\"mapped_chunks\":"), 5);
-	CHECK_EQ(number_after(text, "\"heap\":2,\"source\":\"pages\"", "\"limit_chunks\":"), 32);
-	CHECK_EQ(number_after(text, "\"heap\":2", "\"handed_chunks\":"), stats.handed_chunks);
-	CHECK_EQ(number_after(text, "\"heap\":2", "\"mapped_chunks\":"), 1);
-	CHECK_EQ(number_after(text, "\"heap\":2", "\"idle_chunks\":"), stats.idle_chunks);
-	CHECK_EQ(number_after(text, "\"heap\":2", "\"used_bytes\":"), stats.used_bytes);
+	CHECK_EQ(harness_number_after(text, "\"heap\":1", "\"mapped_chunks\":"), 5);
+	CHECK_EQ(harness_number_after(text, "\"heap\":2,\"source\":\"pages\"", "\"limit_chunks\":"), 32);
+	CHECK_EQ(harness_number_after(text, "\"heap\":2", "\"handed_chunks\":"), stats.handed_chunks);
+	CHECK_EQ(harness_number_after(text, "\"heap\":2", "\"mapped_chunks\":"), 1);
+	CHECK_EQ(harness_number_after(text, "\"heap\":2", "\"idle_chunks\":"), stats.idle_chunks);
+	CHECK_EQ(harness_number_after(text, "\"heap\":2", "\"used_bytes\":"), stats.used_bytes);
 	CHECK_EQ(text[strlen(text) - 1], '}');
 	free(text);
 }

@@ -43,16 +43,6 @@ TEST_EACH_SOURCE(identity, "stats/handed = mapped + cached + returned")
 		CHECK((other == (int)source) == (memory.source[other].handed_chunks > 0));
 }
 
-static uint64_t number_after(const char *json, const char *part, const char *key)
-{
-	const char *at = strstr(json, part);
-
-	at = at ? strstr(at, key) : NULL;
-	if (!at)
-		harness_fail(__FILE__, __LINE__, "no %s %s in %s", part, key, json);
-	return strtoull(at + strlen(key), NULL, 10);
-}
-
 TEST(json, "stats/json says the same as the struct")
 {
 	const struct arena_options options = { .source = ARENA_SOURCE_PAGES, .reserve_bytes = 2 * CHUNK_BYTES };
@@ -63,12 +53,12 @@ TEST(json, "stats/json says the same as the struct")
 	arena_free(arena_new(&options));
 	arena_memory(&memory);
 	text = arena_memory_json();
-	CHECK_EQ(number_after(text, "\"pages\"", "\"handed_chunks\":"), memory.source[ARENA_SOURCE_PAGES].handed_chunks);
-	CHECK_EQ(number_after(text, "\"pages\"", "\"cached_chunks\":"), memory.source[ARENA_SOURCE_PAGES].cached_chunks);
-	CHECK_EQ(number_after(text, "\"pages\"", "\"revoked_chunks\":"), 2);
-	CHECK_EQ(number_after(text, "{", "\"nr_arenas\":"), 1);
-	CHECK_EQ(number_after(text, "{", "\"small_bytes\":"), 4096);
-	CHECK_EQ(number_after(text, "{", "\"fifo_max_small_bytes\":"), memory.fifo_max_small_bytes);
+	CHECK_EQ(harness_number_after(text, "\"pages\"", "\"handed_chunks\":"), memory.source[ARENA_SOURCE_PAGES].handed_chunks);
+	CHECK_EQ(harness_number_after(text, "\"pages\"", "\"cached_chunks\":"), memory.source[ARENA_SOURCE_PAGES].cached_chunks);
+	CHECK_EQ(harness_number_after(text, "\"pages\"", "\"revoked_chunks\":"), 2);
+	CHECK_EQ(harness_number_after(text, "{", "\"nr_arenas\":"), 1);
+	CHECK_EQ(harness_number_after(text, "{", "\"small_bytes\":"), 4096);
+	CHECK_EQ(harness_number_after(text, "{", "\"fifo_max_small_bytes\":"), memory.fifo_max_small_bytes);
 	CHECK_HAS(text, memory.guard_pages ? "\"guard_pages\":true}" : "\"guard_pages\":false}");
 	free(text);
 }
