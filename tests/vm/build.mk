@@ -63,10 +63,12 @@ vm-lockstat: $(DEBUG_PROGRAMS)
 		--env MODULE_LOCKS="$$(sed -n -E 's/.*(spin_lock_init|mutex_init|init_rwsem)\((.*)\);/\2/p; \
 			s/.*DEFINE_(SPINLOCK|MUTEX)\((.*)\);/\2/p' kmod/*.c | tr -d ' ' | sort -u | tr '\n' ' ')" -- tests/debug/lockstat.sh
 
-## vm-unit: the library's unit tests in VMs, where all four sources are to be had (SERIES=6.1: only that one)
+# The programs with tests that run once for each source of memory.
+SOURCE_TESTS = $(patsubst %.c,$(B)/%,$(shell grep -l '^TEST_.*_SOURCE' tests/unit/*.c))
+
+## vm-unit: the library's unit tests of sources in VMs, where all four are to be had (SERIES=6.1: only that one)
 vm-unit: tests
-	@tests/vm/run --series $(or $(SERIES),all) --timeout 900 --test-timeout 300 --append hugepages=64 -- \
-		$(filter $(B)/tests/unit/%,$(TEST_BIN))
+	@tests/vm/run --series $(or $(SERIES),all) --timeout 900 --test-timeout 300 --append hugepages=64 -- $(SOURCE_TESTS)
 
 ## vm-shell: a shell in a VM with the module and all tests (SERIES=6.1, default 6.12)
 vm-shell: $(VM_PROGRAMS)

@@ -12,8 +12,8 @@ report_count=0 report_failed=0
 # How many test programs this VM began; the boot and the last look for leaks are none.
 report_programs=0
 
-# The test program that is running: its name, results, failures and skips seen, plan announced.
-report_name='' report_seen=0 report_bad_seen=0 report_plan='' report_skip_all='' report_complaints=()
+# The test program that is running: its name, when it began, results, failures and skips seen, plan announced.
+report_name='' report_start_us=0 report_seen=0 report_bad_seen=0 report_plan='' report_skip_all='' report_complaints=()
 
 # report_result "ok"|"not ok" NAME: prints one numbered line.
 report_result() {
@@ -25,7 +25,7 @@ report_result() {
 report_finish() { echo "1..$report_count"; }
 
 report_begin() {
-	report_name=$1
+	report_name=$1 report_start_us=${EPOCHREALTIME/./}
 	[ "$1" = boot ] || [ "$1" = leaks ] || report_programs=$((report_programs + 1))
 	report_seen=0 report_bad_seen=0 report_plan='' report_skip_all='' report_complaints=()
 }
@@ -66,11 +66,15 @@ report_verdict() {
 	fi
 }
 
+# How long the program took, on the clock of this side.
+report_time() { echo "# $report_name took $(((${EPOCHREALTIME/./} - report_start_us) / 1000)) ms"; }
+
 # report_end PREFIX STATUS: 4 is the kernel selftests' status for "skipped", 77 everybody else's.
 # A program whose own results failed has been counted already; its status line then is "not ok" too.
 report_end() {
 	local verdict
 	verdict=$(report_verdict "$2")
+	report_time
 	if [ -n "$verdict" ]; then
 		report_result "not ok" "$1: $report_name: $verdict"
 	elif [ "$2" = 4 ] || [ "$2" = 77 ]; then
