@@ -40,16 +40,12 @@ static void show_space(struct seq_file *m, struct arena_space *space)
 
 static int spaces_show(struct seq_file *m, void *unused)
 {
-	struct arena_space *space;
-	u64 id = 0;
+	struct arena_space *space = NULL;
 
 	seq_puts(m, "id uid pid flags slots reserved_chunks live_chunks kept_chunks ");
 	seq_puts(m, "quarantined_chunks node:chunks command\n");
-	while ((space = space_next(id, space_is_any))) {
-		id = space->id;
+	while ((space = space_next(space, space_is_any)))
 		show_space(m, space);
-		space_put(space);
-	}
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(spaces);

@@ -199,7 +199,7 @@ static bool space_is_any(struct arena_space *space)
 
 static long call_space(struct file *file, union call *call)
 {
-	struct arena_space *space = space_next(
+	struct arena_space *space = space_after_id(
 		call->space.after_id, capable(CAP_SYS_RESOURCE) ? space_is_any : space_is_mine);
 
 	if (!space)

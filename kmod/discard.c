@@ -36,15 +36,12 @@ static bool has_kept(struct arena_space *space)
 static void tell_owners(struct pool_group *group)
 {
 	struct notice_state state = notice_state(&group->notice);
-	struct arena_space *space;
-	u64 id = 0;
+	struct arena_space *space = NULL;
 
 	trace_notice(state.level, state.wanted_chunks, state.grace_ns);
-	while ((space = space_next(id, has_kept))) {
-		id = space->id;
+	while ((space = space_next(space, has_kept))) {
 		if (space->group == group)
 			notice_ear_signal(&space->ear);
-		space_put(space);
 	}
 }
 

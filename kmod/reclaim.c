@@ -375,15 +375,16 @@ unsigned long discard_kept(struct pool_group *group, unsigned long max, bool *bu
 		.nr_slots = group ? atomic_long_read(&group->nr_kept) : group_kept_slots(),
 		.try = busy,
 	};
-	struct arena_space *space;
-	u64 id = 0;
+	struct arena_space *space = NULL;
 
-	while (!discard_is_over(&discard) && (space = space_next(id, has_kept))) {
-		id = space->id;
+	while ((space = space_next(space, has_kept))) {
 		if (!group || space->group == group)
 			discard_of_space(space, &discard);
-		space_put(space);
+		if (discard_is_over(&discard))
+			break;
 	}
+	if (space)
+		space_put(space);
 	if (busy)
 		*busy = discard.is_busy;
 	return max - discard.nr_wanted;

@@ -120,7 +120,7 @@ struct arena_space *space_get(struct arena_space *space)
 }
 
 /*
- * The last put takes the space off the list under spaces_lock, so that space_next() never finds a
+ * The last put takes the space off the list under spaces_lock, so that a walk never finds a
  * dying one.
  */
 void space_put(struct arena_space *space)
@@ -189,17 +189,40 @@ u64 space_chunks_on_node(int nid)
 	return nr;
 }
 
-struct arena_space *space_next(u64 id, bool (*want)(struct arena_space *space))
+static bool space_is_wanted(struct arena_space *space, bool (*want)(struct arena_space *space))
+{
+	return !READ_ONCE(space->base->dead) && want(space);
+}
+
+struct arena_space *space_after_id(u64 id, bool (*want)(struct arena_space *space))
 {
 	struct arena_space *space, *found = NULL;
 
 	mutex_lock(&spaces_lock);
 	list_for_each_entry(space, &spaces, link) {
-		if (space->id > id && !READ_ONCE(space->base->dead) && want(space)) {
+		if (space->id > id && space_is_wanted(space, want)) {
 			found = space_get(space);
 			break;
 		}
 	}
 	mutex_unlock(&spaces_lock);
+	return found;
+}
+
+struct arena_space *space_next(struct arena_space *space, bool (*want)(struct arena_space *space))
+{
+	struct arena_space *next, *found = NULL;
+
+	mutex_lock(&spaces_lock);
+	next = list_prepare_entry(space, &spaces, link);
+	list_for_each_entry_continue(next, &spaces, link) {
+		if (space_is_wanted(next, want)) {
+			found = space_get(next);
+			break;
+		}
+	}
+	mutex_unlock(&spaces_lock);
+	if (space)
+		space_put(space);
 	return found;
 }

@@ -120,8 +120,13 @@ void space_totals(struct space_totals *totals);
 u64 space_chunks_on_node(int nid);
 /**
  * The space with the smallest id above @id for which @want is true, with a reference; NULL at the
- * end.
+ * end. A walk that may stop at any id and go on later looks at each space before it again.
  */
-struct arena_space *space_next(u64 id, bool (*want)(struct arena_space *space));
+struct arena_space *space_after_id(u64 id, bool (*want)(struct arena_space *space));
+/**
+ * Walk the spaces for which @want is true: NULL gives the first, the last gives NULL. Takes a
+ * reference to what it returns and puts the one to @space; who leaves the walk early puts the last.
+ */
+struct arena_space *space_next(struct arena_space *space, bool (*want)(struct arena_space *space));
 
 #endif /* ARENA_SPACE_H */
