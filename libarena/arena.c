@@ -266,13 +266,12 @@ static struct run *next_run(struct arena *arena, size_t bytes, size_t align_byte
 	return NULL;
 }
 
-/* The end of the current run, when the object fits there; without a current run nothing does. */
+/* The end of the current run, when the object fits there; without a current run nothing does, not even an object of no bytes. */
 static void *bump(struct arena *arena, size_t bytes, size_t align_bytes)
 {
 	uintptr_t begin = arena->bump.at, at = align_up(begin, align_bytes);
-	uintptr_t limit = arena->current ? arena->current->limit : 0;
 
-	if (at < begin || at > limit || bytes > limit - at)
+	if (!arena->current || at < begin || at > arena->current->limit || bytes > arena->current->limit - at)
 		return NULL;
 	arena->bump.at = align_up(at + bytes, ARENA_WORD_BYTES);
 	count_object(arena, begin);

@@ -461,3 +461,14 @@ TEST(arena_stop, "profile/an arena from before goes on when sampling ends")
 	arena_free(the_arena);
 	CHECK_EQ(sum_of(NULL).used_bytes, 0);
 }
+
+TEST(arena_nothing, "profile/0 bytes of an arena that has no memory yet, or none any more, are a valid address")
+{
+	start_arena();
+	CHECK(arena_alloc(the_arena, 0));
+	arena_validate(the_arena);
+	CHECK(arena_site_a(NULL, 100));
+	arena_reset_release(the_arena);
+	CHECK(arena_alloc(the_arena, 0));
+	arena_validate(the_arena);
+}
