@@ -51,7 +51,7 @@ struct cache {
 	struct heap *heap;	/* fixed */
 	struct cache *next;	/* in the heap's list of all caches; fixed */
 	struct cache *next_parked; /* guarded by the heap's lock */
-	struct loans *loans;	/* of loan.h, per class; NULL while there was no sampling */
+	struct loans *loans;	/* atomic: see loan.h, per class; NULL while there was no sampling */
 	struct bin bins[NR_CLASSES];
 };
 

@@ -10,7 +10,7 @@
  *
  * Without sampling there are no loans, and the fast paths are the same.
  *
- * Limit: a slot on loan, at most 64 of a class, looks as if it were in use. An object that is freed twice is not noticed while its slot is.
+ * Limit: a slot on loan, at most 64 of a class, looks to free() as if it were in use. An object that is freed twice is not noticed while its slot is.
  */
 #ifndef LIBARENA_LOAN_H
 #define LIBARENA_LOAN_H
@@ -19,10 +19,10 @@
 #include "os.h"
 #include "profile.h"
 
-/* Of one class. */
+/* Of one class; atomic, relaxed, what loan_lent() reads. */
 struct loan {
-	uint64_t word;		/* free slots, cleared in the span */
-	uint64_t *home;		/* the span's word that they are from, while the fronts look at word */
+	uint64_t word;		/* atomic: free slots, cleared in the span */
+	uint64_t *home;		/* atomic: the span's word that they are from, while the fronts look at word */
 	uint64_t mean_bytes;	/* that skip was drawn for; 0 = none yet */
 	uint32_t skip;		/* objects until the next sample, beside those in word */
 };
@@ -40,8 +40,9 @@ static inline bool loan_wanted(const struct cache *cache)
 /** Make room for a cache's loans: false when out of memory. */
 static inline bool loan_open(struct cache *cache)
 {
+	/* The release pairs with loan_lent(). */
 	if (!cache->loans)
-		cache->loans = os_table(align_up(sizeof(*cache->loans), PAGE_BYTES));
+		atomic_store_release(&cache->loans, (struct loans *)os_table(align_up(sizeof(*cache->loans), PAGE_BYTES)));
 	return cache->loans;
 }
 
@@ -66,7 +67,7 @@ static inline void loan_return(struct cache *cache, unsigned int class)
 		return;
 	atomic_store_relaxed(home, *home | loan->word);
 	loan->skip += (uint32_t)__builtin_popcountll(loan->word);
-	loan->word = 0;
+	atomic_store_relaxed(&loan->word, 0u);
 }
 
 /** A class is allocated from a loan: free slots of its word, at most loan->skip. After loan_return(). */
@@ -80,12 +81,20 @@ static inline void loan_take(struct cache *cache, unsigned int class)
 	else
 		for (uint32_t i = 0; i < loan->skip; i++)
 			kept &= kept - 1;
-	loan->word = *home & ~kept;
-	loan->home = home;
+	atomic_store_relaxed(&loan->word, *home & ~kept);
+	atomic_store_relaxed(&loan->home, home);
 	loan->skip -= (uint32_t)__builtin_popcountll(loan->word);
 	if (loan->word)
 		atomic_store_relaxed(home, kept);
 	loan_set_word(cache, class, &loan->word);
+}
+
+/** Slots that are on loan from the word @home of a span of @owner; NULL, nobody's, lends none. Any thread, of which all but the owner's get a hint. */
+static inline uint64_t loan_lent(const struct cache *owner, unsigned int class, const uint64_t *home)
+{
+	const struct loans *loans = owner ? atomic_load_acquire(&owner->loans) : NULL; /* pairs with loan_open() */
+
+	return loans && atomic_load_relaxed(&loans->of[class].home) == home ? atomic_load_relaxed(&loans->of[class].word) : 0;
 }
 
 #endif /* LIBARENA_LOAN_H */

@@ -9,6 +9,7 @@
 #include "walk.h"
 
 #include "checked.h"
+#include "loan.h"
 #include "supplied.h"
 
 /* A span of slots as it was when the walk came to it. */
@@ -18,16 +19,19 @@ struct view {
 	uint64_t used[SPAN_WORDS];
 };
 
-/* What others have freed is free, although the owner has not taken it in yet. */
+/* What others have freed is free, although the owner has not taken it in yet; so is what lies ready for the next allocations. */
 static void look(struct view *view, const struct region *region, uint32_t page)
 {
 	const struct span *span = &region->spans[page];
 	const struct span_remote *remote = &region->remotes[page];
+	/* Where the program supplies the memory nothing is sampled, nor is the owner a cache of those that span_owner() finds. */
+	const struct cache *owner = region == heap_region() ? span_owner(span) : NULL;
 
 	view->class = span->class < NR_CLASSES ? span->class : CLASS_NONE;
 	view->base = region_address(region, page) + size_classes[view->class].first_bytes;
 	for (unsigned int w = 0; w < SPAN_WORDS; w++)
-		view->used[w] = ~(atomic_load_relaxed(&span->free[w]) | atomic_load_relaxed(&remote->freed[w]));
+		view->used[w] = ~(atomic_load_relaxed(&span->free[w]) | atomic_load_relaxed(&remote->freed[w]) |
+				  loan_lent(owner, view->class, &span->free[w]));
 }
 
 static bool show(void *object, size_t bytes, heap_visit *visit, void *context)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "arena/heap.h"
+#include "arena/profile.h"
 #include "heap.h"
 #include "tests/harness.h"
 
@@ -148,6 +149,42 @@ TEST(empty, "walk/a heap without objects shows none")
 	CHECK_EQ(tally.nr, 0);
 }
 
+TEST(sampled, "walk/while there is sampling free slots that are on loan are not shown")
+{
+	const struct arena_profile_options options = { .mean_bytes = 16 * KiB, .seed = 3 };
+	static struct tally tally, again;
+	size_t nr;
+
+	CHECK_EQ(arena_profile_start(&options), 0);
+	nr = fill();
+	CHECK(arena_heap_walk(heap, count, &tally));
+	CHECK_EQ(tally.nr, nr);
+	again.frees = true;
+	CHECK(arena_heap_walk(heap, count, &again));
+	CHECK_EQ(again.nr, nr);
+	again = (struct tally){ 0 };
+	CHECK(arena_heap_walk(heap, count, &again));
+	CHECK_EQ(again.nr, 0);
+}
+
+static void *look_from_elsewhere(void *tally)
+{
+	CHECK(arena_heap_walk(heap, count, tally));
+	return NULL;
+}
+
+TEST(lent, "walk/nor are those of another thread")
+{
+	const struct arena_profile_options options = { .mean_bytes = MiB, .seed = 3 };
+	static struct tally tally;
+
+	CHECK_EQ(arena_profile_start(&options), 0);
+	heap = arena_heap_create(NULL);
+	CHECK(heap && (objects[0] = arena_heap_calloc(heap, 1, 64)));
+	in_thread(look_from_elsewhere, &tally);
+	CHECK_EQ(tally.nr, 1);
+}
+
 /* ---------------------------------------------------------------- others at work */
 
 static uint32_t is_over; /* atomic; relaxed: only a hint to end */
@@ -175,7 +212,7 @@ static bool look_only(void *context, void *object, size_t bytes)
 	return true;
 }
 
-TEST(busy, "walk/beside threads that allocate and free it ends")
+TEST(busy, "walk/beside threads that allocate and free it ends, while sampling begins")
 {
 	struct random randoms[2] = { { .state = harness_seed() }, { .state = harness_seed() + 1 } };
 	pthread_t threads[2];
@@ -186,8 +223,12 @@ TEST(busy, "walk/beside threads that allocate and free it ends")
 	heap = arena_heap_create(NULL);
 	for (size_t i = 0; i < 2; i++)
 		CHECK(!pthread_create(&threads[i], NULL, churn, &randoms[i]));
-	while (nr < 200000 && harness_seconds() < 30)
+	while (nr < 200000 && harness_seconds() < 30) {
 		arena_heap_walk(heap, look_only, &nr);
+		/* Loans are made under its eyes. */
+		if (nr > 100000 && !arena_profile_mean_bytes())
+			CHECK_EQ(arena_profile_start(NULL), 0);
+	}
 	atomic_store_relaxed(&is_over, 1u);
 	for (size_t i = 0; i < 2; i++)
 		CHECK(!pthread_join(threads[i], NULL));
