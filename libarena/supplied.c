@@ -6,6 +6,8 @@
  *
  * Nothing but the tree of summaries, a few pages, is taken from the system. Chunks that are given back are free parts of the
  * memory again. Objects here are not looked after (checked.h).
+ *
+ * Limit: TREE_LEAVES chunks of the memory are used.
  */
 #include "supplied.h"
 
@@ -13,6 +15,7 @@
 
 #include "panic.h"
 #include "relief.h"
+#include "tree.h"
 
 struct supplied {
 	struct lock lock;	/* guards cache; taken before the heap's */
@@ -21,7 +24,16 @@ struct supplied {
 };
 
 static uint32_t nr_supplied;	/* atomic, relaxed: whether it is worth to look; written under lock_setup */
-static struct heap *heaps_of_memory[HEAPS_MAX]; /* atomic; the release in supplied_create() pairs with supplied_heap_of() */
+
+/*
+ * Where heaps are in memory, by number. Apart from their records, which are in that memory: a thread that frees an object of another heap looks here
+ * while such a heap is destroyed and its memory unmapped. One word, so that no thread meets the base of one heap and the length of the next.
+ */
+static struct {
+	struct heap *heap;	/* atomic, relaxed: always the same once it is set */
+	uint64_t memory;	/* its first chunk's address and, where that is 0, how many there are; 0 = none. Atomic; released last */
+} places[HEAPS_MAX];
+_Static_assert(TREE_LEAVES < CHUNK_BYTES, "a number of chunks fits below the address of one");
 
 /* ---------------------------------------------------------------- life */
 
@@ -40,6 +52,15 @@ static void start_cache(struct supplied *supplied, struct heap *heap)
 	cache_reset(&supplied->cache);
 }
 
+static void note_place(struct heap *heap)
+{
+	const struct region *region = heap->pages.region;
+
+	atomic_store_relaxed(&places[heap->id].heap, heap);
+	/* The release pairs with supplied_heap_of(). */
+	atomic_store_release(&places[heap->id].memory, region->base | region->nr_chunks);
+}
+
 struct heap *supplied_create(void *memory, size_t bytes)
 {
 	const struct palloc_place place = { .take = take_nothing, .node = -1 };
@@ -51,7 +72,7 @@ struct heap *supplied_create(void *memory, size_t bytes)
 	if (bytes < header + CHUNK_BYTES)
 		return NULL;
 	memset(supplied, 0, sizeof(*supplied));
-	if (region_init_in(&supplied->region, (uintptr_t)memory + header, bytes - header))
+	if (region_init_in(&supplied->region, (uintptr_t)memory + header, size_min(bytes - header, TREE_LEAVES * CHUNK_BYTES)))
 		return NULL;
 	heap = heap_create_in(&supplied->region, supplied);
 	if (!heap)
@@ -60,13 +81,13 @@ struct heap *supplied_create(void *memory, size_t bytes)
 	if (palloc_set_place(&heap->pages, &place))
 		panic("broken invariant: a heap without chunks cannot be placed");
 	atomic_store_relaxed(&nr_supplied, nr_supplied + 1);
-	atomic_store_release(&heaps_of_memory[heap->id], heap);
+	note_place(heap);
 	return heap;
 }
 
 void supplied_forget(struct heap *heap)
 {
-	atomic_store_relaxed(&heaps_of_memory[heap->id], NULL);
+	atomic_store_relaxed(&places[heap->id].memory, 0u);
 	atomic_store_relaxed(&nr_supplied, nr_supplied - 1);
 }
 
@@ -75,10 +96,11 @@ struct heap *supplied_heap_of(const void *object)
 	if (likely(!atomic_load_relaxed(&nr_supplied)))
 		return NULL;
 	for (size_t i = 0; i < HEAPS_MAX; i++) {
-		struct heap *heap = atomic_load_acquire(&heaps_of_memory[i]); /* pairs with supplied_create() */
+		uint64_t memory = atomic_load_acquire(&places[i].memory); /* pairs with note_place() */
+		uintptr_t base = memory & ~(CHUNK_BYTES - 1);
 
-		if (heap && (uintptr_t)object - heap->pages.region->base < heap->pages.region->bytes)
-			return heap;
+		if ((uintptr_t)object - base < (memory - base) * CHUNK_BYTES)
+			return atomic_load_relaxed(&places[i].heap);
 	}
 	return NULL;
 }

@@ -246,3 +246,23 @@ TEST(after, "supplied/the memory of a destroyed heap is the program's again, and
 	CHECK(arena_heap_of(arena_heap_alloc(heap, 100)) == heap);
 	heap_validate((struct heap *)(void *)heap);
 }
+
+TEST(records, "supplied/who frees objects of other heaps does not look at the memory, which may be gone by then")
+{
+	struct arena_heap *other = arena_heap_create(NULL);
+	void *theirs[] = { arena_heap_alloc(other, 100), arena_heap_alloc(other, 100000) };
+	char *pages;
+
+	start();
+	CHECK(theirs[0] && theirs[1] && arena_heap_alloc(heap, 100));
+	/* As it is to a thread that found the heap before another one destroyed it. */
+	pages = memory - 13;
+	CHECK(!mprotect(pages, align_up(memory_bytes + 13, PAGE_BYTES), PROT_NONE));
+	for (size_t i = 0; i < ARRAY_LEN(theirs); i++) {
+		CHECK(arena_heap_of(theirs[i]) == other && arena_heap_usable_bytes(theirs[i]) >= 100);
+		arena_heap_free(theirs[i]);
+	}
+	CHECK(!arena_heap_of(&theirs));
+	CHECK(!mprotect(pages, align_up(memory_bytes + 13, PAGE_BYTES), PROT_READ | PROT_WRITE));
+	arena_heap_destroy(heap);
+}
