@@ -138,6 +138,8 @@ static struct heap *create(enum arena_source source, struct region *own, struct 
 		heap->supplied = supplied;
 		if (start_locked(heap, source, own))
 			heap = NULL;
+		else if (supplied)
+			supplied_start(heap);
 	}
 	lock_release(&lock_setup);
 	return heap;

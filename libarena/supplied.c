@@ -61,28 +61,29 @@ static void note_place(struct heap *heap)
 	atomic_store_release(&places[heap->id].memory, region->base | region->nr_chunks);
 }
 
-struct heap *supplied_create(void *memory, size_t bytes)
+void supplied_start(struct heap *heap)
 {
 	const struct palloc_place place = { .take = take_nothing, .node = -1 };
+
+	start_cache(heap->supplied, heap);
+	if (palloc_set_place(&heap->pages, &place))
+		panic("broken invariant: a heap without chunks cannot be placed");
+	atomic_store_relaxed(&nr_supplied, nr_supplied + 1);
+	note_place(heap);
+}
+
+struct heap *supplied_create(void *memory, size_t bytes)
+{
 	uintptr_t base = align_up((uintptr_t)memory, PAGE_BYTES);
 	struct supplied *supplied = (struct supplied *)base;
 	size_t header = base - (uintptr_t)memory + align_up(sizeof(*supplied), PAGE_BYTES);
-	struct heap *heap;
 
 	if (bytes < header + CHUNK_BYTES)
 		return NULL;
 	memset(supplied, 0, sizeof(*supplied));
 	if (region_init_in(&supplied->region, (uintptr_t)memory + header, size_min(bytes - header, TREE_LEAVES * CHUNK_BYTES)))
 		return NULL;
-	heap = heap_create_in(&supplied->region, supplied);
-	if (!heap)
-		return NULL;
-	start_cache(supplied, heap);
-	if (palloc_set_place(&heap->pages, &place))
-		panic("broken invariant: a heap without chunks cannot be placed");
-	atomic_store_relaxed(&nr_supplied, nr_supplied + 1);
-	note_place(heap);
-	return heap;
+	return heap_create_in(&supplied->region, supplied);
 }
 
 void supplied_forget(struct heap *heap)

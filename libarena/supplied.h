@@ -10,6 +10,8 @@
 
 /** A heap in [@memory, @memory + @bytes); NULL when that is too little, or there are too many heaps. */
 struct heap *supplied_create(void *memory, size_t bytes);
+/** What such a heap has beside others, before anybody can see it; the caller holds lock_setup. */
+void supplied_start(struct heap *heap);
 /** The last of a heap that is destroyed; the caller holds lock_setup. */
 void supplied_forget(struct heap *heap);
 

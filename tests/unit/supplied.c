@@ -7,6 +7,7 @@
 
 #include "arena/heap.h"
 #include "heap.h"
+#include "supplied.h"
 #include "tests/harness.h"
 
 enum { CHUNKS = 8 };
@@ -265,4 +266,41 @@ TEST(records, "supplied/who frees objects of other heaps does not look at the me
 	CHECK(!arena_heap_of(&theirs));
 	CHECK(!mprotect(pages, align_up(memory_bytes + 13, PAGE_BYTES), PROT_READ | PROT_WRITE));
 	arena_heap_destroy(heap);
+}
+
+static uint32_t is_over; /* atomic; relaxed: only a hint to end */
+
+/* What the scavenger and others that look at all heaps meet. */
+static void *check_all(void *nr)
+{
+	while (!atomic_load_relaxed(&is_over)) {
+		struct heap *met = heap_hold(1);
+
+		if (!met)
+			continue;
+		CHECK(met->supplied && met->pages.place.take);
+		CHECK(supplied_heap_of((void *)met->pages.region->base) == met);
+		++*(size_t *)nr;
+		heap_unhold();
+	}
+	return NULL;
+}
+
+TEST(whole, "supplied/a heap is whole when others can see it")
+{
+	struct arena_heap_options options = { 0 };
+	pthread_t thread;
+	size_t nr = 0;
+
+	start();
+	options.memory = memory;
+	options.memory_bytes = memory_bytes;
+	CHECK(!pthread_create(&thread, NULL, check_all, &nr));
+	for (size_t i = 0; i < 3000 && harness_seconds() < 10; i++) {
+		arena_heap_destroy(heap);
+		CHECK(heap = arena_heap_create(&options));
+	}
+	atomic_store_relaxed(&is_over, 1u);
+	CHECK(!pthread_join(thread, NULL));
+	harness_note("met %zu times", nr);
 }
