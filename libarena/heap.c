@@ -648,7 +648,7 @@ void heap_validate(struct heap *heap)
 	lock_release(&heap->lock);
 }
 
-/* Who forks holds lock_setup, so that no heap comes or goes. */
+/* Who forks holds lock_setup, so that no heap comes or goes. A heap in memory of the program has a region of its own. */
 void heap_fork_prepare(void)
 {
 	for (size_t i = 0; i < HEAPS_MAX; i++)
@@ -656,6 +656,8 @@ void heap_fork_prepare(void)
 			if (heaps[i].supplied)
 				supplied_lock(&heaps[i]);
 			lock_acquire_nested(&heaps[i].lock);
+			if (heaps[i].supplied)
+				lock_acquire_nested(&heaps[i].pages.region->lock);
 		}
 	if (region.base)
 		lock_acquire_nested(&region.lock);
@@ -667,6 +669,8 @@ void heap_fork_done(void)
 		lock_release_nested(&region.lock);
 	for (size_t i = 0; i < HEAPS_MAX; i++)
 		if (heaps[i].is_live) {
+			if (heaps[i].supplied)
+				lock_release_nested(&heaps[i].pages.region->lock);
 			lock_release_nested(&heaps[i].lock);
 			if (heaps[i].supplied)
 				supplied_unlock(&heaps[i]);

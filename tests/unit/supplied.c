@@ -4,6 +4,8 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "arena/heap.h"
 #include "heap.h"
@@ -303,4 +305,45 @@ TEST(whole, "supplied/a heap is whole when others can see it")
 	atomic_store_relaxed(&is_over, 1u);
 	CHECK(!pthread_join(thread, NULL));
 	harness_note("met %zu times", nr);
+}
+
+/* ---------------------------------------------------------------- fork */
+
+static uint32_t is_locked, is_forked; /* atomic: the release of each pairs with the acquire of the other thread */
+
+/* As in the middle of an allocation; over when who forks waits for the lock, or did not. */
+static void *hold_region(void *lock)
+{
+	lock_acquire(lock);
+	atomic_store_release(&is_locked, 1u);
+	while (atomic_load_relaxed(&((struct lock *)lock)->word) != 2 && !atomic_load_acquire(&is_forked))
+		;
+	lock_release(lock);
+	return NULL;
+}
+
+TEST(forks, "supplied/a child of a fork in the middle of another thread's allocation can allocate")
+{
+	pthread_t thread;
+	int status;
+	pid_t pid;
+
+	if (harness_thread_sanitized())
+		harness_skip("thread sanitizer cannot fork a process with threads");
+	start();
+	CHECK(!pthread_create(&thread, NULL, hold_region, &((struct heap *)(void *)heap)->pages.region->lock));
+	while (!atomic_load_acquire(&is_locked))
+		;
+	pid = fork();
+	if (!pid) {
+		/* Ends by SIGALRM when the lock stayed behind. */
+		alarm(5);
+		_exit(!arena_heap_alloc(heap, 100));
+	}
+	atomic_store_release(&is_forked, 1u);
+	CHECK(pid > 0 && waitpid(pid, &status, 0) == pid);
+	CHECK_EQ(status, 0);
+	CHECK(!pthread_join(thread, NULL));
+	CHECK(arena_heap_alloc(heap, 100));
+	heap_validate((struct heap *)(void *)heap);
 }
