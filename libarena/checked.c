@@ -11,7 +11,8 @@
  * and looked at when its rest ends and again when the slot is handed out; new memory is filled with something else, so that programs that
  * count on zeros fail early; and the heap is validated every VALIDATE_EVERY calls of a thread.
  *
- * Limits: large objects do not rest. What is written into a span that was given up wholly is noticed only while it was at rest.
+ * Limits: large objects do not rest. What is written into a span that was given up wholly, as the pages of a sampled object always are, is
+ * noticed only while it was at rest.
  */
 #include "checked.h"
 
@@ -137,6 +138,14 @@ void checked_new_span(uintptr_t base, unsigned int class)
 		*(struct tail *)tail_at((const void *)(base + slot * bytes), bytes) = (struct tail){ 0 };
 }
 
+/* Whether it has pages to itself: those were anybody's before. */
+static bool has_pages(const void *object)
+{
+	uint32_t page;
+
+	return span_state(heap_find_span(object, &page, "malloc()")) == SPAN_LARGE;
+}
+
 /* A slot that was an object before, and has been a free one of the same span since, holds what it was filled with. */
 static void check_reused(const void *object, size_t slot_bytes)
 {
@@ -193,7 +202,7 @@ void *checked_alloc(struct heap *heap, size_t bytes, size_t align_bytes)
 		return object;
 	slot_bytes = heap_slot_bytes(object, "malloc()");
 	if (fills()) {
-		if (slot_bytes <= CLASS_MAX_BYTES)
+		if (!has_pages(object))
 			check_reused(object, slot_bytes);
 		fill((uintptr_t)object, (uintptr_t)object + bytes, FILL_FRESH);
 		fill((uintptr_t)object + bytes, tail_at(object, slot_bytes), FILL_ZONE);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "arena/heap.h"
+#include "arena/profile.h"
 #include "checked.h"
 #include "heap.h"
 #include "tests/harness.h"
@@ -180,6 +181,46 @@ TEST(rests, "checked/a freed object is not handed out at once when objects are l
 	heap_scavenge(heap, 0, UINT64_MAX);
 	CHECK_EQ(heap->pages.used_pages, 0);
 	heap_validate(heap);
+}
+
+/* Every object is sampled, so that it has pages to itself; or none is. */
+static void sample(bool all)
+{
+	const struct arena_profile_options options = { .mean_bytes = 1, .seed = 1 };
+
+	if (all)
+		CHECK_EQ(arena_profile_start(&options), 0);
+	else
+		arena_profile_stop();
+}
+
+/* The first pages of the heap hold objects of @size, and then no more. */
+static void use_pages(size_t size)
+{
+	void *objects[8];
+
+	for (size_t i = 0; i < ARRAY_LEN(objects); i++)
+		CHECK(objects[i] = heap_alloc(heap, size));
+	for (size_t i = 0; i < ARRAY_LEN(objects); i++)
+		heap_free(heap, objects[i]);
+	heap_flush(heap);
+}
+
+TEST(sampled, "checked/what pages held before a sampled object is no write after free")
+{
+	start();
+	for (int first_sampled = 0; first_sampled < 2; first_sampled++) {
+		/* Each ends with its page. */
+		sample(first_sampled);
+		use_pages(first_sampled ? 100 : 4080);
+		/* One of four pages, which changes the beginning of the second but not its end. */
+		sample(false);
+		heap_free(heap, heap_alloc(heap, 5000));
+		heap_flush(heap);
+		CHECK_EQ(heap->pages.used_pages, 0);
+		sample(true);
+		use_pages(100);
+	}
 }
 
 TEST(off, "checked/nothing is noted where fast paths do not look, unless objects are looked after")
