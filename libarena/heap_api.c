@@ -5,6 +5,7 @@
 #include <limits.h>
 
 #include "chunk.h"
+#include "guard.h"
 #include "heap.h"
 #include "publish.h"
 #include "relief.h"
@@ -145,9 +146,13 @@ void arena_heap_free(void *object)
 
 	if (!object)
 		return;
-	if (!heap)
+	if (heap)
+		heap_free(heap, object);
+	else if (guard_owns(object))
+		/* It was a heap's, which says by whom it was freed. */
+		cache_free_slow(object);
+	else
 		heap_misuse("arena_heap_free()", object, "this is no memory of a heap");
-	heap_free(heap, object);
 }
 
 size_t arena_heap_usable_bytes(const void *object)

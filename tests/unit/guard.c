@@ -77,6 +77,8 @@ static void misuse(void *way)
 	case 4: end++; break;
 	case 5: heap_free(the_heap, end); end = heap_realloc(the_heap, end, 10); break;
 	case 6: heap_free(the_heap, end); CHECK(heap_usable_bytes(end)); break;
+	case 7: arena_heap_free(end); arena_heap_free(end); break;
+	case 8: arena_heap_free(end); end = arena_heap_realloc((struct arena_heap *)(void *)the_heap, end, 10); break;
 	}
 	heap_free(the_heap, end);
 	heap_free(the_heap, beginning);
@@ -85,10 +87,10 @@ static void misuse(void *way)
 TEST(misuses, "guard/small overflows, double and invalid frees end the program")
 {
 	static const char *const parts[] = { "somebody wrote behind it", "somebody wrote before it", "somebody wrote behind it", "it is free already",
-					     "no object begins there", "realloc()", "malloc_usable_size()" };
+					     "no object begins there", "realloc()", "malloc_usable_size()", "it is free already", "realloc()" };
 
 	start(8);
-	for (int way = 0; way < 7; way++) {
+	for (int way = 0; way < (int)ARRAY_LEN(parts); way++) {
 		struct death death;
 
 		harness_child(&death, misuse, &way);
