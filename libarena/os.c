@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * The one door to the operating system: memory, clock, futex.
+ * The one door to the operating system: memory, clock, small files, futex.
  *
  * Closing replaces a range by a fresh inaccessible mapping rather than changing its protection: that drops memory and
  * page tables in the same call, and the fresh mapping merges with closed neighbors, which a protected range with a
@@ -14,6 +14,7 @@
 #include <linux/futex.h>
 #include <linux/mempolicy.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -307,7 +308,7 @@ void os_shared_close(const struct os_shared *shared)
 	errno = saved;
 }
 
-/* ---------------------------------------------------------------- time and waiting */
+/* ---------------------------------------------------------------- time and small files */
 
 uint64_t os_clock_ns(void)
 {
@@ -342,6 +343,94 @@ bool os_read_text(const char *path, char *text, size_t text_bytes)
 	errno = saved;
 	return got > 0;
 }
+
+/* ---------------------------------------------------------------- what is mapped */
+
+size_t os_main_stack_bytes(void)
+{
+	struct rlimit now;
+
+	return getrlimit(RLIMIT_STACK, &now) || now.rlim_cur == RLIM_INFINITY ? SIZE_MAX : now.rlim_cur;
+}
+
+/* A file, read by bytes. */
+struct reader {
+	int fd;
+	size_t at, nr;		/* of text */
+	char text[512];		/* more would be faster, but signal stacks are small */
+};
+
+/* The next byte, or -1 at the end. */
+static int read_byte(struct reader *reader)
+{
+	long got;
+
+	if (reader->at == reader->nr) {
+		got = syscall(SYS_read, reader->fd, reader->text, sizeof(reader->text));
+		if (got <= 0)
+			return -1;
+		reader->at = 0;
+		reader->nr = (size_t)got;
+	}
+	return (unsigned char)reader->text[reader->at++];
+}
+
+/* A number in hexadecimal digits up to @end, which is taken as well; false when there is something else. */
+static bool read_hex(struct reader *reader, uintptr_t *number, int end)
+{
+	int byte = read_byte(reader);
+
+	for (*number = 0; byte != end; byte = read_byte(reader)) {
+		if (byte >= '0' && byte <= '9')
+			*number = *number << 4 | (unsigned int)(byte - '0');
+		else if (byte >= 'a' && byte <= 'f')
+			*number = *number << 4 | (unsigned int)(byte - 'a' + 10);
+		else
+			return false;
+	}
+	return true;
+}
+
+static bool skip_line(struct reader *reader)
+{
+	int byte;
+
+	do {
+		byte = read_byte(reader);
+	} while (byte >= 0 && byte != '\n');
+	return byte >= 0;
+}
+
+/* Lines are "BASE-LIMIT ...", ascending. */
+static bool find_line(struct reader *reader, uintptr_t address, uintptr_t *base, uintptr_t *limit)
+{
+	while (read_hex(reader, base, '-') && read_hex(reader, limit, ' ') && *base <= address) {
+		if (address < *limit)
+			return true;
+		if (!skip_line(reader))
+			break;
+	}
+	return false;
+}
+
+/* That of the thread: a process whose first thread has ended has no other. */
+bool os_find_mapping(uintptr_t address, uintptr_t *base, uintptr_t *limit)
+{
+	int saved = errno;
+	struct reader reader;
+	bool found = false;
+
+	reader.at = reader.nr = 0;
+	reader.fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/thread-self/maps", O_RDONLY | O_CLOEXEC);
+	if (reader.fd >= 0) {
+		found = find_line(&reader, address, base, limit);
+		syscall(SYS_close, reader.fd);
+	}
+	errno = saved;
+	return found;
+}
+
+/* ---------------------------------------------------------------- waiting */
 
 void os_futex_wait(uint32_t *word, uint32_t value)
 {

@@ -67,6 +67,13 @@ uint64_t os_clock_ns(void);
 void os_sleep_ns(uint64_t ns);
 /** The start of a small file such as those of /proc/sys, as a string; false when it cannot be read. */
 bool os_read_text(const char *path, char *text, size_t text_bytes);
+/** The limit of how far the main thread's stack may grow, in bytes; SIZE_MAX when there is none. */
+size_t os_main_stack_bytes(void);
+/**
+ * The mapping that @address is in, [*@base, *@limit), as it is now; false when there is none, or no /proc. O(mappings below it), without
+ * locks or memory but a little of the stack: for signal handlers, and inside malloc().
+ */
+bool os_find_mapping(uintptr_t address, uintptr_t *base, uintptr_t *limit);
 /** Wait while *word is @value; may wake early. */
 void os_futex_wait(uint32_t *word, uint32_t value);
 /** Wake one waiter. */

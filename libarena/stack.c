@@ -6,18 +6,24 @@
  * sure, which makes the walk safe inside malloc(), whatever the program did; what such code costs is frames that are missing, and at
  * worst a wrong one. Frames must go up, so that the walk ends.
  *
- * Where a stack ends is asked once in a thread. On a stack that is not the thread's own (coroutines, an alternate stack of
- * signals) nothing is found.
+ * Where a thread's stack lies is asked once, of the kernel: pthread_getattr_np() allocates with locks held, and the allocation that is
+ * sampled may be its own. A thread's control block lies at the upper end of its stack, whoever provided the memory (glibc). The
+ * main thread's lies elsewhere, but the end of that stack is known, and what lies below it.
+ *
+ * On a stack that is not the thread's own (coroutines, an alternate stack of signals), or where there is no /proc, only the caller is found, if
+ * its frame is on the same page as ours. A stack that shares its mapping with others' (in memory of the heap, say) is taken to begin
+ * with the mapping: what lies between a frame there and the control block was mapped when it was asked.
  *
  * backtrace() and _Unwind_Backtrace() need no frame pointers, but load libgcc, which allocates, and take the dynamic linker's lock on
  * older systems: they are left to who asks for them (stack_set_walker()).
  */
 #include "stack.h"
 
-#include <errno.h>
 #include <pthread.h>
 
 #include "atomic.h"
+#include "geometry.h"
+#include "os.h"
 
 /* No mapping but the stack itself lies so near below the main thread's end: the kernel keeps at least that much apart. */
 #define MAIN_STACK_BYTES (128 * MiB)
@@ -34,7 +40,7 @@ struct frame {
 	uintptr_t return_address;
 };
 
-/* This thread's stack; limit 0 = not asked yet. Only its thread looks. */
+/* This thread's stack; limit 0 = not asked yet. Only its thread looks, and signal handlers on it. */
 struct bounds {
 	uintptr_t base, limit;
 };
@@ -47,36 +53,37 @@ void stack_set_walker(stack_walker *walker)
 	atomic_store_release(&other_walker, walker); /* pairs with the acquire in stack_walk() */
 }
 
-/* Allocates a little. An error leaves no bounds: then nothing is in them. */
-static void ask_bounds(void)
+/* An error leaves no bounds: then nothing is in them, and it is tried again. */
+static void ask_own(void)
 {
-	pthread_attr_t attributes;
-	int saved = errno;
-	size_t bytes;
-	void *base;
+	uintptr_t self = (uintptr_t)pthread_self(), base, limit;
 
-	bounds.limit = 1;
-	if (!pthread_getattr_np(pthread_self(), &attributes)) {
-		if (!pthread_attr_getstack(&attributes, &base, &bytes)) {
-			bounds.base = (uintptr_t)base;
-			bounds.limit = (uintptr_t)base + bytes;
-		}
-		pthread_attr_destroy(&attributes);
-	}
-	errno = saved;
+	if (!os_find_mapping(self, &base, &limit))
+		return;
+	bounds.base = base;
+	atomic_store_release(&bounds.limit, self); /* a handler that interrupts this sees both or asks itself */
 }
 
-/* The end of the stack that @at is on, or @at when that is not known. */
+/* A deep stack of the main thread: it grows, so it is asked how far it reaches now. Where it cannot be so deep nothing is asked. */
+static bool is_deep_main(uintptr_t at, uintptr_t main_limit)
+{
+	uintptr_t base, limit;
+
+	return at < main_limit && main_limit - at < os_main_stack_bytes() && os_find_mapping(main_limit - 1, &base, &limit) && at >= base;
+}
+
+/* The end of the stack that @at is on, or 0 when that is not known. */
 static uintptr_t stack_limit(uintptr_t at)
 {
 	uintptr_t main_limit = (uintptr_t)__libc_stack_end;
 
-	/* For the main thread pthread_getattr_np() would read a file. */
 	if (at < main_limit && main_limit - at < MAIN_STACK_BYTES)
 		return main_limit;
 	if (!bounds.limit)
-		ask_bounds();
-	return at >= bounds.base && at < bounds.limit ? bounds.limit : at;
+		ask_own();
+	if (at >= bounds.base && at < bounds.limit)
+		return bounds.limit;
+	return is_deep_main(at, main_limit) ? main_limit : 0;
 }
 
 /* Ours, in a shared library. In a program that is linked statically the program's own code is in the same object. */
@@ -93,10 +100,10 @@ static bool is_own(uintptr_t address)
 /* Words between the variables of foreign frames may be poisoned. */
 __attribute__((no_sanitize("address"))) static unsigned int walk_frames(uintptr_t addresses[STACK_MAX], const struct frame *frame)
 {
-	uintptr_t limit = stack_limit((uintptr_t)frame);
-	unsigned int nr = 0;
+	uintptr_t known = stack_limit((uintptr_t)frame), limit = known ? known : align_up((uintptr_t)frame + 1, PAGE_BYTES);
+	unsigned int nr = 0, max = known ? STACK_MAX : 1;
 
-	while (nr < STACK_MAX && (uintptr_t)frame < limit && limit - (uintptr_t)frame >= sizeof(*frame)) {
+	while (nr < max && (uintptr_t)frame < limit && limit - (uintptr_t)frame >= sizeof(*frame)) {
 		const struct frame *caller = frame->caller;
 
 		/* Below the first page there is no code. */

@@ -9,8 +9,8 @@
 #define STACK_MAX 64u
 
 /**
- * Return addresses of the callers, innermost first, without those of a shared libarena itself; how many. May allocate, once in
- * a thread. 0 when nothing is known.
+ * Return addresses of the callers, innermost first, without those of a shared libarena itself; how many. Async-signal-safe, and allocates
+ * nothing, unless another walker is set. On a stack that is not the thread's own at most one; 0 when nothing is known.
  */
 unsigned int stack_walk(uintptr_t addresses[STACK_MAX]);
 

@@ -82,6 +82,12 @@ profiled ARENA_PROFILE="$folder/missing/x" "$sites" >"$folder/out" 2>"$folder/er
 empty_ok "a file that cannot be written is told, and the program ends as it would" "$(cmp "$folder/out" "$folder/truth" 2>&1
 	grep -q '^arena: the profile .*/missing/x.* cannot be written: error 2$' "$folder/err" || cat "$folder/err")"
 
+# Each allocation is a sample: that of pthread_getattr_np(), which holds a lock of its thread, among them.
+run_ok "a thread that asks where its stack is can be sampled meanwhile" timeout 60 "${settings[@]}" \
+	ARENA_PROFILE="$folder/ask" ARENA_PROFILE_BYTES=1 "$sites" ask
+empty_ok "and where it is is known afterwards" "$(n=$(flat "$folder"/ask.*.pb.gz | grep -c '^churn 1 112 0 0  churn < ask_bounds < ')
+	[ "$n" = 2 ] || flat "$folder"/ask.*.pb.gz)"
+
 # ---------------------------------------------------------------- stacks by tables
 
 profiled ARENA_PROFILE="$folder/tables" ARENA_PROFILE_UNWIND=1 "$sites" leave >/dev/null 2>"$folder/err"

@@ -6,7 +6,8 @@
  *
  * where bytes are those of size classes. Models: two call sites in strict turn, a cache that never shrinks, a buffer that grows, a pool of
  * threads. With "wait" it raises SIGUSR2 and waits for standard input to end; with "leave" it ends without freeing anything; with "late" it
- * reads what it has freed, and with "behind" writes behind what it has.
+ * reads what it has freed, and with "behind" writes behind what it has; with "ask" the C library itself is the first to allocate in a
+ * thread, with a lock of that thread held.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -90,6 +91,29 @@ static void run_threads(void)
 		pthread_join(threads[i], NULL);
 }
 
+static void *ask_bounds(void *unused)
+{
+	pthread_attr_t attributes;
+
+	(void)unused;
+	if (pthread_getattr_np(pthread_self(), &attributes))
+		abort();
+	pthread_attr_destroy(&attributes);
+	return churn();
+}
+
+static int ask(void)
+{
+	pthread_t thread;
+	void *object;
+
+	if (pthread_create(&thread, NULL, ask_bounds, NULL) || pthread_join(thread, &object))
+		abort();
+	free(object);
+	free(ask_bounds(NULL));
+	return 0;
+}
+
 static void *kept[NR];
 
 static void wait_for_end(void)
@@ -107,6 +131,8 @@ int main(int argc, char **argv)
 
 	if (argc > 1 && (!strcmp(argv[1], "late") || !strcmp(argv[1], "behind")))
 		return misuse(argv[1]);
+	if (argc > 1 && !strcmp(argv[1], "ask"))
+		return ask();
 	for (unsigned int i = 0; i < NR; i++) {
 		free(churn());
 		kept[i] = keep();

@@ -81,6 +81,27 @@ TEST(text, "os/read a small file")
 	CHECK_STR(text, "");
 }
 
+TEST(mapping, "os/the mapping that an address is in, of many, with the memory at hand")
+{
+	enum { NR = 300 };
+	char *base = os_reserve((2 * NR + 1) * PAGE_BYTES, PAGE_BYTES);
+	uintptr_t from = 0, to = 0;
+
+	/* Enough that lines lie across all borders of what is read at once. */
+	for (size_t i = 0; i < NR; i++)
+		CHECK_EQ(os_open(base + (2 * i + 1) * PAGE_BYTES, PAGE_BYTES, OS_PAGES_SMALL), 0);
+	errno = 77;
+	for (uintptr_t page = (uintptr_t)base + PAGE_BYTES; page < (uintptr_t)base + 2 * NR * PAGE_BYTES; page += PAGE_BYTES) {
+		CHECK(os_find_mapping(page + (page / PAGE_BYTES & 1 ? PAGE_BYTES - 1 : 0), &from, &to));
+		CHECK_EQ(from, page);
+		CHECK_EQ(to, page + PAGE_BYTES);
+	}
+	os_unreserve(base + PAGE_BYTES, PAGE_BYTES);
+	CHECK(!os_find_mapping((uintptr_t)base + PAGE_BYTES, &from, &to) && !os_find_mapping(0, &from, &to));
+	CHECK(!os_find_mapping(UINTPTR_MAX, &from, &to));
+	CHECK_EQ(errno, 77);
+}
+
 TEST(clock, "os/clock runs forward")
 {
 	uint64_t last = os_clock_ns();

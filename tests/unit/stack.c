@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Walks of stacks: callers are found in their order, in every thread, and nothing is read that is not there. */
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <ucontext.h>
 
@@ -8,7 +9,7 @@
 #include "tests/harness.h"
 
 static uintptr_t addresses[STACK_MAX];
-static unsigned int nr_addresses;
+static volatile unsigned int nr_addresses; /* also written by a handler */
 
 static __attribute__((noinline, aligned(256))) int inner(int depth)
 {
@@ -83,19 +84,51 @@ static void on_coroutine(void)
 	recurse(3);
 }
 
-TEST(foreign, "stack/nothing is read on a stack that is not the thread's")
+TEST(foreign, "stack/only the caller is found on a stack that is not the thread's")
 {
 	size_t bytes = (size_t)1 << 18;
 
 	CHECK(!getcontext(&coroutine));
-	coroutine.uc_stack.ss_sp = malloc(bytes);
+	/* On one page with the frames. */
+	coroutine.uc_stack.ss_sp = aligned_alloc(4096, bytes);
 	coroutine.uc_stack.ss_size = bytes;
 	coroutine.uc_link = &back;
 	makecontext(&coroutine, on_coroutine, 0);
 	CHECK(!swapcontext(&back, &coroutine));
-	CHECK_EQ(nr_addresses, 0);
+	CHECK_EQ(nr_addresses, 1);
+	CHECK(is_in(addresses[0], inner));
 	recurse(1);
 	check_callers(2);
+}
+
+static void on_signal(int number)
+{
+	(void)number;
+	recurse(3);
+}
+
+static void *raise_in_thread(void *stack)
+{
+	const stack_t alternate = { .ss_sp = stack, .ss_size = 1 << 16 };
+
+	CHECK(!sigaltstack(&alternate, NULL));
+	nr_addresses = 1000;
+	/* The first walk of this thread: its own stack is found all the same. */
+	CHECK(!raise(SIGUSR1));
+	CHECK(nr_addresses <= 1);
+	CHECK(!nr_addresses || is_in(addresses[0], inner));
+	return in_thread(NULL);
+}
+
+TEST(alternate, "stack/a handler on a stack of its own comes first, and the thread's is found afterwards")
+{
+	struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_ONSTACK };
+	void *stack = aligned_alloc(4096, 1 << 16);
+	pthread_t thread;
+
+	CHECK(!sigaction(SIGUSR1, &action, NULL));
+	CHECK(!pthread_create(&thread, NULL, raise_in_thread, stack) && !pthread_join(thread, NULL));
+	free(stack);
 }
 
 #ifdef __x86_64__
