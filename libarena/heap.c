@@ -459,10 +459,16 @@ static size_t request_within(size_t class_bytes)
 	return bytes && bytes <= class_bytes && size_classes[class_of(bytes)].bytes == class_bytes ? bytes : class_bytes;
 }
 
+/* Guarded objects lie apart from the heap: none of one whose memory is to be in a place of its own. */
+static bool may_guard(const struct heap *heap)
+{
+	return !heap->pages.place.take && heap->pages.place.node < 0;
+}
+
 void *heap_alloc_sampled(struct heap *heap, size_t bytes, uint64_t mean_bytes)
 {
 	uint32_t sample = profile_add(SITE_HEAP, mean_bytes, bytes);
-	void *object = guard_alloc(heap, request_within(bytes), sample);
+	void *object = may_guard(heap) ? guard_alloc(heap, request_within(bytes), sample) : NULL;
 	struct span *span;
 	bool is_zero;
 

@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include "arena/heap.h"
+#include "arena/profile.h"
+#include "guard.h"
 #include "heap.h"
 #include "tests/harness.h"
 
@@ -157,6 +159,30 @@ TEST(absurd, "hooks/options that contradict each other make no heap")
 	CHECK(arena_heap_create(NULL));
 }
 
+/* Every object is a sample, and guarded where that may be. */
+static void sample_all(void)
+{
+	CHECK_EQ(arena_profile_start(&(struct arena_profile_options){ .mean_bytes = 1, .seed = 1, .guarded_objects = 100 }), 0);
+}
+
+TEST(sampled, "hooks/sampled objects are in the program's own memory, too")
+{
+	struct arena_heap *heap, *other = arena_heap_create(NULL);
+	struct file file = { .dirt = 0 };
+
+	sample_all();
+	CHECK(guard_owns(arena_heap_alloc(other, 100)));
+	heap = heap_in(&file, true);
+	for (size_t i = 0; i < 20; i++) {
+		char *object = arena_heap_alloc(heap, 100);
+
+		CHECK(object && !guard_owns(object));
+		strcpy(object, "sample");
+		check_in_file(&file, object, "sample");
+	}
+	heap_validate((struct heap *)(void *)heap);
+}
+
 /* ---------------------------------------------------------------- nodes */
 
 static bool has_node(unsigned int node)
@@ -179,11 +205,11 @@ static void fill(struct arena_heap *heap, char **objects, size_t nr)
 	}
 }
 
-TEST(policy, "hooks/all memory of a heap on a node has its policy, the first chunk too, and only there")
+TEST(policy, "hooks/all memory of a heap on a node has its policy, the first chunk and samples too, and only there")
 {
 	const struct arena_heap_options options = { .is_on_node = true, .node = 0 };
 	struct arena_heap *heap = arena_heap_create(&options), *other = arena_heap_create(NULL);
-	char *objects[16], *elsewhere = arena_heap_alloc(other, 100);
+	char *objects[32], *elsewhere = arena_heap_alloc(other, 100);
 	unsigned long mask[16];
 	int mode;
 
@@ -191,7 +217,9 @@ TEST(policy, "hooks/all memory of a heap on a node has its policy, the first chu
 		harness_skip("this kernel knows no nodes");
 	CHECK(heap);
 	fill(heap, objects, 16);
-	for (size_t i = 0; i < 16; i++) {
+	sample_all();
+	fill(heap, objects + 16, 16);
+	for (size_t i = 0; i < 32; i++) {
 		CHECK(!syscall(SYS_get_mempolicy, &mode, mask, 1025ul, objects[i], (unsigned long)MPOL_F_ADDR));
 		CHECK_EQ(mode, MPOL_PREFERRED);
 		CHECK_EQ(mask[0], 1);

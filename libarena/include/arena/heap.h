@@ -119,7 +119,8 @@ typedef bool arena_heap_visit(void *context, void *object, size_t usable_bytes);
 /**
  * Show the live objects of a heap to @visit, by address; false when @visit ended it. @visit may free the object that it is shown, and
  * objects it was shown before; whether it is shown what it allocates in this heap is left open. Complete and exact while no other thread
- * uses the heap; else objects may be missing or already free, so that what they hold must not be looked at. Linear in chunks and objects.
+ * uses the heap; else objects may be missing or already free, so that what they hold must not be looked at. Guarded objects (arena/profile.h)
+ * are not shown. Linear in chunks and objects.
  */
 ARENA_API bool arena_heap_walk(struct arena_heap *heap, arena_heap_visit *visit, void *context);
 

@@ -10,7 +10,9 @@
  *
  * Sampled objects of a heap may also be guarded: each lies alone on a page between inaccessible ones, so that an access beside it or after
  * it was freed faults, and the report says who allocated and who freed it. Objects of at most 4 KiB; places are bounded, those that
- * were freed first are used again first. A fault handler is installed then, as for arenas.
+ * were freed first are used again first. A fault handler is installed then, as for arenas. These pages are apart from all heaps: guarded
+ * objects are in no heap's limit or statistics, and arena_heap_walk() does not see them. Heaps whose memory is the program's own or of one
+ * NUMA node have none.
  *
  * Off by default. While off it costs nothing; while on, allocation that is not sampled costs a few instructions more in the mean.
  *
