@@ -105,7 +105,7 @@ struct heap *heap_of(const void *object);
 void *heap_alloc_slow(struct heap *heap, size_t bytes) __attribute__((noinline));
 /** What it does beyond small sizes. */
 void *heap_alloc_large(struct heap *heap, size_t bytes, size_t align_bytes, bool *is_zero);
-/** What the calling thread asks for now, where that is known better than by its class; 0 = not known. */
+/** What the calling thread asks for now, where that is known better than by its class; 0 = not known. Forgotten where other code is called. */
 extern __thread size_t heap_request_bytes __attribute__((tls_model("initial-exec")));
 /** An object of a size class that is sampled: on pages of its own, so that free() meets it on a slow path. NULL when out of memory. */
 void *heap_alloc_sampled(struct heap *heap, size_t bytes, uint64_t mean_bytes);

@@ -6,7 +6,8 @@
  *
  * A refusal is met deep inside an allocation, where the thread's cache is being changed. So the steps are taken at its end, where nothing is
  * left half done, and whatever the program's function does, allocate and free included, meets a cache that is whole. What is refused inside
- * the function is refused at once: functions are never called recursively.
+ * the function is refused at once: functions are never called recursively. What the thread asked for is forgotten first (heap_request_bytes):
+ * the objects that others make meanwhile, the C library's for the scavenger among them, are not of that length.
  */
 #include "relief.h"
 
@@ -91,6 +92,7 @@ void relief_settle(struct heap *heap)
 	if (is_busy)
 		return;
 	is_busy = true;
+	heap_request_bytes = 0;
 	atomic_store_relaxed(&heap->is_due, false);
 	scavenger_start();
 	give_back_excess();
@@ -156,6 +158,7 @@ static void *alloc_again(struct heap *heap, unsigned int class, size_t bytes, si
 	if (is_busy)
 		return NULL;
 	is_busy = true;
+	heap_request_bytes = 0;
 	for (unsigned int step = 0; !object && take_step(heap, step, bytes); step++)
 		object = class == CLASS_NONE ? heap_alloc_large(heap, bytes, align_bytes, is_zero)
 					     : alloc_class(heap, class);

@@ -6,6 +6,8 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "arena/profile.h"
+#include "guard.h"
 #include "tests/harness.h"
 
 static struct arena_heap_stats counts(struct arena_heap *heap)
@@ -175,6 +177,48 @@ TEST(lies, "relief/a program that only says that it helped is asked 16 times")
 	CHECK(arena_heap_alloc(heap, 3 * CHUNK_BYTES));
 	CHECK(!arena_heap_alloc(heap, 50));
 	CHECK_EQ(told.nr_hard, 16);
+}
+
+static char *guarded;
+static unsigned int nr_calls[3];
+
+/* Gives the place of a guarded object up and takes it for another. */
+static bool swap_guarded(enum arena_pressure pressure, size_t want_bytes, void *heap)
+{
+	(void)want_bytes;
+	nr_calls[pressure]++;
+	arena_heap_free(guarded);
+	guarded = arena_heap_alloc(heap, 112);
+	CHECK(guard_owns(guarded));
+	CHECK_EQ(arena_heap_usable_bytes(guarded), 112);
+	memset(guarded, 1, 112);
+	return false;
+}
+
+/* As malloc(100) says it, which is of the class of 112. */
+static void *request_100(struct arena_heap *heap)
+{
+	void *object;
+
+	heap_request_bytes = 100;
+	object = arena_heap_alloc(heap, 100);
+	heap_request_bytes = 0;
+	return object;
+}
+
+TEST(other_request, "relief/what is asked for when the program is told is nothing to what it allocates meanwhile")
+{
+	struct arena_heap *heap = plain_heap(), *other = plain_heap();
+
+	CHECK_EQ(arena_heap_set_limit(heap, CHUNK_BYTES), 0);
+	arena_heap_set_callback(heap, swap_guarded, other);
+	CHECK_EQ(arena_profile_start(&(struct arena_profile_options){ .mean_bytes = 1, .seed = 1, .guarded_objects = 1 }), 0);
+	guarded = arena_heap_alloc(other, 112);
+	CHECK(guard_owns(guarded));
+	while (request_100(heap))
+		CHECK_EQ(nr_calls[ARENA_PRESSURE_SOFT], 1);
+	CHECK_EQ(nr_calls[ARENA_PRESSURE_HARD], 1);
+	CHECK_EQ(guarded[111], 1);
 }
 
 /* ---------------------------------------------------------------- idle memory first */
