@@ -77,7 +77,7 @@ static void link_close(struct link *link)
 static void add_heaps(struct ctl_stats *stats)
 {
 	for (size_t i = 0; i < HEAPS_MAX; i++) {
-		struct heap *heap = heap_hold(i);
+		struct heap *heap = heap_hold_system(i);
 
 		if (!heap)
 			continue;

@@ -305,6 +305,16 @@ struct heap *heap_hold(size_t i)
 	return NULL;
 }
 
+struct heap *heap_hold_system(size_t i)
+{
+	struct heap *heap = heap_hold(i);
+
+	if (!heap || !heap->supplied)
+		return heap;
+	heap_unhold();
+	return NULL;
+}
+
 void heap_unhold(void)
 {
 	lock_release(&lock_setup);

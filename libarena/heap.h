@@ -127,6 +127,8 @@ void heap_misuse(const char *what, const void *object, const char *why) __attrib
 struct heap *heap_at(size_t i);
 /** The @i-th heap, held: it cannot be destroyed until heap_unhold(). NULL, and nothing held, when there is none. */
 struct heap *heap_hold(size_t i);
+/** The same when its memory is the system's, who gets what is given back: not for one in memory of the program. */
+struct heap *heap_hold_system(size_t i);
 void heap_unhold(void);
 /** Give idle chunks back, all but @keep and at most @max; returns how many. */
 uint64_t heap_scavenge(struct heap *heap, uint64_t keep, uint64_t max);

@@ -63,7 +63,7 @@ static bool call_all(struct heap *heap, enum arena_pressure level, size_t want_b
 static void give_back_excess(void)
 {
 	for (size_t i = 0; i < HEAPS_MAX && region_excess(heap_region(), 0); i++) {
-		struct heap *heap = heap_hold(i);
+		struct heap *heap = heap_hold_system(i);
 
 		if (!heap)
 			continue;
@@ -80,6 +80,9 @@ static uint64_t excess_chunks(struct heap *heap)
 	uint64_t excess;
 
 	lock_acquire(&heap->lock);
+	/* The scavenger, which brings others under their limit, has no business in memory of the program. */
+	if (heap->supplied)
+		palloc_scavenge(&heap->pages, 0, palloc_excess(&heap->pages, 0));
 	excess = palloc_excess(&heap->pages, 0);
 	lock_release(&heap->lock);
 	return excess;
@@ -109,7 +112,7 @@ uint64_t relief_give_back(uint64_t max)
 	uint64_t nr = 0;
 
 	for (size_t i = 0; i < HEAPS_MAX && nr < max; i++) {
-		struct heap *heap = heap_hold(i);
+		struct heap *heap = heap_hold_system(i);
 
 		if (!heap)
 			continue;
@@ -139,7 +142,11 @@ static bool take_step(struct heap *heap, unsigned int step, size_t bytes)
 	if (!is_possible(heap, bytes))
 		return false;
 	heap_flush(heap);
-	relief_give_back(UINT64_MAX);
+	/* Nothing from elsewhere is of use to a heap in memory of the program. */
+	if (heap->supplied)
+		heap_scavenge(heap, 0, UINT64_MAX);
+	else
+		relief_give_back(UINT64_MAX);
 	return true;
 }
 

@@ -18,7 +18,7 @@ void relief_settle(struct heap *heap) __attribute__((noinline, cold));
 void *relief_alloc(struct heap *heap, unsigned int class) __attribute__((noinline, cold));
 void *relief_alloc_large(struct heap *heap, size_t bytes, size_t align_bytes, bool *is_zero) __attribute__((noinline, cold));
 
-/** Give back idle chunks of all heaps, at most @max, what was freed of ended threads included; returns how many. */
+/** Give idle chunks of all heaps back to the system, at most @max, what was freed of ended threads included; returns how many. */
 uint64_t relief_give_back(uint64_t max);
 
 /** Whom to tell about the process. @function may be NULL. */

@@ -74,7 +74,7 @@ static bool look_after(struct heap *heap, struct pace *pace, uint64_t now_ns)
 
 static bool press(size_t i)
 {
-	struct heap *heap = heap_hold(i);
+	struct heap *heap = heap_hold_system(i);
 	uint64_t given;
 
 	if (!heap)
@@ -103,7 +103,7 @@ static bool look_after_all(struct pace *paces)
 	bool more = false;
 
 	for (size_t i = 0; i < HEAPS_MAX; i++) {
-		struct heap *heap = heap_hold(i);
+		struct heap *heap = heap_hold_system(i);
 
 		if (!heap)
 			continue;
@@ -117,7 +117,7 @@ static bool look_after_all(struct pace *paces)
 static void keep_all(void)
 {
 	for (size_t i = 0; i < HEAPS_MAX; i++) {
-		struct heap *heap = heap_hold(i);
+		struct heap *heap = heap_hold_system(i);
 
 		if (!heap)
 			continue;

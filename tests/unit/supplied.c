@@ -2,12 +2,16 @@
 /* Heaps in memory that the program supplies: all is in there, nothing beyond, and it is full when it is full. */
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "arena/heap.h"
+#include "ctl_proto.h"
 #include "heap.h"
 #include "supplied.h"
 #include "tests/harness.h"
@@ -226,6 +230,72 @@ TEST(misuse, "supplied/a double free and a free of the middle are caught")
 		check_dies(free_twice);
 		check_dies(free_inside);
 	}
+}
+
+/* What the daemon would hear. */
+static struct ctl_stats told_daemon(void)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int listening = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), fd;
+	struct ctl_header question;
+	struct ctl_stats stats;
+	struct ctl_join join;
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "/tmp/arena-supplied.%d", (int)getpid());
+	CHECK(listening >= 0 && !bind(listening, (const struct sockaddr *)&address, sizeof(address)) && !listen(listening, 1));
+	CHECK(!arena_daemon_join(address.sun_path));
+	unlink(address.sun_path);
+	fd = accept(listening, NULL, NULL);
+	CHECK_EQ(recv(fd, &join, sizeof(join), 0), (ssize_t)sizeof(join));
+	ctl_header_init(&question, CTL_STATS_ASK, sizeof(question), 1);
+	CHECK_EQ(send(fd, &question, sizeof(question), 0), (ssize_t)sizeof(question));
+	CHECK_EQ(recv(fd, &stats, sizeof(stats), 0), (ssize_t)sizeof(stats));
+	arena_daemon_leave();
+	return stats;
+}
+
+static uint64_t idle_chunks(struct arena_heap *of)
+{
+	struct arena_heap_stats stats;
+
+	arena_heap_stats(of, &stats);
+	return stats.idle_chunks;
+}
+
+TEST(not_the_systems, "supplied/its idle chunks are no memory that the system could have: not for the daemon, a trim or another heap's limit")
+{
+	struct arena_heap *other = arena_heap_create(&(struct arena_heap_options){ .source = ARENA_SOURCE_THP });
+	struct ctl_stats told;
+
+	start();
+	arena_heap_free(arena_heap_alloc(heap, 3 * CHUNK_BYTES));
+	arena_heap_free(arena_heap_alloc(other, 2 * CHUNK_BYTES));
+	CHECK(idle_chunks(heap) == 3 && idle_chunks(other) == 2);
+	told = told_daemon();
+	CHECK_EQ(told.cached_bytes, 2 * CHUNK_BYTES);
+	CHECK_EQ(told.handed_bytes, 2 * CHUNK_BYTES);
+	CHECK_EQ(arena_trim(SIZE_MAX), 2 * CHUNK_BYTES);
+	CHECK_EQ(idle_chunks(heap), 3);
+	CHECK_EQ(arena_heap_set_limit(NULL, 4 * CHUNK_BYTES), 0);
+	CHECK(arena_heap_alloc(other, 4 * CHUNK_BYTES) && !arena_heap_alloc(other, 1));
+	CHECK_EQ(idle_chunks(heap), 3);
+}
+
+TEST(own_idle, "supplied/its idle chunks serve for a longer run, together with what was never used")
+{
+	size_t nr = 0;
+
+	start();
+	while (nr < CHUNKS && arena_heap_alloc(heap, CHUNK_BYTES))
+		nr++;
+	arena_heap_destroy(heap);
+	/* At the same addresses, which decide how many whole chunks there are. */
+	heap = arena_heap_create(&(struct arena_heap_options){ .memory = memory, .memory_bytes = memory_bytes });
+	CHECK(heap);
+	arena_heap_free(arena_heap_alloc(heap, 2 * CHUNK_BYTES));
+	CHECK_EQ(idle_chunks(heap), 2);
+	CHECK(arena_heap_alloc(heap, (nr - 1) * CHUNK_BYTES));
+	heap_validate((struct heap *)(void *)heap);
 }
 
 TEST(after, "supplied/the memory of a destroyed heap is the program's again, and other heaps go on")
