@@ -40,7 +40,7 @@ uintptr_t guard_base;
 size_t guard_bytes;
 
 static struct lock lock = LOCK_INIT(LOCK_GUARD);
-static struct place *places;	/* fixed after guard_start(), as the next */
+static struct place *places;	/* fixed before guard_bytes is set, as the next and guard_base */
 static uint32_t nr_places;
 static uint32_t nr_used;	/* places that were used once; guarded by lock, as all below */
 static uint32_t first_freed = PLACE_NONE, last_freed = PLACE_NONE;
@@ -50,16 +50,23 @@ static bool at_beginning;
 
 int guard_start(uint32_t nr)
 {
-	size_t bytes = (2 * (size_t)nr + 1) * PAGE_BYTES;
+	size_t bytes = (2 * (size_t)nr + 1) * PAGE_BYTES, table_bytes = align_up(nr * sizeof(*places), PAGE_BYTES);
+	void *table, *base;
 
 	if (guard_bytes)
 		return 0;
-	places = os_table(align_up(nr * sizeof(*places), PAGE_BYTES));
-	guard_base = places ? (uintptr_t)os_reserve(bytes, PAGE_BYTES) : 0;
-	if (!guard_base)
+	table = os_table(table_bytes);
+	base = table ? os_reserve(bytes, PAGE_BYTES) : NULL;
+	if (!base) {
+		if (table)
+			os_unreserve(table, table_bytes);
 		return -ENOMEM;
+	}
+	places = table;
 	nr_places = nr;
-	guard_bytes = bytes;
+	/* Relaxed: guard_owns() reads it before it knows that there is one. */
+	atomic_store_relaxed(&guard_base, (uintptr_t)base);
+	atomic_store_release(&guard_bytes, bytes); /* pairs with guard_owns() and guard_alloc() */
 	return 0;
 }
 
@@ -205,7 +212,8 @@ void *guard_alloc(void *owner, size_t bytes, uint32_t sample)
 	struct place *place;
 	void *object = NULL;
 
-	if (!guard_bytes || !bytes || bytes > GUARD_MAX_BYTES)
+	/* The acquire pairs with guard_start(). */
+	if (!atomic_load_acquire(&guard_bytes) || !bytes || bytes > GUARD_MAX_BYTES)
 		return NULL;
 	lock_acquire(&lock);
 	place = take_place();

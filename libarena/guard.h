@@ -11,22 +11,26 @@
 #ifndef LIBARENA_GUARD_H
 #define LIBARENA_GUARD_H
 
+#include "atomic.h"
 #include "geometry.h"
 #include "panic.h"
 
 /* Longer objects are not guarded. */
 #define GUARD_MAX_BYTES PAGE_BYTES
 
-extern uintptr_t guard_base; /* fixed after guard_start(), as the next */
-extern size_t guard_bytes;
+extern uintptr_t guard_base; /* atomic; fixed once guard_bytes is not 0 */
+extern size_t guard_bytes;   /* atomic; written once, under lock_setup */
 
-/** Have @nr places for guarded objects, once: 0 or -ENOMEM. */
+/** Have @nr places for guarded objects, once: 0 or -ENOMEM. The caller holds lock_setup. */
 int guard_start(uint32_t nr);
 
 /** Whether an address is in the places of guarded objects, whatever is there. */
 static inline bool guard_owns(const void *address)
 {
-	return unlikely((uintptr_t)address - guard_base < guard_bytes);
+	/* Pairs with the release in guard_start(): who sees the places' bytes sees their base, and what is known of them. */
+	size_t bytes = atomic_load_acquire(&guard_bytes);
+
+	return unlikely((uintptr_t)address - atomic_load_relaxed(&guard_base) < bytes);
 }
 
 /** An object of @bytes, aligned to 16 bytes and, if @bytes is, to more, of @owner; NULL when there is no place or no memory. */

@@ -3,11 +3,13 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "arena/heap.h"
 #include "arena/profile.h"
 #include "guard.h"
 #include "heap.h"
+#include "os.h"
 #include "profile.h"
 #include "tests/harness.h"
 
@@ -205,4 +207,32 @@ TEST(limit, "guard/more places than mappings allow are refused")
 	const struct arena_profile_options options = { .guarded_objects = 16385 };
 
 	CHECK_EQ((unsigned int)-arena_profile_start(&options), 22);
+}
+
+/* Of all addresses that are mapped. */
+static size_t address_bytes(void)
+{
+	char text[64];
+
+	CHECK(os_read_text("/proc/self/statm", text, sizeof(text)));
+	return strtoul(text, NULL, 10) * PAGE_BYTES;
+}
+
+TEST(no_addresses, "guard/where there are no addresses for the places nothing is left behind, and a later try succeeds")
+{
+	size_t before = address_bytes();
+	struct rlimit old, limit;
+
+	if (harness_sanitized())
+		harness_skip("a sanitizer needs addresses of its own");
+	CHECK(!getrlimit(RLIMIT_AS, &old));
+	/* Room for what is known of 16384 places, 1 MiB, and not for their 128 MiB. */
+	limit = (struct rlimit){ .rlim_cur = before + 16 * MiB, .rlim_max = old.rlim_max };
+	CHECK(!setrlimit(RLIMIT_AS, &limit));
+	CHECK_EQ(guard_start(16384), -12);
+	CHECK_EQ(address_bytes(), before);
+	CHECK(!guard_owns(NULL) && !guard_owns(&old) && !guard_alloc(NULL, 100, SAMPLE_NONE));
+	CHECK(!setrlimit(RLIMIT_AS, &old));
+	start(8);
+	CHECK(guard_owns(request(100)));
 }
