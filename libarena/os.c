@@ -243,30 +243,51 @@ int os_map_file(void *base, size_t bytes, int fd)
 	return error ? error : advise(base, bytes, MADV_DONTFORK);
 }
 
-/* ---------------------------------------------------------------- shared with readers */
+/* ---------------------------------------------------------------- descriptors beside the program's */
 
-/* Far above the numbers that programs count on, where the limit allows. */
-#define SHARED_FD_LEAST 900
+/* Far above the numbers that programs count on, where the limit allows, and never one of the standard streams'. */
+#define FD_LEAST 900
+#define FD_LEAST_OF_ALL 3
 
-static bool identify(int fd, struct os_shared *shared)
+static bool identify(int fd, struct os_file *file)
 {
 	struct stat now;
 
 	if (fstat(fd, &now))
 		return false;
-	*shared = (struct os_shared){ fd, now.st_dev, now.st_ino };
+	*file = (struct os_file){ fd, now.st_dev, now.st_ino };
 	return true;
 }
 
-static int move_up(int fd)
+static int duplicate_high(int fd)
 {
-	int high = fcntl(fd, F_DUPFD_CLOEXEC, SHARED_FD_LEAST);
+	int high = fcntl(fd, F_DUPFD_CLOEXEC, FD_LEAST);
 
-	if (high < 0)
-		return fd;
-	syscall(SYS_close, fd);
-	return high;
+	return high < 0 ? fcntl(fd, F_DUPFD_CLOEXEC, FD_LEAST_OF_ALL) : high;
 }
+
+bool os_file_keep(int fd, struct os_file *file)
+{
+	int saved = errno, high = duplicate_high(fd);
+	bool done = high >= 0 && identify(high, file);
+
+	if (!done)
+		file->fd = -1;
+	errno = saved;
+	return done;
+}
+
+bool os_file_is_kept(const struct os_file *file)
+{
+	int saved = errno;
+	struct os_file now;
+	bool same = file->fd >= 0 && identify(file->fd, &now) && now.device == file->device && now.inode == file->inode;
+
+	errno = saved;
+	return same;
+}
+
+/* ---------------------------------------------------------------- shared with readers */
 
 /* Mapped before it is sealed: from then on nobody can map it for writing. */
 static void *map_sealed(void *base, size_t bytes, int fd)
@@ -281,30 +302,37 @@ static void *map_sealed(void *base, size_t bytes, int fd)
 	return got;
 }
 
-void *os_shared_create(const char *name, void *base, size_t bytes, struct os_shared *shared)
+/* The mapping, and a descriptor that is kept of it; or NULL, and none. */
+static void *share(int fd, void *base, size_t bytes, struct os_file *file)
+{
+	void *got = ftruncate(fd, (off_t)bytes) || !os_file_keep(fd, file) ? NULL : map_sealed(base, bytes, fd);
+
+	if (!got && file->fd >= 0)
+		syscall(SYS_close, file->fd);
+	return got;
+}
+
+void *os_shared_create(const char *name, void *base, size_t bytes, struct os_file *file)
 {
 	int saved = errno;
 	int fd = (int)syscall(SYS_memfd_create, name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	void *got = NULL;
 
+	file->fd = -1;
 	if (fd >= 0) {
-		fd = move_up(fd);
-		if (!ftruncate(fd, (off_t)bytes) && identify(fd, shared))
-			got = map_sealed(base, bytes, fd);
-		if (!got)
-			syscall(SYS_close, fd);
+		got = share(fd, base, bytes, file);
+		syscall(SYS_close, fd);
 	}
 	errno = saved;
 	return got;
 }
 
-void os_shared_close(const struct os_shared *shared)
+void os_shared_close(const struct os_file *file)
 {
 	int saved = errno;
-	struct os_shared now;
 
-	if (identify(shared->fd, &now) && now.device == shared->device && now.inode == shared->inode)
-		syscall(SYS_close, shared->fd);
+	if (os_file_is_kept(file))
+		syscall(SYS_close, file->fd);
 	errno = saved;
 }
 

@@ -48,18 +48,25 @@ int os_map_file(void *base, size_t bytes, int fd);
 /** Map a part of a file over reserved addresses, shared, without reserving; a child of fork() inherits what the file gives it. */
 int os_map_part(void *base, size_t bytes, int fd, size_t offset_bytes);
 
-/* Memory that other processes may find by its descriptor and read: which descriptor, and what file it was. */
-struct os_shared {
-	int fd;
+/*
+ * A descriptor in the program's table, and what file it was: programs close descriptors that they did not open, and use their numbers for
+ * something else.
+ */
+struct os_file {
+	int fd;			/* -1 = none */
 	uint64_t device, inode;
 };
+/** Another descriptor of what @fd is, far above the numbers that programs count on where the limit allows: false, and none, without. */
+bool os_file_keep(int fd, struct os_file *file);
+/** Whether its number still means that file. */
+bool os_file_is_kept(const struct os_file *file);
 /**
- * Zeroed memory in a file called @name that only this process writes to, inherited by fork(); at @base, replacing what is there, or (NULL)
- * anywhere. NULL when it is not to be had.
+ * Zeroed memory in a file called @name that only this process writes to and others may find by its descriptor, inherited by fork(); at @base,
+ * replacing what is there, or (NULL) anywhere. NULL when it is not to be had.
  */
-void *os_shared_create(const char *name, void *base, size_t bytes, struct os_shared *shared);
-/** Close its descriptor, unless the program has done so and used the number for something else. The mapping stays. */
-void os_shared_close(const struct os_shared *shared);
+void *os_shared_create(const char *name, void *base, size_t bytes, struct os_file *file);
+/** Close its descriptor, unless the program has done so. The mapping stays. */
+void os_shared_close(const struct os_file *file);
 
 /** Nanoseconds of a clock that only runs forward. */
 uint64_t os_clock_ns(void);

@@ -24,7 +24,7 @@ _Static_assert(sizeof(struct arena_shared_heap) == 128 && sizeof(struct arena_sh
 
 /* Guarded by lock_setup. */
 static struct arena_shared *file; /* NULL: not asked for, or not to be had */
-static struct os_shared file_id;
+static struct os_file file_id;
 static bool was_tried;
 
 void heap_count(const struct heap *heap, struct arena_heap_stats *stats)

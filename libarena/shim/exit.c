@@ -3,38 +3,19 @@
  * The first and the last moment of a process: options of the environment are read before main() and before any other library begins, what
  * they ask for is printed and written when all others have ended. A process that ends by _exit() or a signal says nothing.
  */
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "arena/profile.h"
 #include "heap_json.h"
 #include "opt.h"
+#include "os.h"
 #include "shim/shim.h"
 
-/* Standard error as it was at the start: many programs close it before they end. What it was, in case its number is used anew. */
-static int exit_fd = -1;
-static struct stat exit_file;
+/* Standard error as it was at the start: many programs close it before they end. */
+static struct os_file exit_file = { .fd = -1 };
 static uint64_t totals_form; /* 0: none, 1: a line, 2: JSON */
 static bool tells_leaks;
-
-static bool is_same_file(int fd)
-{
-	struct stat now;
-
-	return !fstat(fd, &now) && now.st_dev == exit_file.st_dev && now.st_ino == exit_file.st_ino;
-}
-
-static void keep_stderr(void)
-{
-	if (fstat(STDERR_FILENO, &exit_file))
-		return;
-	/* Far above the numbers that programs count on, where the limit allows. */
-	exit_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 900);
-	if (exit_fd < 0)
-		exit_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
-}
 
 /* glibc passes the environment; this constructor comes before that of the C library, which makes getenv() work. */
 __attribute__((constructor)) static void begin(int argc, char **argv, char **environment)
@@ -45,7 +26,7 @@ __attribute__((constructor)) static void begin(int argc, char **argv, char **env
 	totals_form = opt_get(OPT_MALLOC_STATS);
 	tells_leaks = opt_get(OPT_MALLOC_LEAKS);
 	if (totals_form || tells_leaks)
-		keep_stderr();
+		os_file_keep(STDERR_FILENO, &exit_file);
 	if (tells_leaks || opt_profile() || opt_get(OPT_GUARDED_OBJECTS))
 		shim_profile_start();
 	opt_set_environment(NULL);
@@ -64,17 +45,17 @@ static void print_totals(void)
 		shim_put_totals(&text);
 	}
 	/* Nobody is left to tell of a failure. */
-	if (write(exit_fd, lines, strlen(lines)) < 0)
+	if (write(exit_file.fd, lines, strlen(lines)) < 0)
 		return;
 }
 
 __attribute__((destructor)) static void end(void)
 {
 	shim_profile_end();
-	if (exit_fd < 0 || !is_same_file(exit_fd))
+	if (!os_file_is_kept(&exit_file))
 		return;
 	if (tells_leaks)
-		arena_profile_report(exit_fd);
+		arena_profile_report(exit_file.fd);
 	if (totals_form)
 		print_totals();
 }

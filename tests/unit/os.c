@@ -3,8 +3,10 @@
 #include "os.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "tests/harness.h"
 
@@ -79,6 +81,26 @@ TEST(text, "os/read a small file")
 	CHECK_STR(tiny, "Lin");
 	CHECK(!os_read_text("/proc/nothing/here", text, sizeof(text)));
 	CHECK_STR(text, "");
+}
+
+TEST(file, "os/a descriptor that is kept is high, and known as lost once its number means something else")
+{
+	struct rlimit limit;
+	struct os_file file;
+
+	CHECK(os_file_keep(STDERR_FILENO, &file));
+	CHECK(os_file_is_kept(&file));
+	CHECK(file.fd >= 900 || (!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur <= 900 && file.fd >= 3));
+	close(file.fd);
+	CHECK(!os_file_is_kept(&file));
+	CHECK_EQ(dup2(open("/proc/version", O_RDONLY), file.fd), file.fd);
+	CHECK(!os_file_is_kept(&file));
+	errno = 77;
+	CHECK(!os_file_keep(-1, &file) && !os_file_is_kept(&file));
+	CHECK_EQ(errno, 77);
+	limit = (struct rlimit){ 100, 100 };
+	CHECK(!setrlimit(RLIMIT_NOFILE, &limit));
+	CHECK(os_file_keep(STDERR_FILENO, &file) && file.fd >= 3 && file.fd < 100);
 }
 
 TEST(mapping, "os/the mapping that an address is in, of many, with the memory at hand")
