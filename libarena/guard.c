@@ -12,7 +12,6 @@
  */
 #include "guard.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <string.h>
 
@@ -22,6 +21,8 @@
 #define ALIGN_BYTES ((size_t)16)
 #define FILL_BYTE 0xb5
 #define PLACE_NONE UINT32_MAX
+/* Longer ones are cut: this runs on the stack of a signal. */
+#define NAME_BYTES 512
 
 enum place_state { PLACE_UNUSED, PLACE_LIVE, PLACE_FREED };
 
@@ -122,14 +123,12 @@ static void report_stack(const char *what, uint32_t site)
 	if (nr)
 		report("%s by", what);
 	for (unsigned int i = 0; i < nr; i++) {
-		void *at = (void *)(addresses[i] - 1);
-		Dl_info known;
+		char name[NAME_BYTES];
+		struct text text;
 
-		if (dladdr(at, &known) && known.dli_fname)
-			report("  %s+%p %s", known.dli_fname, (void *)((uintptr_t)at - (uintptr_t)known.dli_fbase),
-			       known.dli_sname ? known.dli_sname : "");
-		else
-			report("  %p", at);
+		text_init(&text, name, sizeof(name));
+		stack_put_name(&text, addresses[i]);
+		report("  %s", name);
 	}
 }
 

@@ -3,7 +3,6 @@
  * Whose memory is in use, as a text: the stacks that hold most, with the names that the dynamic linker knows. addr2line(1) takes the
  * rest: file and offset are there.
  */
-#include <dlfcn.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 
 #include "arena/profile.h"
 #include "panic.h"
+#include "stack.h"
 
 /* Stacks that are listed; what is left out is counted. */
 #define SITES_MOST 100
@@ -72,15 +72,11 @@ static int write_frame(int fd, uintptr_t address)
 {
 	char line[LINE_BYTES];
 	struct text text;
-	Dl_info known;
 
 	text_init(&text, line, sizeof(line));
-	/* Within the call, as addr2line(1) wants it. */
-	if (dladdr((void *)(address - 1), &known) && known.dli_fname)
-		text_put(&text, "\t%s+%p %s\n", known.dli_fname, (void *)(address - 1 - (uintptr_t)known.dli_fbase),
-			 known.dli_sname ? known.dli_sname : "");
-	else
-		text_put(&text, "\t%p\n", (void *)(address - 1));
+	text_put(&text, "\t");
+	stack_put_name(&text, address);
+	text_put(&text, "\n");
 	return write_all(fd, line);
 }
 

@@ -19,6 +19,7 @@
  */
 #include "stack.h"
 
+#include <dlfcn.h>
 #include <pthread.h>
 
 #include "atomic.h"
@@ -136,4 +137,15 @@ unsigned int stack_walk(uintptr_t addresses[STACK_MAX])
 	if (walker)
 		return drop_own(addresses, walker(addresses, STACK_MAX));
 	return walk_frames(addresses, (const struct frame *)__builtin_frame_address(0));
+}
+
+void stack_put_name(struct text *text, uintptr_t return_address)
+{
+	uintptr_t at = return_address - 1;
+	Dl_info known;
+
+	if (dladdr((void *)at, &known) && known.dli_fname)
+		text_put(text, "%s+%p %s", known.dli_fname, (void *)(at - (uintptr_t)known.dli_fbase), known.dli_sname ? known.dli_sname : "");
+	else
+		text_put(text, "%p", (void *)at);
 }

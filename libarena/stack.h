@@ -3,7 +3,7 @@
 #ifndef LIBARENA_STACK_H
 #define LIBARENA_STACK_H
 
-#include "base.h"
+#include "panic.h"
 
 /* Deeper callers are cut off: what allocates is near the top. */
 #define STACK_MAX 64u
@@ -20,5 +20,11 @@ unsigned int stack_walk(uintptr_t addresses[STACK_MAX]);
  */
 typedef unsigned int stack_walker(uintptr_t *addresses, unsigned int max);
 void stack_set_walker(stack_walker *walker);
+
+/**
+ * Append where a call returns to as "FILE+OFFSET FUNCTION", as far as the dynamic linker knows, else as an address: that of the call, which is
+ * in the line of the source that is meant. Takes the linker's lock.
+ */
+void stack_put_name(struct text *text, uintptr_t return_address);
 
 #endif /* LIBARENA_STACK_H */

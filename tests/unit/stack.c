@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <ucontext.h>
 
 #include "stack.h"
@@ -155,6 +156,24 @@ TEST(garbage, "stack/a frame pointer that is none ends the walk", "ARENA_FAULT_H
 		CHECK(walk_from(values[i]) <= STACK_MAX);
 }
 #endif
+
+TEST(name, "stack/the name of an address is that of the call's file and where it is there, cut where there is no room")
+{
+	char name[200], cut[5];
+	struct text text;
+
+	recurse(1);
+	text_init(&text, name, sizeof(name));
+	stack_put_name(&text, addresses[0]);
+	/* Linked statically, without symbols for the linker: the file, or the address alone. */
+	CHECK(strstr(name, "0x"));
+	text_init(&text, cut, sizeof(cut));
+	stack_put_name(&text, addresses[0]);
+	CHECK_EQ(strlen(cut), 4);
+	text_init(&text, name, sizeof(name));
+	stack_put_name(&text, 0x1001);
+	CHECK_STR(name, "0x1000");
+}
 
 static unsigned int three(uintptr_t *out, unsigned int max)
 {
