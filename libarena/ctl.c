@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,9 +24,8 @@
 #include "libarena/geometry.h"
 #include "libarena/heap.h"
 #include "libarena/opt.h"
+#include "libarena/thread.h"
 
-/* arena_trim() is the deepest call; thread-local storage of the program comes out of the same memory. */
-#define STACK_BYTES (256 * 1024)
 #define RETRY_FIRST_MS 1000
 /* An idle process wakes once a minute at most while no daemon is there. */
 #define RETRY_LAST_MS 60000
@@ -183,28 +181,11 @@ static void *link_run(void *context)
 
 static int start_thread(void)
 {
-	sigset_t all, before;
-	pthread_attr_t attr;
-	int error;
+	int error = thread_start(&thread, link_run, &the_link);
 
-	error = pthread_attr_init(&attr);
-	if (error)
-		return -error;
-	pthread_attr_setstacksize(&attr, STACK_BYTES);
-	sigfillset(&all);
-	/* The report of use after free stays possible on this thread too. */
-	sigdelset(&all, SIGSEGV);
-	sigdelset(&all, SIGBUS);
-	pthread_sigmask(SIG_BLOCK, &all, &before);
-	error = pthread_create(&thread, &attr, link_run, &the_link);
-	/* A program with much thread-local storage needs a larger stack than that. */
-	if (error == EINVAL)
-		error = pthread_create(&thread, NULL, link_run, &the_link);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	pthread_attr_destroy(&attr);
 	if (!error)
 		pthread_setname_np(thread, "arena-link");
-	return -error;
+	return error;
 }
 
 void ctl_fork_prepare(void)

@@ -26,6 +26,7 @@
 #include "os.h"
 #include "panic.h"
 #include "scavenger.h"
+#include "thread.h"
 
 #ifndef CLOSE_RANGE_UNSHARE
 #define CLOSE_RANGE_UNSHARE (1U << 1)
@@ -238,5 +239,5 @@ void pressure_start(void)
 	/* Of a space that is made later nothing is heard: the first heap has it, as a rule. */
 	space_fd = heap_region()->fd;
 	if (read_environment() || space_fd >= 0)
-		scavenger_make_thread(run);
+		thread_start(NULL, run, NULL);
 }

@@ -4,12 +4,10 @@
  * until there is nothing left to give. It takes a heap's lock for one chunk at a time, so that nobody waits for more than one.
  *
  * It is made when a heap has grown, not in free(), which the C library calls with locks held that making a thread takes as well.
- * All signals are blocked in it. Where no thread can be made (seccomp, RLIMIT_NPROC) memory goes back by arena_trim() and malloc_trim() only.
+ * Where no thread can be made (seccomp, RLIMIT_NPROC) memory goes back by arena_trim() and malloc_trim() only.
  */
 #include "scavenger.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <time.h>
 
 #include "chunk.h"
@@ -18,12 +16,11 @@
 #include "pressure.h"
 #include "publish.h"
 #include "small.h"
+#include "thread.h"
 
 #define TICK_NS ((uint64_t)10 * 1000 * 1000)
 /* In one tick: a heap that is held cannot be destroyed, and no thread can begin to use one. */
 #define GIVE_MOST_CHUNKS 16
-/* Only touched as far as used: 4 KiB. Thread-local storage of the program lies there, too. */
-#define STACK_BYTES (256 * KiB)
 
 static uint32_t has_thread;	/* atomic: 1 = made, or being made, or cannot be made */
 static uint32_t is_kicked;	/* atomic, futex: 1 = look again before sleeping */
@@ -149,29 +146,10 @@ static void *run(void *unused)
 	return NULL;
 }
 
-bool scavenger_make_thread(void *(*function)(void *))
-{
-	pthread_attr_t attributes;
-	sigset_t all, before;
-	pthread_t thread;
-	bool made;
-
-	if (pthread_attr_init(&attributes))
-		return false;
-	pthread_attr_setstacksize(&attributes, STACK_BYTES);
-	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &before);
-	made = !pthread_create(&thread, &attributes, function, NULL);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	pthread_attr_destroy(&attributes);
-	return made;
-}
-
 void scavenger_start(void)
 {
 	/* Making a thread allocates: that must not come here again. */
-	if (!atomic_load_relaxed(&has_thread) && !atomic_swap_acquire(&has_thread, 1u) && scavenger_make_thread(run))
+	if (!atomic_load_relaxed(&has_thread) && !atomic_swap_acquire(&has_thread, 1u) && !thread_start(NULL, run, NULL))
 		pressure_start();
 }
 

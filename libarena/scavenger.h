@@ -14,8 +14,6 @@ void scavenger_start(void);
 bool scavenger_is_made(void);
 /** Memory is short: give back all that is idle, now. Any thread, any lock may be held. */
 void scavenger_press(void);
-/** A thread of the library's: detached, with all signals blocked and a small stack. False when there can be none. */
-bool scavenger_make_thread(void *(*run)(void *));
 /** Chunks became idle. Cheap; any lock may be held. */
 void scavenger_kick(void);
 /** The child of a fork has no such thread. */

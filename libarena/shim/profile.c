@@ -3,7 +3,7 @@
  * Profiles of programs that know nothing of it: begun by the environment, written at exit and on a signal. Each process writes files
  * of its own, $ARENA_PROFILE.PID.pb.gz at its end and $ARENA_PROFILE.PID.N.pb.gz for its N-th signal.
  *
- * The handler of the signal only wakes a thread, which waits for nothing else and has all signals blocked. A child of fork() has no such
+ * The handler of the signal only wakes a thread, which waits for nothing else and runs no handlers. A child of fork() has no such
  * thread: it writes at its end only. The thread's small stack is enough: zlib and protobuf-c keep their buffers in the heap.
  */
 #include <dlfcn.h>
@@ -17,9 +17,9 @@
 #include "opt.h"
 #include "os.h"
 #include "panic.h"
-#include "scavenger.h"
 #include "shim/shim.h"
 #include "stack.h"
+#include "thread.h"
 
 #define PATH_BYTES 1024
 
@@ -81,7 +81,7 @@ static void listen_to(int signal_number)
 	action.sa_handler = handle;
 	action.sa_flags = SA_RESTART;
 	sigemptyset(&action.sa_mask);
-	if (!scavenger_make_thread(run) || sigaction(signal_number, &action, NULL))
+	if (thread_start(NULL, run, NULL) || sigaction(signal_number, &action, NULL))
 		report("no profile will be written on signal %d", signal_number);
 }
 

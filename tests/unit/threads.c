@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * Threads that end in odd ways or at odd times: cancelled inside the library, or leaving the daemon while others fork.
+ * Threads that end in odd ways or at odd times: cancelled inside the library, or leaving the daemon while others fork. And the library's own.
  */
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -16,6 +17,7 @@
 #include "ctl_proto.h"
 #include "geometry.h"
 #include "tests/harness.h"
+#include "thread.h"
 
 /* ---------------------------------------------------------------- cancellation */
 
@@ -53,6 +55,38 @@ TEST(cancelled, "threads/a cancelled thread leaves no lock behind", "ARENA_SOURC
 	CHECK(result == PTHREAD_CANCELED);
 	CHECK(got_through);
 	chunk_validate();
+}
+
+/* ---------------------------------------------------------------- the library's own */
+
+static uint32_t nr_own; /* atomic */
+
+static void *look_at_signals(void *context)
+{
+	sigset_t blocked;
+
+	CHECK(!pthread_sigmask(SIG_BLOCK, NULL, &blocked));
+	/* The next two are the C library's own. */
+	for (int i = 1; i < 32; i++)
+		CHECK_EQ(sigismember(&blocked, i), i != SIGSEGV && i != SIGBUS && i != SIGKILL && i != SIGSTOP);
+	atomic_add_relaxed(&nr_own, 1u);
+	return context;
+}
+
+TEST(own, "threads/the library's own run no handlers, but faults are told, and who starts them hears signals as before")
+{
+	double end = harness_seconds() + 60;
+	void *result = NULL;
+	sigset_t blocked;
+	pthread_t thread;
+
+	CHECK_EQ(thread_start(&thread, look_at_signals, &nr_own), 0);
+	CHECK(!pthread_join(thread, &result) && result == &nr_own);
+	CHECK_EQ(thread_start(NULL, look_at_signals, NULL), 0);
+	while (atomic_load_relaxed(&nr_own) < 2 && harness_seconds() < end)
+		sched_yield();
+	CHECK_EQ(nr_own, 2);
+	CHECK(!pthread_sigmask(SIG_BLOCK, NULL, &blocked) && !sigismember(&blocked, SIGUSR1) && !sigismember(&blocked, SIGTERM));
 }
 
 /* ---------------------------------------------------------------- the link and fork() */
