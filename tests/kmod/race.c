@@ -15,7 +15,7 @@
 
 #define NR_SLOTS	8
 #define NR_TOUCHERS	2
-#define RUN_MS		6000
+#define RUN_MS		4000
 
 struct race {
 	char *map;

@@ -14,7 +14,7 @@
 #define NR_WORKERS	4
 #define NR_OWN		12	/* slots of a worker's own space */
 #define NR_COMMON	24
-#define RUN_MS		15000
+#define RUN_MS		8000
 #define WARM_UP_MS	4000
 #define LIFE_MS		1500	/* of one worker, when it is not killed before */
 #define SLACK_KB	4096	/* page tables and slabs that come and go */
