@@ -38,6 +38,7 @@ struct tail {
 	uint64_t bytes;
 	uint64_t seal;
 };
+_Static_assert(sizeof(struct tail) == CHECKED_TAIL_BYTES, "what tests ask for leaves room for it");
 
 bool checked_has_memcheck;
 

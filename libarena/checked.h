@@ -13,6 +13,9 @@
 
 struct heap;
 
+/* Of the record behind each object; 16 bytes keep sizes what they were in multiples of the alignment. */
+#define CHECKED_TAIL_BYTES ((size_t)16)
+
 #ifdef ARENA_VERIFY
 #define CHECKED_VERIFY 1
 #else
@@ -25,6 +28,12 @@ extern bool checked_has_memcheck;
 static inline bool checked_is_on(void)
 {
 	return CHECKED_VERIFY || ANNOTATE_ASAN || unlikely(checked_has_memcheck);
+}
+
+/** Bytes of each slot that are not its object's. */
+static inline size_t checked_tail_bytes(void)
+{
+	return checked_is_on() ? CHECKED_TAIL_BYTES : 0;
 }
 
 /** Find out whether Memcheck runs this. The caller sees to it that there is no heap yet. */

@@ -466,7 +466,9 @@ static size_t request_within(size_t class_bytes)
 {
 	size_t bytes = heap_request_bytes;
 
-	return bytes && bytes <= class_bytes && size_classes[class_of(bytes)].bytes == class_bytes ? bytes : class_bytes;
+	size_t slot_bytes = bytes + checked_tail_bytes();
+
+	return bytes && slot_bytes <= class_bytes && size_classes[class_of(slot_bytes)].bytes == class_bytes ? bytes : class_bytes;
 }
 
 /* Guarded objects lie apart from the heap: none of one whose memory is to be in a place of its own. */

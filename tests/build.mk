@@ -5,10 +5,6 @@
 TEST_KINDS := unit model stress
 TEST_SRC := $(foreach kind,$(TEST_KINDS),$(wildcard tests/$(kind)/*.c))
 TEST_BIN := $(TEST_SRC:%.c=$(B)/%)
-# These count slots, which are longer where objects are looked after (libarena/checked.h), or read where ASan forbids it.
-ifneq (,$(findstring address,$(SAN)))
-TEST_BIN := $(filter-out $(patsubst %,$(B)/tests/unit/%,guard kept profile refused relief),$(TEST_BIN))
-endif
 ifndef SAN
 TEST_LDFLAGS := -static
 endif

@@ -16,6 +16,7 @@
 #include "heap.h"
 #include "scavenger.h"
 #include "tests/harness.h"
+#include "tests/unit/fit.h"
 
 enum { SLOTS = 4096 };
 
@@ -161,8 +162,8 @@ static void keep_some(size_t nr)
 	CHECK(heap && arena_heap_alloc(heap, 100));
 	it = (struct heap *)(void *)heap;
 	for (size_t i = 0; i < nr; i++) {
-		CHECK((objects[i] = arena_heap_alloc(heap, CHUNK_BYTES)));
-		memset(objects[i], 0xee, CHUNK_BYTES);
+		CHECK((objects[i] = arena_heap_alloc(heap, fit(CHUNK_BYTES))));
+		memset(objects[i], 0xee, fit(CHUNK_BYTES));
 	}
 	for (size_t i = 0; i < nr; i++)
 		arena_heap_free(objects[i]);
@@ -179,10 +180,10 @@ static void keep_some(size_t nr)
 static void check_zeros(size_t nr)
 {
 	for (size_t i = 0; i < nr; i++) {
-		unsigned char *object = arena_heap_calloc(heap, 1, CHUNK_BYTES);
+		unsigned char *object = arena_heap_calloc(heap, 1, fit(CHUNK_BYTES));
 
 		CHECK(object);
-		for (size_t at = 0; at < CHUNK_BYTES; at += 512)
+		for (size_t at = 0; at < fit(CHUNK_BYTES); at += 512)
 			CHECK_EQ(object[at], 0);
 	}
 }
@@ -193,10 +194,10 @@ TEST(comes_back, "kept/a chunk that was kept serves again, and is no longer the 
 
 	keep_some(4);
 	handed = counts().handed_chunks;
-	CHECK(arena_heap_alloc(heap, CHUNK_BYTES));
+	CHECK(arena_heap_alloc(heap, fit(CHUNK_BYTES)));
 	CHECK_EQ(device.nr_kept, 3);
 	/* In three chunks at once, by growth in place too. */
-	CHECK(arena_heap_alloc(heap, 3 * CHUNK_BYTES));
+	CHECK(arena_heap_alloc(heap, fit(3 * CHUNK_BYTES)));
 	CHECK_EQ(device.nr_kept, 0);
 	CHECK_EQ(counts().handed_chunks, handed);
 }
@@ -226,13 +227,13 @@ TEST(none_left, "kept/when the system took it and has no other, the allocation i
 	keep_some(5);
 	take_kept();
 	device.is_empty = true;
-	CHECK(!arena_heap_alloc(heap, 2 * CHUNK_BYTES));
-	CHECK(!arena_heap_alloc(heap, CHUNK_BYTES));
+	CHECK(!arena_heap_alloc(heap, fit(2 * CHUNK_BYTES)));
+	CHECK(!arena_heap_alloc(heap, fit(CHUNK_BYTES)));
 	counts();
 	/* The pages that the heap has. */
 	CHECK(arena_heap_alloc(heap, 1000));
 	device.is_empty = false;
-	CHECK(arena_heap_alloc(heap, 5 * CHUNK_BYTES));
+	CHECK(arena_heap_alloc(heap, fit(5 * CHUNK_BYTES)));
 	CHECK_EQ(counts().idle_chunks, 0);
 }
 
@@ -257,7 +258,7 @@ TEST(by_itself, "kept/the scavenger keeps what it leaves, and gives all of it ba
 	/* The first chunk is of ordinary pages, which nobody keeps: it stays in use. */
 	CHECK(arena_heap_alloc(heap, 100));
 	for (size_t i = 0; i < NR; i++)
-		CHECK((objects[i] = arena_heap_alloc(heap, CHUNK_BYTES)));
+		CHECK((objects[i] = arena_heap_alloc(heap, fit(CHUNK_BYTES))));
 	for (size_t i = 0; i < NR; i++)
 		arena_heap_free(objects[i]);
 	while (nr_kept_now() != 2 && harness_seconds() < end)

@@ -9,6 +9,7 @@
 #include "arena/profile.h"
 #include "guard.h"
 #include "tests/harness.h"
+#include "tests/unit/fit.h"
 
 static struct arena_heap_stats counts(struct arena_heap *heap)
 {
@@ -97,7 +98,7 @@ TEST(exact, "relief/a limit is exact to the chunk, of large objects and of small
 
 			bytes = size_min(bytes, CHUNK_BYTES);
 			errno = 77;
-			while (arena_heap_alloc(heap, bytes))
+			while (arena_heap_alloc(heap, fit(bytes)))
 				nr++;
 			CHECK_EQ(errno, 77);
 			CHECK_EQ(counts(heap).mapped_chunks, chunks);
@@ -126,16 +127,16 @@ TEST(told_soft, "relief/the program is told of each growth beyond 95 %, and once
 	struct arena_heap *heap = limited(60);
 
 	for (size_t i = 1; i <= 60; i++) {
-		CHECK(arena_heap_alloc(heap, CHUNK_BYTES));
+		CHECK(arena_heap_alloc(heap, fit(CHUNK_BYTES)));
 		CHECK_EQ(told.nr_soft, i <= 57 ? 0 : i - 57);
 		CHECK_EQ(told.last_want_bytes, i <= 57 ? 0 : (i - 57) * CHUNK_BYTES);
 	}
 	CHECK_EQ(told.nr_hard, 0);
-	CHECK(!arena_heap_alloc(heap, 100000));
+	CHECK(!arena_heap_alloc(heap, fit(100000)));
 	CHECK_EQ(told.nr_hard, 1);
 	CHECK_EQ(told.last_want_bytes, 100000);
 	/* What no step can make possible is refused without any. */
-	CHECK(!arena_heap_alloc(heap, 61 * CHUNK_BYTES));
+	CHECK(!arena_heap_alloc(heap, fit(61 * CHUNK_BYTES)));
 	CHECK_EQ(told.nr_hard, 1);
 	validate(heap);
 }
@@ -146,7 +147,7 @@ TEST(helps, "relief/what the program frees when asked is used for the allocation
 	size_t nr = 0;
 
 	while (told.nr_kept < 15)
-		told.kept[told.nr_kept++] = arena_heap_alloc(heap, CHUNK_BYTES);
+		told.kept[told.nr_kept++] = arena_heap_alloc(heap, fit(CHUNK_BYTES));
 	while (arena_heap_alloc(heap, 300000))
 		nr++;
 	CHECK_EQ(told.nr_kept, 0);
@@ -162,8 +163,8 @@ TEST(helps_again, "relief/the program is asked again while it helps")
 	struct arena_heap *heap = limited(12);
 
 	while (told.nr_kept < 12)
-		told.kept[told.nr_kept++] = arena_heap_alloc(heap, CHUNK_BYTES);
-	CHECK(arena_heap_alloc(heap, 3 * CHUNK_BYTES));
+		told.kept[told.nr_kept++] = arena_heap_alloc(heap, fit(CHUNK_BYTES));
+	CHECK(arena_heap_alloc(heap, fit(3 * CHUNK_BYTES)));
 	CHECK_EQ(told.nr_hard, 3);
 	CHECK_EQ(told.nr_kept, 9);
 	validate(heap);
@@ -174,7 +175,7 @@ TEST(lies, "relief/a program that only says that it helped is asked 16 times")
 	struct arena_heap *heap = limited(3);
 
 	told.lies = true;
-	CHECK(arena_heap_alloc(heap, 3 * CHUNK_BYTES));
+	CHECK(arena_heap_alloc(heap, fit(3 * CHUNK_BYTES)));
 	CHECK(!arena_heap_alloc(heap, 50));
 	CHECK_EQ(told.nr_hard, 16);
 }
@@ -229,7 +230,7 @@ TEST(own_idle, "relief/idle chunks that do not serve are given back for a longer
 	void *objects[10], *small[2000];
 
 	for (size_t i = 0; i < 10; i++)
-		CHECK((objects[i] = arena_heap_alloc(heap, i == 9 ? 1 * MiB : CHUNK_BYTES)));
+		CHECK((objects[i] = arena_heap_alloc(heap, fit(i == 9 ? 1 * MiB : CHUNK_BYTES))));
 	for (size_t i = 0; i < 2000 && i < ARRAY_LEN(small); i++)
 		small[i] = arena_heap_alloc(heap, 400);
 	for (size_t i = 0; i < 2000; i++)
@@ -238,7 +239,7 @@ TEST(own_idle, "relief/idle chunks that do not serve are given back for a longer
 		arena_heap_free(objects[i]);
 	CHECK_EQ(counts(heap).mapped_chunks, 5);
 	/* In one piece: five idle ones apart do not make it. */
-	CHECK(arena_heap_alloc(heap, 5 * CHUNK_BYTES));
+	CHECK(arena_heap_alloc(heap, fit(5 * CHUNK_BYTES)));
 	CHECK_EQ(told.nr_hard, 0);
 	CHECK_EQ(held(heap), 10);
 	validate(heap);
@@ -251,11 +252,11 @@ TEST(others_idle, "relief/under the process's limit idle chunks of one heap make
 
 	CHECK_EQ(arena_heap_set_limit(NULL, 10 * CHUNK_BYTES), 0);
 	for (size_t i = 0; i < 9; i++)
-		CHECK((objects[i] = arena_heap_alloc(one, CHUNK_BYTES)));
+		CHECK((objects[i] = arena_heap_alloc(one, fit(CHUNK_BYTES))));
 	for (size_t i = 0; i < 9; i++)
 		arena_heap_free(objects[i]);
 	for (size_t i = 0; i < 10; i++)
-		CHECK(arena_heap_alloc(other, CHUNK_BYTES));
+		CHECK(arena_heap_alloc(other, fit(CHUNK_BYTES)));
 	CHECK(!arena_heap_alloc(other, 1));
 	CHECK(!arena_heap_alloc(one, 1));
 	CHECK_EQ(held(one), 0);
@@ -266,7 +267,7 @@ TEST(others_idle, "relief/under the process's limit idle chunks of one heap make
 	/* A heap that goes makes room. */
 	arena_heap_destroy(other);
 	CHECK_EQ(heap_region()->nr_taken, 0);
-	CHECK(arena_heap_alloc(one, 10 * CHUNK_BYTES));
+	CHECK(arena_heap_alloc(one, fit(10 * CHUNK_BYTES)));
 }
 
 static void *fill_and_end(void *objects)
@@ -286,7 +287,7 @@ TEST(ended, "relief/what was freed of a thread that has ended is found before a 
 	pthread_join(thread, NULL);
 	for (size_t i = 0; i < 4000; i++)
 		arena_heap_free(objects[i]);
-	CHECK(arena_heap_alloc(told.heap, 4 * CHUNK_BYTES));
+	CHECK(arena_heap_alloc(told.heap, fit(4 * CHUNK_BYTES)));
 	CHECK_EQ(told.nr_hard, 0);
 	validate(told.heap);
 }
@@ -297,7 +298,7 @@ TEST(lowered, "relief/a limit that is lowered gives idle chunks back, leaves obj
 	char *objects[20];
 
 	for (size_t i = 0; i < 20; i++) {
-		CHECK((objects[i] = arena_heap_alloc(heap, CHUNK_BYTES)));
+		CHECK((objects[i] = arena_heap_alloc(heap, fit(CHUNK_BYTES))));
 		objects[i][0] = (char)i;
 	}
 	for (size_t i = 10; i < 20; i++)
@@ -312,10 +313,10 @@ TEST(lowered, "relief/a limit that is lowered gives idle chunks back, leaves obj
 	}
 	/* The thread would do it by and by. */
 	arena_heap_trim(heap, 5 * CHUNK_BYTES);
-	CHECK(arena_heap_alloc(heap, 5 * CHUNK_BYTES));
-	CHECK(!arena_heap_alloc(heap, 5 * CHUNK_BYTES));
+	CHECK(arena_heap_alloc(heap, fit(5 * CHUNK_BYTES)));
+	CHECK(!arena_heap_alloc(heap, fit(5 * CHUNK_BYTES)));
 	arena_heap_set_limit(heap, 0);
-	CHECK(arena_heap_alloc(heap, 5 * CHUNK_BYTES));
+	CHECK(arena_heap_alloc(heap, fit(5 * CHUNK_BYTES)));
 	validate(heap);
 }
 
@@ -326,7 +327,7 @@ TEST(at_once, "relief/beyond the soft limit what becomes idle goes back without 
 	double end = harness_seconds() + 60;
 
 	for (size_t i = 0; i < 200; i++)
-		CHECK((objects[i] = arena_heap_alloc(heap, CHUNK_BYTES)));
+		CHECK((objects[i] = arena_heap_alloc(heap, fit(CHUNK_BYTES))));
 	/* A tenth of the peak would be kept, for half a second at least: these five are over. */
 	for (size_t i = 0; i < 5; i++)
 		arena_heap_free(objects[i]);
@@ -342,11 +343,11 @@ TEST(environment, "relief/ARENA_MEMORY_LIMIT is the limit of the process, in byt
 	struct arena_heap *heap = plain_heap(), *other = plain_heap();
 
 	for (size_t i = 0; i < 8; i++) {
-		CHECK(arena_heap_alloc(heap, CHUNK_BYTES));
-		CHECK(arena_heap_alloc(other, CHUNK_BYTES));
+		CHECK(arena_heap_alloc(heap, fit(CHUNK_BYTES)));
+		CHECK(arena_heap_alloc(other, fit(CHUNK_BYTES)));
 	}
 	CHECK(!arena_heap_alloc(heap, 1));
-	CHECK(!arena_heap_alloc(other, CHUNK_BYTES));
+	CHECK(!arena_heap_alloc(other, fit(CHUNK_BYTES)));
 }
 
 TEST(process_callback, "relief/the process's function is called as well, also without a limit of the process")
@@ -357,16 +358,16 @@ TEST(process_callback, "relief/the process's function is called as well, also wi
 	arena_heap_set_callback(NULL, on_pressure, &told);
 	CHECK_EQ(arena_heap_set_limit(NULL, 4 * CHUNK_BYTES), 0);
 	while (told.nr_kept < 4)
-		CHECK((told.kept[told.nr_kept++] = arena_heap_alloc(heap, CHUNK_BYTES)));
+		CHECK((told.kept[told.nr_kept++] = arena_heap_alloc(heap, fit(CHUNK_BYTES))));
 	CHECK_EQ(told.nr_soft, 1);
-	CHECK(arena_heap_alloc(heap, CHUNK_BYTES));
+	CHECK(arena_heap_alloc(heap, fit(CHUNK_BYTES)));
 	CHECK_EQ(told.nr_hard, 1);
 	CHECK_EQ(arena_heap_set_limit(NULL, 0), 0);
 	arena_heap_set_limit(heap, 4 * CHUNK_BYTES);
-	CHECK(arena_heap_alloc(heap, CHUNK_BYTES));
+	CHECK(arena_heap_alloc(heap, fit(CHUNK_BYTES)));
 	CHECK_EQ(told.nr_hard, 2);
 	arena_heap_set_callback(NULL, NULL, NULL);
-	CHECK(!arena_heap_alloc(heap, CHUNK_BYTES));
+	CHECK(!arena_heap_alloc(heap, fit(CHUNK_BYTES)));
 	CHECK_EQ(told.nr_hard, 2);
 }
 
@@ -387,7 +388,7 @@ static void *fill_shared(void *number)
 		CHECK(atomic_load_relaxed(&heap_region()->nr_taken) <= LIMIT_CHUNKS);
 	}
 	/* To the last. */
-	while (arena_heap_alloc(shared[(uintptr_t)number % 2], CHUNK_BYTES / 8))
+	while (arena_heap_alloc(shared[(uintptr_t)number % 2], fit(CHUNK_BYTES / 8)))
 		;
 	return NULL;
 }
