@@ -26,8 +26,8 @@ int os_open(void *base, size_t bytes, enum os_pages pages);
 /** Make addresses inaccessible and drop their memory, replacing any mapping there. Merges with closed neighbors. */
 int os_close(void *base, size_t bytes);
 /**
- * Make addresses inaccessible again that a failed call has unmapped. -EEXIST when something is mapped there: what was there before,
- * or what another thread has mapped since.
+ * Make addresses inaccessible again that a failed call has unmapped, or that were never reserved. -EEXIST when something is mapped there: what
+ * was there before, or what another thread has mapped since.
  */
 int os_reclaim(void *base, size_t bytes);
 /** Make addresses inaccessible and drop their memory without a mapping of their own (MADV_GUARD_INSTALL). */

@@ -434,9 +434,9 @@ int palloc_init(struct palloc *pages, struct region *region, enum arena_source s
 	for (unsigned int i = 0; i < PALLOC_LISTS; i++)
 		pages->lists[i] = CHUNK_NONE;
 	pages->tree.leaves = region->leaves;
-	pages->tree.nr_leaves = region->nr_chunks;
+	pages->tree.nr_leaves = region->max_chunks;
 	for (unsigned int i = 0; i < TREE_LEVELS; i++) {
-		size_t bytes = align_up(tree_level_entries(region->nr_chunks, i) * sizeof(uint64_t), PAGE_BYTES);
+		size_t bytes = align_up(tree_level_entries(region->max_chunks, i) * sizeof(uint64_t), PAGE_BYTES);
 
 		pages->tree.level[i] = os_table(bytes);
 		if (!pages->tree.level[i]) {
@@ -466,7 +466,7 @@ void palloc_fini(struct palloc *pages)
 			pages->returned++;
 		}
 	for (unsigned int i = 0; i < TREE_LEVELS; i++) {
-		size_t bytes = align_up(tree_level_entries(region->nr_chunks, i) * sizeof(uint64_t), PAGE_BYTES);
+		size_t bytes = align_up(tree_level_entries(region->max_chunks, i) * sizeof(uint64_t), PAGE_BYTES);
 
 		if (pages->tree.level[i])
 			os_unreserve(pages->tree.level[i], bytes);

@@ -6,8 +6,8 @@
  * Giving memory back replaces the chunk by an inaccessible mapping, which merges with closed neighbors, frees page tables and makes a late
  * access fault. Anonymous memory comes back with one mapping call.
  *
- * Limits: the region never grows; where the system grants fewer addresses than asked for (RLIMIT_AS), half of what is to be had is
- * taken, because the program needs some as well. A limit that is set later lets the heap use what it has, and no more.
+ * Limits: a region that got all addresses it wanted stays as it is. A limit (RLIMIT_AS) that is set later lets the heap use what it has, and no more.
+ * Growth ends where somebody else has mapped something behind the region.
  */
 #include "region.h"
 
@@ -40,7 +40,7 @@ static void drop_table(void *base, size_t nr, size_t bytes)
 /* Chunks that the tables have room for: the mask of a cache (cache.h) wants a power of two. */
 static size_t table_chunks(const struct region *region)
 {
-	return power_of_two_from(region->nr_chunks);
+	return power_of_two_from(region->max_chunks);
 }
 
 static void destroy(struct region *region)
@@ -51,15 +51,15 @@ static void destroy(struct region *region)
 	drop_table(region->remotes, nr * PAGES_PER_CHUNK, sizeof(*region->remotes));
 	drop_table(region->leaves, nr, sizeof(*region->leaves));
 	drop_table(region->chunks, nr, sizeof(*region->chunks));
-	drop_table(region->taken, region->nr_chunks / 64 + 1, sizeof(*region->taken));
+	drop_table(region->taken, region->max_chunks / 64 + 1, sizeof(*region->taken));
 	if (region->base)
-		os_unreserve((void *)region->base, region->bytes);
+		os_unreserve((void *)region->base, region->nr_chunks * CHUNK_BYTES);
 	*region = (struct region){ 0 };
 }
 
 static bool create(struct region *region, size_t nr)
 {
-	region->nr_chunks = (uint32_t)nr;
+	region->nr_chunks = region->max_chunks = region->least_chunks = (uint32_t)nr;
 	region->bytes = nr * CHUNK_BYTES;
 	region->align_bytes = nr >= REGION_ALIGNED_CHUNKS ? REGION_ALIGN_BYTES : CHUNK_BYTES;
 	region->base = (uintptr_t)os_reserve(region->bytes, table_chunks(region) * CHUNK_BYTES);
@@ -101,6 +101,31 @@ static bool open_tables(struct region *region, uint32_t limit)
 	return true;
 }
 
+static bool is_taken(const struct region *region, uint32_t chunk)
+{
+	return region->taken[chunk / 64] >> chunk % 64 & 1;
+}
+
+/* No chunk from here on, and none below @least, is taken. */
+static uint32_t free_end(const struct region *region, uint32_t least)
+{
+	uint32_t limit = region->nr_chunks;
+
+	while (limit > least && !is_taken(region, limit - 1))
+		limit--;
+	return limit;
+}
+
+/* Give back the addresses of free chunks at the end, down to the least. */
+static void shorten(struct region *region)
+{
+	uint32_t limit = free_end(region, region->least_chunks);
+
+	if (limit < region->nr_chunks)
+		os_unreserve((void *)(region->base + limit * CHUNK_BYTES), (region->nr_chunks - limit) * CHUNK_BYTES);
+	region->nr_chunks = limit;
+}
+
 int region_init(struct region *region, size_t want_chunks)
 {
 	size_t nr = want_chunks;
@@ -109,8 +134,9 @@ int region_init(struct region *region, size_t want_chunks)
 	while (!create(region, nr) && nr > LEAST_CHUNKS)
 		nr -= nr / 8;
 	if (region->base && nr < want_chunks && nr / 2 > LEAST_CHUNKS) {
-		destroy(region);
-		create(region, nr / 2);
+		/* Cut off at last, so that the tables are not where it is to grow. */
+		region->least_chunks = (uint32_t)nr / 2;
+		shorten(region);
 	}
 	region->lock = (struct lock)LOCK_INIT(LOCK_REGION);
 	region->limit = limit_from_bytes(0);
@@ -149,7 +175,7 @@ int region_init_in(struct region *region, uintptr_t memory, size_t bytes)
 	if (!nr)
 		return -ENOMEM;
 	*region = (struct region){ .base = base, .align_bytes = CHUNK_BYTES, .bytes = nr * CHUNK_BYTES, .fd = -1, .is_supplied = true };
-	region->nr_chunks = region->nr_open = (uint32_t)nr;
+	region->nr_chunks = region->max_chunks = region->least_chunks = region->nr_open = (uint32_t)nr;
 	region->spans = cut(&at, nr * PAGES_PER_CHUNK, sizeof(*region->spans));
 	region->remotes = cut(&at, nr * PAGES_PER_CHUNK, sizeof(*region->remotes));
 	region->leaves = cut(&at, nr, sizeof(*region->leaves));
@@ -161,11 +187,6 @@ int region_init_in(struct region *region, uintptr_t memory, size_t bytes)
 }
 
 /* ---------------------------------------------------------------- addresses */
-
-static bool is_taken(const struct region *region, uint32_t chunk)
-{
-	return region->taken[chunk / 64] >> chunk % 64 & 1;
-}
 
 static void set_taken(struct region *region, uint32_t chunk, uint32_t nr, bool taken)
 {
@@ -194,14 +215,35 @@ static uint32_t find(const struct region *region, uint32_t nr)
 	return CHUNK_NONE;
 }
 
+/* Make the free end @nr chunks long. The addresses behind it are reserved only if they are nobody's. */
+static uint32_t extend(struct region *region, uint32_t nr)
+{
+	uint32_t chunk = free_end(region, 0), more = chunk + nr - region->nr_chunks;
+
+	if (nr > region->max_chunks - chunk || os_reclaim((void *)(region->base + region->nr_chunks * CHUNK_BYTES), more * CHUNK_BYTES))
+		return CHUNK_NONE;
+	region->nr_chunks += more;
+	return chunk;
+}
+
+/* Of addresses that are there, or are to be had. */
+static uint32_t find_or_extend(struct region *region, uint32_t nr)
+{
+	uint32_t chunk = find(region, nr);
+
+	return chunk == CHUNK_NONE ? extend(region, nr) : chunk;
+}
+
 uint32_t region_take(struct region *region, uint32_t nr, struct palloc *pages)
 {
 	uint32_t chunk;
 
 	lock_acquire(&region->lock);
-	chunk = nr <= region->nr_chunks && limit_allows(&region->limit, region->nr_taken, nr) ? find(region, nr) : CHUNK_NONE;
-	if (chunk != CHUNK_NONE && !open_tables(region, chunk + nr))
+	chunk = nr <= region->max_chunks && limit_allows(&region->limit, region->nr_taken, nr) ? find_or_extend(region, nr) : CHUNK_NONE;
+	if (chunk != CHUNK_NONE && !open_tables(region, chunk + nr)) {
+		shorten(region);
 		chunk = CHUNK_NONE;
+	}
 	if (chunk != CHUNK_NONE) {
 		set_taken(region, chunk, nr, true);
 		atomic_store_relaxed(&region->nr_taken, region->nr_taken + nr);
@@ -225,6 +267,7 @@ void region_give(struct region *region, uint32_t chunk, uint32_t nr)
 	atomic_store_relaxed(&region->nr_taken, region->nr_taken - nr);
 	if (chunk < region->first_free)
 		region->first_free = chunk;
+	shorten(region);
 	lock_release(&region->lock);
 }
 
@@ -250,7 +293,7 @@ bool region_allows(struct region *region, uint64_t nr)
 
 int region_start_dev(struct region *region)
 {
-	int fd = region->fd < 0 ? dev_create_cow(region->nr_chunks, &region->nr_slots) : region->fd;
+	int fd = region->fd < 0 ? dev_create_cow(region->max_chunks, &region->nr_slots) : region->fd;
 
 	if (fd < 0)
 		return fd;

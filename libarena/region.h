@@ -6,6 +6,9 @@
  * record of a page by a shift and a mask of the address alone. (A window rotates its addresses
  * so that freed ones rest; a region does the opposite and hands out the lowest, so that heaps stay dense.)
  *
+ * Where fewer addresses are to be had than wanted (RLIMIT_AS), half of these are reserved at first, because the program needs some as well. The
+ * region grows behind its last chunk, by what is asked for and as far as the place is nobody's, and gives these addresses back when the chunks there are.
+ *
  * Tables are opened as chunks are taken, a power of two of them at any time, and never closed: a record may be looked at by any thread at
  * any time.
  */
@@ -41,8 +44,9 @@ struct chunk_info {
 struct region {
 	uintptr_t base;		/* fixed after creation, as all down to the lock; aligned to a power of two of at least its bytes */
 	size_t align_bytes;	/* of objects in it, at most */
-	size_t bytes;
-	uint32_t nr_chunks;
+	size_t bytes;		/* up to the last chunk that there may ever be */
+	uint32_t max_chunks;	/* that there may ever be */
+	uint32_t least_chunks;	/* whose addresses are never given back */
 	struct span *spans;	/* per page */
 	struct span_remote *remotes; /* per page */
 	struct bits *leaves;	/* per chunk: pages in use. Guarded by the lock of the chunk's heap */
@@ -53,13 +57,14 @@ struct region {
 	bool is_supplied;	/* its memory is the program's, and stays */
 
 	struct lock lock;	/* guards all below, and taken */
+	uint32_t nr_chunks;	/* whose addresses are reserved */
 	uint32_t nr_open;	/* chunks whose tables are open */
 	uint32_t first_free;	/* no chunk below is free */
 	uint32_t nr_taken;	/* chunks that are some heap's; atomic, relaxed: read as a hint without the lock */
 	struct limit limit;	/* of nr_taken; soft_chunks as nr_taken */
 };
 
-/** Reserve addresses for heaps, the most that is to be had up to @want_chunks: 0 or -ENOMEM. */
+/** Reserve addresses for heaps, @want_chunks, or half of what is to be had and the rest on demand: 0 or -ENOMEM. */
 int region_init(struct region *region, size_t want_chunks);
 
 /** The same in memory that is there, records and all; -ENOMEM when no chunk fits. */
