@@ -2,8 +2,8 @@
 # Programs of tests/malloc: linked dynamically and run by the scripts there with LD_PRELOAD, so that they meet the malloc replacement as
 # any program does. -fno-builtin: a malloc() without a use must be called all the same.
 
-MALLOC_C := $(patsubst tests/malloc/%.c,$(B)/tests/malloc/%,$(filter-out $(patsubst %,tests/malloc/%.c,plug pairs sites traced),$(wildcard tests/malloc/*.c)))
-MALLOC_BIN := $(MALLOC_C) $(patsubst %,$(B)/tests/malloc/%,sites new pairs traced plug.so)
+MALLOC_C := $(patsubst tests/malloc/%.c,$(B)/tests/malloc/%,$(filter-out $(patsubst %,tests/malloc/%.c,plug pairs sites traced fill),$(wildcard tests/malloc/*.c)))
+MALLOC_BIN := $(MALLOC_C) $(patsubst %,$(B)/tests/malloc/%,sites new pairs traced fill plug.so)
 MALLOC_FLAGS := -fno-builtin
 
 $(MALLOC_C): $(B)/tests/malloc/%: tests/malloc/%.c $(B)/tests/malloc/plug.so $(B)/tests/harness.o $(B)/libarena-internal.a
@@ -20,12 +20,8 @@ $(B)/tests/malloc/pairs: tests/malloc/pairs.c $(B)/libarena-internal.a
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(MALLOC_FLAGS) $(DEPFLAGS) $(LDFLAGS) -o $@ $< $(B)/libarena-internal.a $(PROFILE_LIBS) -pthread -ldl
 
-# Nothing of the library or of the harness in it: what it allocates is known.
-$(B)/tests/malloc/sites: tests/malloc/sites.c
-	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(MALLOC_FLAGS) $(DEPFLAGS) $(LDFLAGS) -o $@ $< -pthread
-
-$(B)/tests/malloc/traced: tests/malloc/traced.c
+# Nothing of the library or of the harness in these: what they allocate is known.
+$(patsubst %,$(B)/tests/malloc/%,sites traced fill): $(B)/%: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(MALLOC_FLAGS) $(DEPFLAGS) $(LDFLAGS) -o $@ $< -pthread
 
