@@ -119,13 +119,12 @@ static void mark(struct bits *leaves, size_t page, void (*how)(struct bits *, un
 
 __attribute__((noinline)) static size_t take_run(struct tree *tree, struct bits *leaves)
 {
-	size_t page = tree_find(tree, RUN_PAGES), last;
+	size_t page = tree_find(tree, RUN_PAGES);
 
 	if (page == TREE_NONE)
 		stop("the tree is full");
-	last = (page + RUN_PAGES - 1) / BITS_PER_LEAF;
 	mark(leaves, page, bits_use);
-	tree_update(tree, page / BITS_PER_LEAF, last + 1 - page / BITS_PER_LEAF);
+	tree_used(tree, page, RUN_PAGES);
 	return page;
 }
 

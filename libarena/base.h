@@ -26,6 +26,11 @@ static inline size_t size_max(size_t a, size_t b)
 	return a > b ? a : b;
 }
 
+static inline unsigned int unsigned_max(unsigned int a, unsigned int b)
+{
+	return a > b ? a : b;
+}
+
 /* @align is a power of two; @x + @align does not overflow. */
 static inline size_t align_up(size_t x, size_t align)
 {

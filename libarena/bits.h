@@ -2,8 +2,8 @@
 /*
  * A leaf: which of 512 pages are in use, one bit each, in one cache line. Pure arithmetic: no addresses, no locks.
  *
- * Finding and summarizing look at a word at a time, never at a bit: a word that is wholly free or in use is one comparison,
- * and inside a word a run of n is found in log2(n) shifts (H. Warren, Hacker's Delight, "finding a string of 1-bits").
+ * Finding and summarizing look at a word at a time, never at a bit: runs that reach an end of a word or its middle are measured by counting
+ * zeros, and others of n found in log2(n) shifts (H. Warren, Hacker's Delight, "finding a string of 1-bits").
  * The shape is that of Go's page allocator (proposal 35112).
  */
 #ifndef LIBARENA_BITS_H
@@ -12,7 +12,8 @@
 #include "base.h"
 
 #define BITS_PER_WORD 64
-#define BITS_PER_LEAF 512
+#define BITS_LEAF_SHIFT 9
+#define BITS_PER_LEAF (1 << BITS_LEAF_SHIFT)
 #define BITS_WORDS (BITS_PER_LEAF / BITS_PER_WORD)
 
 /* A set bit is a page in use. Bit 0 of word 0 is the first page. Guarded by whoever owns the leaf. */
@@ -67,50 +68,64 @@ static inline uint64_t word_rotate_right(uint64_t word, unsigned int n)
 	return word >> n | word << (BITS_PER_WORD - n);
 }
 
-/* Ones at the low and at the high end of a word: 0 to 64. */
+/* Ones at the low end of a word: 0 to 64. */
 static inline unsigned int ones_low(uint64_t word)
 {
 	return ~word ? (unsigned int)__builtin_ctzll(~word) : BITS_PER_WORD;
 }
 
-static inline unsigned int ones_high(uint64_t word)
+/** The positions in @word where @nr ones start (1 to 65): each run of ones, shorter by @nr - 1. O(log nr). */
+static inline uint64_t ones_starts(uint64_t word, unsigned int nr)
 {
-	return ~word ? (unsigned int)__builtin_clzll(~word) : BITS_PER_WORD;
+	/* Bit i of word says that @have ones start at i. */
+	unsigned int have = 1;
+
+	for (; 2 * have <= nr; have *= 2) {
+		word &= word >> have;
+		if (!word)
+			return 0;
+	}
+	return word & word >> (nr - have);
 }
 
 /** The lowest position in @word where @nr ones start (1 to 64); 64 when there is none. O(log nr). */
 static inline unsigned int ones_find(uint64_t word, unsigned int nr)
 {
-	unsigned int have = 1, step;
-
-	/* Bit i of word says that @have ones start at i. */
-	for (; have < nr && word; have += step) {
-		step = have < nr - have ? have : nr - have;
-		word &= word >> step;
-	}
+	word = ones_starts(word, nr);
 	return word ? (unsigned int)__builtin_ctzll(word) : BITS_PER_WORD;
 }
 
 /** The longest run of ones in @word, when it is more than @least; else @least. */
 static inline unsigned int ones_longest(uint64_t word, unsigned int least)
 {
-	unsigned int have = 1;
+	unsigned int most = least;
 
-	if (least >= BITS_PER_WORD || ones_find(word, least + 1) == BITS_PER_WORD)
-		return least;
-	for (; word & word >> 1; have++)
-		word &= word >> 1;
-	return have;
+	/* What is left of longer runs, mostly none or one: measured, and taken away by a carry through it. */
+	for (word = ones_starts(word, least + 1); word; word &= word + (word & -word))
+		most = unsigned_max(most, least + ones_low(word >> __builtin_ctzll(word)));
+	return most;
+}
+
+/** The run of zeros through the middle of @word, or that ends there. One that is longer than half a word goes through. */
+static inline unsigned int zeros_middle(uint64_t word)
+{
+	const unsigned int half = BITS_PER_WORD / 2;
+	uint64_t end = (uint64_t)1 << half;
+
+	return (unsigned int)__builtin_clzll(word << half | end >> 1) + (unsigned int)word_lowest(word >> half | end);
+}
+
+/* The lowest @nr bits of a word; all for more. */
+static inline uint64_t bits_below(unsigned int nr)
+{
+	return nr < BITS_PER_WORD ? ~(~(uint64_t)0 << nr) : ~(uint64_t)0;
 }
 
 /* Apply to the words that [first, first + nr) touches: the word's number and the mask of the bits in it. */
 #define BITS_FOR_RANGE(w, mask, first, nr) \
-	for (unsigned int bits_at_ = (first), bits_end_ = bits_at_ + (nr), w, nr_; bits_at_ < bits_end_; bits_at_ += nr_) \
-		for (uint64_t mask = (w = bits_at_ / BITS_PER_WORD, \
-				      nr_ = BITS_PER_WORD - bits_at_ % BITS_PER_WORD, \
-				      nr_ = nr_ < bits_end_ - bits_at_ ? nr_ : bits_end_ - bits_at_, \
-				      bits_mask(bits_at_ % BITS_PER_WORD, nr_)); \
-		     mask; mask = 0)
+	for (unsigned int w = (first) / BITS_PER_WORD, from_ = (first) % BITS_PER_WORD, end_ = (first) + (nr); \
+	     w * BITS_PER_WORD < end_; w++, from_ = 0) \
+		for (uint64_t mask = ~(uint64_t)0 << from_ & bits_below(end_ - w * BITS_PER_WORD); mask; mask = 0)
 
 static inline void bits_use(struct bits *bits, unsigned int first, unsigned int nr)
 {
@@ -134,52 +149,64 @@ static inline unsigned int bits_count(const struct bits *bits, unsigned int firs
 	return count;
 }
 
-/**
- * The first free run of @nr pages (1 to 512) that starts at or after @from; BITS_PER_LEAF when there is none.
- */
-static inline unsigned int bits_find(const struct bits *bits, unsigned int nr, unsigned int from)
+/** The first free run of @nr pages (1 to 512) that begins in word @w or later; BITS_PER_LEAF when there is none. */
+static inline unsigned int bits_find(const struct bits *bits, unsigned int nr, unsigned int w)
 {
-	/* Free pages directly below the word looked at, which reach from @from or later. */
+	/* Free pages directly below the word looked at. */
 	unsigned int below = 0;
 
-	for (unsigned int w = from / BITS_PER_WORD; w < BITS_WORDS; w++) {
-		uint64_t free_bits = ~bits->word[w];
-		unsigned int at;
+	for (; w < BITS_WORDS; w++) {
+		uint64_t used = bits->word[w];
 
-		if (w == from / BITS_PER_WORD)
-			free_bits &= ~(uint64_t)0 << from % BITS_PER_WORD;
-		if (below + ones_low(free_bits) >= nr)
-			return w * BITS_PER_WORD - below;
-		at = nr <= BITS_PER_WORD ? ones_find(free_bits, nr) : BITS_PER_WORD;
-		if (at < BITS_PER_WORD)
-			return w * BITS_PER_WORD + at;
-		below = ~free_bits ? ones_high(free_bits) : below + BITS_PER_WORD;
-	}
-	return BITS_PER_LEAF;
-}
-
-/** The free runs of the whole leaf. */
-static inline struct free_runs bits_runs(const struct bits *bits)
-{
-	struct free_runs runs = { .start = BITS_PER_LEAF };
-	unsigned int below = 0;
-
-	for (unsigned int w = 0; w < BITS_WORDS; w++) {
-		uint64_t free_bits = ~bits->word[w];
-
-		if (!~free_bits) {
+		if (!used) {
 			below += BITS_PER_WORD;
 			continue;
 		}
-		below += ones_low(free_bits);
-		if (runs.start == BITS_PER_LEAF)
-			runs.start = below;
-		runs.max = below > runs.max ? below : runs.max;
-		runs.max = ones_longest(free_bits, runs.max);
-		below = ones_high(free_bits);
+		if (below + word_lowest(used) >= nr)
+			break;
+		/* One with an end on both sides in the word. */
+		if (nr <= BITS_PER_WORD - 2) {
+			unsigned int at = ones_find(~used, nr);
+
+			if (at < BITS_PER_WORD)
+				return w * BITS_PER_WORD + at;
+		}
+		below = (unsigned int)__builtin_clzll(used);
+	}
+	return w < BITS_WORDS || below >= nr ? w * BITS_PER_WORD - below : BITS_PER_LEAF;
+}
+
+/**
+ * The free runs of the whole leaf. Of those that reach an end of a word or go through its middle each is measured, without a branch that
+ * depends on where runs are; only when all of these are short does a longer one have to be looked for.
+ */
+static inline struct free_runs bits_runs(const struct bits *bits)
+{
+	struct free_runs runs = { 0 };
+	unsigned int below, w = 0;
+
+	while (w < BITS_WORDS && !bits->word[w])
+		w++;
+	if (w == BITS_WORDS)
+		return (struct free_runs){ BITS_PER_LEAF, BITS_PER_LEAF, BITS_PER_LEAF };
+	below = w * BITS_PER_WORD;
+	runs.start = below + (unsigned int)__builtin_ctzll(bits->word[w]);
+	for (; w < BITS_WORDS; w++) {
+		uint64_t used = bits->word[w];
+
+		if (!used) {
+			below += BITS_PER_WORD;
+			continue;
+		}
+		below += (unsigned int)word_lowest(used);
+		runs.max = unsigned_max(runs.max, below);
+		runs.max = unsigned_max(runs.max, zeros_middle(used));
+		below = (unsigned int)__builtin_clzll(used);
 	}
 	runs.end = below;
-	runs.max = below > runs.max ? below : runs.max;
+	runs.max = unsigned_max(runs.max, below);
+	for (w = 0; w < BITS_WORDS && runs.max < BITS_PER_WORD / 2; w++)
+		runs.max = ones_longest(~bits->word[w], runs.max);
 	return runs;
 }
 

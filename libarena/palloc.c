@@ -163,7 +163,7 @@ static void return_idle(struct palloc *pages, uint32_t chunk)
 	list_remove(pages, chunk);
 	for (unsigned int i = 0; i < BITS_WORDS; i++)
 		leaf(pages, chunk)->word[i] = ~(uint64_t)0;
-	tree_update(&pages->tree, chunk, 1);
+	tree_used(&pages->tree, (size_t)chunk * PAGES_PER_CHUNK, PAGES_PER_CHUNK);
 	unback(pages, chunk);
 	region_give(pages->region, chunk, 1);
 	pages->nr_idle--;
@@ -228,7 +228,6 @@ static uint32_t grow(struct palloc *pages, uint32_t nr)
 /* Pages are used from now on; whether all of them were never used before. */
 static bool mark_used(struct palloc *pages, uint32_t page, uint32_t nr)
 {
-	uint32_t first = page / PAGES_PER_CHUNK, last = (page + nr - 1) / PAGES_PER_CHUNK;
 	bool is_zero = true;
 
 	FOR_EACH_PART(chunk, at, n, page, nr) {
@@ -239,7 +238,7 @@ static bool mark_used(struct palloc *pages, uint32_t page, uint32_t nr)
 		it->zero_from = (uint16_t)size_max(it->zero_from, at + n);
 		set_free(pages, chunk, it->nr_free - n);
 	}
-	tree_update(&pages->tree, first, last - first + 1);
+	tree_used(&pages->tree, page, nr);
 	pages->used_pages += nr;
 	return is_zero;
 }
@@ -405,7 +404,7 @@ uint64_t palloc_take_group(struct palloc *pages, unsigned int nr, uint32_t *firs
 		(uint16_t)size_max(info(pages, chunk)->zero_from,
 				   (at + 1) * BITS_PER_WORD - (unsigned int)__builtin_clzll(group));
 	set_free(pages, chunk, info(pages, chunk)->nr_free - (uint32_t)__builtin_popcountll(group));
-	tree_update(&pages->tree, chunk, 1);
+	tree_used(&pages->tree, *first, BITS_PER_WORD);
 	pages->used_pages += (uint64_t)__builtin_popcountll(group);
 	return group;
 }

@@ -1,29 +1,25 @@
 // SPDX-License-Identifier: MIT
 /*
- * Finding goes down from the roots. At each level it walks the entries in order and keeps the free run that reaches up to the one looked
- * at; when run and entry together are long enough the answer begins in the run, which may span any number of entries. When an
- * entry's own longest run is enough the search goes on among its children.
+ * Finding is first fit. It walks entries in the order of addresses and keeps the free run that reaches up to the one looked at; when run
+ * and entry together are long enough the answer begins in the run, which may span any number of entries. When an entry's own longest
+ * run is enough the search goes on among its children, and behind the last of siblings among those of their parent.
+ *
+ * It begins where a run may begin at all. What was found last says so, for runs of that length and longer, until pages are freed below;
+ * one such hint for all lengths would be lost each time that a short run is asked for, so there are a few.
  */
 #include "tree.h"
 
 #include "panic.h"
 
-static size_t level_leaves_shift(unsigned int level)
+/* Each entry of a level stands for 2^shift pages. */
+static unsigned int level_shift(unsigned int level)
 {
-	return (TREE_LEVELS - 1 - level) * TREE_FANOUT_SHIFT;
-}
-
-/* Pages that one entry of a level stands for. */
-static size_t level_pages(unsigned int level)
-{
-	return (size_t)BITS_PER_LEAF << level_leaves_shift(level);
+	return BITS_LEAF_SHIFT + (TREE_LEVELS - 1 - level) * TREE_FANOUT_SHIFT;
 }
 
 static size_t level_used(size_t nr_leaves, unsigned int level)
 {
-	size_t shift = level_leaves_shift(level);
-
-	return (nr_leaves + ((size_t)1 << shift) - 1) >> shift;
+	return (nr_leaves * BITS_PER_LEAF + ((size_t)1 << level_shift(level)) - 1) >> level_shift(level);
 }
 
 size_t tree_level_entries(size_t nr_leaves, unsigned int level)
@@ -42,7 +38,7 @@ static bool merge_level(struct tree *tree, unsigned int level, size_t *first, si
 	*last >>= TREE_FANOUT_SHIFT;
 	for (size_t i = *first; i <= *last; i++) {
 		uint64_t sum = sum_merge(&tree->level[level + 1][i << TREE_FANOUT_SHIFT], TREE_FANOUT,
-					 (unsigned int)level_pages(level + 1));
+					 1u << level_shift(level + 1));
 
 		changed |= tree->level[level][i] != sum;
 		tree->level[level][i] = sum;
@@ -50,80 +46,119 @@ static bool merge_level(struct tree *tree, unsigned int level, size_t *first, si
 	return changed;
 }
 
-void tree_update(struct tree *tree, size_t first, size_t nr)
+/* Leaf @i has changed: up to the first entry that says the same as before. */
+static inline void update_one(struct tree *tree, size_t i, bool is_freed)
 {
-	size_t last = first + nr - 1;
+	uint64_t sum = sum_pack(bits_runs(&tree->leaves[i]));
+	unsigned int pages = BITS_PER_LEAF;
+
+	for (unsigned int level = TREE_LEVELS - 1;; level--) {
+		unsigned int at = i % TREE_FANOUT;
+		uint64_t *row = &tree->level[level][i - at], old = row[at];
+
+		row[at] = sum;
+		if (sum == old || !level)
+			return;
+		i /= TREE_FANOUT;
+		sum = tree->level[level - 1][i];
+		sum = is_freed ? sum_grow(sum, row, TREE_FANOUT, pages, at) : sum_shrink(sum, row, TREE_FANOUT, pages);
+		pages *= TREE_FANOUT;
+	}
+}
+
+static void update_many(struct tree *tree, size_t first, size_t last)
+{
 	bool changed = true;
 
-	check(nr && first < tree->nr_leaves && nr <= tree->nr_leaves - first);
 	for (size_t i = first; i <= last; i++)
 		tree->level[TREE_LEVELS - 1][i] = sum_pack(bits_runs(&tree->leaves[i]));
 	for (unsigned int level = TREE_LEVELS - 1; level-- && changed;)
 		changed = merge_level(tree, level, &first, &last);
 }
 
-void tree_freed(struct tree *tree, size_t page, size_t nr_pages)
+static inline void update(struct tree *tree, size_t page, size_t nr_pages, bool is_freed)
 {
 	size_t first = page / BITS_PER_LEAF, last = (page + nr_pages - 1) / BITS_PER_LEAF;
 
-	tree_update(tree, first, last - first + 1);
-	if (page < tree->first_free)
-		tree->first_free = page;
+	check(first <= last && last < tree->nr_leaves);
+	if (first == last)
+		update_one(tree, first, is_freed);
+	else
+		update_many(tree, first, last);
 }
 
-/* What a walk over the entries of one level came to. */
-struct walk {
-	size_t page;	/* the answer, TREE_NONE included, or where the entry begins whose children hold it */
-	bool descend;
-};
-
-/* Entries [at, end) of @level: a run that spans entries, or the first entry that holds one. */
-static struct walk walk_level(const struct tree *tree, unsigned int level, size_t at, size_t end, size_t nr_pages)
+void tree_used(struct tree *tree, size_t page, size_t nr_pages)
 {
-	size_t pages = level_pages(level), run = 0;
+	update(tree, page, nr_pages, false);
+}
 
-	for (; at < end; at++) {
+void tree_freed(struct tree *tree, size_t page, size_t nr_pages)
+{
+	update(tree, page, nr_pages, true);
+	tree->freed = size_min(tree->freed, page);
+}
+
+/* The first fit from page @from on, which is in the tree, when no run so long begins below. Entries that have no leaves are in use. */
+static size_t search(const struct tree *tree, size_t nr_pages, size_t from)
+{
+	unsigned int level = TREE_LEVELS - 2, shift = level_shift(level);
+	/* The entry looked at, and the free pages directly below it. */
+	size_t at = from >> shift, run = 0, page;
+
+	for (;;) {
 		uint64_t sum = tree->level[level][at];
+		unsigned int max = sum_max(sum);
 
-		if (!sum) {
-			run = 0;
+		if (run + sum_start(sum) >= nr_pages)
+			return (at << shift) - run;
+		if (max >= nr_pages) {
+			if (level == TREE_LEVELS - 1)
+				break;
+			level++;
+			shift -= TREE_FANOUT_SHIFT;
+			at = size_max(at * TREE_FANOUT, from >> shift);
 			continue;
 		}
-		if (run + sum_start(sum) >= nr_pages)
-			return (struct walk){ .page = at * pages - run };
-		if (sum_max(sum) >= nr_pages)
-			return (struct walk){ .page = at * pages, .descend = true };
-		run = sum_start(sum) == pages ? run + pages : sum_end(sum);
+		/* The bit says that all of it is free. */
+		run = max >> shift & 1 ? run + max : sum_end(sum);
+		for (at++; level && at % TREE_FANOUT == 0; at /= TREE_FANOUT, shift += TREE_FANOUT_SHIFT)
+			level--;
+		if (!level && at == level_used(tree->nr_leaves, 0))
+			return TREE_NONE;
 	}
-	return (struct walk){ .page = TREE_NONE };
+	page = at << shift;
+	return page + bits_find(&tree->leaves[at], (unsigned int)nr_pages, from > page ? (unsigned int)(from - page) / BITS_PER_WORD : 0);
 }
 
-static size_t search(const struct tree *tree, size_t nr_pages)
+/* For runs of less than 16, 64 and 256 pages, and more. */
+static struct tree_hint *hint_of(struct tree *tree, size_t nr_pages)
 {
-	size_t at = tree->first_free / level_pages(0), end = level_used(tree->nr_leaves, 0);
+	unsigned int log2 = 63 - (unsigned int)__builtin_clzll(nr_pages | 8);
 
-	for (unsigned int level = 0; level < TREE_LEVELS; level++) {
-		struct walk walk = walk_level(tree, level, at, end, nr_pages);
+	return &tree->hints[size_min(log2 / 2 - 1, TREE_HINTS - 1)];
+}
 
-		if (!walk.descend)
-			return walk.page;
-		if (level == TREE_LEVELS - 1)
-			return walk.page + bits_find(&tree->leaves[walk.page / BITS_PER_LEAF],
-						     (unsigned int)nr_pages, 0);
-		at = walk.page / level_pages(level + 1);
-		end = at + TREE_FANOUT;
-	}
-	return TREE_NONE;
+/* A run that became long enough begins at most so much below what was freed. */
+static void lower_hints(struct tree *tree)
+{
+	for (struct tree_hint *hint = tree->hints; hint < tree->hints + TREE_HINTS; hint++)
+		hint->page = size_min(hint->page, tree->freed - size_min(tree->freed, hint->nr_pages));
+	tree->freed = SIZE_MAX;
 }
 
 size_t tree_find(struct tree *tree, size_t nr_pages)
 {
-	size_t page;
+	struct tree_hint *own = hint_of(tree, nr_pages), *hint = own;
+	size_t from, page;
 
 	check(nr_pages);
-	page = search(tree, nr_pages);
-	/* A single page is the first that is free at all; a longer run says nothing about what is below it. */
-	if (nr_pages == 1)
-		tree->first_free = page == TREE_NONE ? tree->nr_leaves * BITS_PER_LEAF : page;
+	if (tree->freed != SIZE_MAX)
+		lower_hints(tree);
+	/* Where no shorter run begins no longer one does. */
+	while (hint->nr_pages > nr_pages && hint > tree->hints)
+		hint--;
+	from = hint->nr_pages <= nr_pages ? hint->page : 0;
+	page = from < tree->nr_leaves * BITS_PER_LEAF ? search(tree, nr_pages, from) : TREE_NONE;
+	*own = (struct tree_hint){ nr_pages, size_min(page, tree->nr_leaves * BITS_PER_LEAF) };
 	return page;
 }

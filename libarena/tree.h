@@ -7,9 +7,9 @@
  *	levels 1-3 eight children each: one cache line
  *	level 4    one summary for a leaf of 512 pages
  *
- * Finding is O(TREE_ROOTS + 8 * levels) in the worst case, and mostly a few loads, because nothing is free below a hint that rises
- * with each first fit and falls with each free. Changing a leaf costs one merge of eight words a level. The design is
- * that of Go's page allocator (M. Knyszek, proposal 35112).
+ * Finding is O(TREE_ROOTS + 8 * levels) in the worst case, and mostly some loads from two levels, because it begins where the last run of
+ * about this length was found. Changing a leaf costs a few loads for each level up to the first that says the same as before. The
+ * design is that of Go's page allocator (M. Knyszek, proposal 35112), but for the hints, and for what is not merged again.
  */
 #ifndef LIBARENA_TREE_H
 #define LIBARENA_TREE_H
@@ -22,23 +22,30 @@
 #define TREE_ROOTS 128
 #define TREE_LEAVES ((size_t)TREE_ROOTS << (TREE_LEVELS - 1) * TREE_FANOUT_SHIFT)
 #define TREE_NONE SIZE_MAX
+#define TREE_HINTS 4 /* tree.c says of which lengths */
+
+/* No free run of @nr_pages or more begins below @page. */
+struct tree_hint {
+	size_t nr_pages, page;
+};
 
 /** struct tree - levels of summaries; all zeros means that everything is in use */
 struct tree {
 	uint64_t *level[TREE_LEVELS];	/* tree_level_entries() words each, zeroed, from the caller */
 	const struct bits *leaves;	/* nr_leaves of them */
 	size_t nr_leaves;
-	size_t first_free;		/* no page below is free */
+	struct tree_hint hints[TREE_HINTS];	/* what was found last, by length, but for what was freed since then */
+	size_t freed;			/* from here on */
 };
 
 /** Words that level @level of a tree over @nr_leaves needs: whole groups of children, so that merging reads no other's. */
 size_t tree_level_entries(size_t nr_leaves, unsigned int level);
 
-/** Leaves [@first, @first + @nr) have changed: O(@nr + levels). */
-void tree_update(struct tree *tree, size_t first, size_t nr);
-/** The same, and pages from @page on were freed: the hint falls. */
+/** Pages of [@page, @page + @nr_pages), which are some leaves, are in use now that were free: O(leaves + levels). */
+void tree_used(struct tree *tree, size_t page, size_t nr_pages);
+/** Pages of them are free now that were in use. */
 void tree_freed(struct tree *tree, size_t page, size_t nr_pages);
-/** The lowest page where @nr_pages free ones begin; TREE_NONE when there is none. The caller marks them and calls tree_update(). */
+/** The lowest page where @nr_pages free ones begin; TREE_NONE when there is none. The caller marks them and calls tree_used(). */
 size_t tree_find(struct tree *tree, size_t nr_pages);
 
 #endif /* LIBARENA_TREE_H */

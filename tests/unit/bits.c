@@ -83,6 +83,8 @@ TEST(words, "bits/runs of ones in every word of 16 bits, at three places")
 			struct bits bits = { { ~word, ~0ull, ~0ull, ~0ull, ~0ull, ~0ull, ~0ull, ~0ull } };
 			unsigned int longest = naive_runs(&bits).max;
 
+			CHECK_EQ(bits_runs(&bits).max, longest);
+			CHECK(zeros_middle(~word) <= longest && (zeros_middle(~word) == longest || longest <= BITS_PER_WORD / 2));
 			for (unsigned int nr = 1; nr <= 17; nr++, nr_cases++) {
 				unsigned int want = naive_find(&bits, nr, 0);
 
@@ -110,13 +112,45 @@ TEST(holes, "bits/one and two stretches in use: the runs left, and where each le
 					bits_use(&bits, edges[c], edges[d] - edges[c]);
 					check_runs(&bits);
 					for (size_t e = 1; e < nr_edges; e += 2)
-						CHECK_EQ(bits_find(&bits, edges[e], edges[a]),
-							 naive_find(&bits, edges[e], edges[a]));
+						CHECK_EQ(bits_find(&bits, edges[e], edges[a] / BITS_PER_WORD),
+							 naive_find(&bits, edges[e], edges[a] / BITS_PER_WORD * BITS_PER_WORD));
 				}
 	CHECK_EQ(nr_cases, 5985);
 }
 
-TEST(random_leaves, "bits/random leaves: runs, and the first fit from anywhere")
+TEST(starts, "bits/where runs of each length start in a word that is one run")
+{
+	size_t nr_cases = 0;
+
+	for (unsigned int first = 0; first < BITS_PER_WORD; first++)
+		for (unsigned int run = 1; first + run <= BITS_PER_WORD; run++)
+			for (unsigned int nr = 1; nr <= BITS_PER_WORD + 1; nr++, nr_cases++) {
+				uint64_t starts = ones_starts(bits_mask(first, run), nr);
+
+				CHECK_EQ(starts, nr > run ? 0 : bits_mask(first, run - nr + 1));
+			}
+	CHECK_EQ(nr_cases, 64 * 65 / 2 * 65);
+}
+
+TEST(grained_leaves, "bits/random leaves of short runs: about half of all pages in use, or one or seven in eight")
+{
+	unsigned int seed = 1;
+
+	for (unsigned int round = 0; round < 3000; round++) {
+		struct bits bits = { { 0 } };
+
+		for (unsigned int i = 0; i < BITS_PER_LEAF; i++) {
+			static const int in_use_of_8[] = { 4, 1, 7 };
+
+			bits_use(&bits, i, rand_r(&seed) % 8 < in_use_of_8[round % 3]);
+		}
+		check_runs(&bits);
+		for (unsigned int nr = 1; nr < 40; nr += 2)
+			CHECK_EQ(bits_find(&bits, nr, nr % BITS_WORDS), naive_find(&bits, nr, nr % BITS_WORDS * BITS_PER_WORD));
+	}
+}
+
+TEST(random_leaves, "bits/random leaves: runs, and the first fit from any word")
 {
 	unsigned int seed = 1;
 
@@ -131,10 +165,10 @@ TEST(random_leaves, "bits/random leaves: runs, and the first fit from anywhere")
 		}
 		check_runs(&bits);
 		for (unsigned int i = 0; i < 30; i++) {
-			unsigned int from = (unsigned int)rand_r(&seed) % BITS_PER_LEAF;
+			unsigned int w = (unsigned int)rand_r(&seed) % BITS_WORDS;
 			unsigned int nr = 1 + (unsigned int)rand_r(&seed) % (i < 15 ? 64 : BITS_PER_LEAF);
 
-			CHECK_EQ(bits_find(&bits, nr, from), naive_find(&bits, nr, from));
+			CHECK_EQ(bits_find(&bits, nr, w), naive_find(&bits, nr, w * BITS_PER_WORD));
 		}
 	}
 }

@@ -40,6 +40,13 @@ static struct free_runs runs_of(unsigned int used, unsigned int nr)
 	return runs;
 }
 
+/* The summaries of a row of 4 stretches of 4 pages. */
+static void sums_of(unsigned int used, uint64_t *sums)
+{
+	for (unsigned int i = 0; i < 4; i++)
+		sums[i] = sum_pack(runs_of(used >> 4 * i & 15, 4));
+}
+
 TEST(merging, "tree/summaries: every row of 4 stretches of 4 pages")
 {
 	size_t nr = 0;
@@ -47,11 +54,31 @@ TEST(merging, "tree/summaries: every row of 4 stretches of 4 pages")
 	for (unsigned int used = 0; used < 1 << 16; used++, nr++) {
 		uint64_t sums[4];
 
-		for (unsigned int i = 0; i < 4; i++)
-			sums[i] = sum_pack(runs_of(used >> 4 * i & 15, 4));
+		sums_of(used, sums);
 		CHECK_EQ(sum_merge(sums, 4, 4), sum_pack(runs_of(used, 16)));
 	}
 	CHECK_EQ(nr, 65536);
+}
+
+TEST(changing, "tree/summaries: every row of 4 stretches of 4 pages, and every change of one of them")
+{
+	size_t nr = 0;
+
+	for (unsigned int used = 0; used < 1 << 16; used++)
+		for (unsigned int at = 0; at < 4; at++)
+			for (unsigned int less = used >> 4 * at & 15, more = less;; less = (less - 1) & more, nr++) {
+				unsigned int freed = (used & ~(15u << 4 * at)) | less << 4 * at;
+				uint64_t before = sum_pack(runs_of(used, 16)), after = sum_pack(runs_of(freed, 16)), sums[4];
+
+				sums_of(freed, sums);
+				CHECK_EQ(sum_grow(before, sums, 4, 4, at), after);
+				sums_of(used, sums);
+				CHECK_EQ(sum_shrink(after, sums, 4, 4), before);
+				if (!less)
+					break;
+			}
+	/* Each page of the one stretch is free, in use, or was in use; and the last of each round is not counted. */
+	CHECK_EQ(nr, 4 * (81 * 4096 - 65536));
 }
 
 TEST(all_free, "tree/summaries: eight wholly free stretches of 2^18 pages are ALL_FREE")
@@ -64,6 +91,9 @@ TEST(all_free, "tree/summaries: eight wholly free stretches of 2^18 pages are AL
 	CHECK_EQ(sum_merge(sums, TREE_FANOUT, pages), SUM_ALL_FREE);
 	sums[3] = 0;
 	CHECK_EQ(sum_max(sum_merge(sums, TREE_FANOUT, pages)), 4 * pages);
+	CHECK_EQ(sum_shrink(SUM_ALL_FREE, sums, TREE_FANOUT, pages), sum_merge(sums, TREE_FANOUT, pages));
+	sums[3] = sums[0];
+	CHECK_EQ(sum_grow(0, sums, TREE_FANOUT, pages, 3), SUM_ALL_FREE);
 }
 
 /* ---------------------------------------------------------------- the tree against a row of bytes */
@@ -89,8 +119,20 @@ static void model_open(struct model *model, size_t nr_leaves)
 	tree_freed(&model->tree, 0, model->nr_pages);
 }
 
+/* What was changed a little at a time is what merging everything gives. */
+static void model_check(const struct model *model)
+{
+	const struct tree *tree = &model->tree;
+	unsigned int pages = BITS_PER_LEAF;
+
+	for (unsigned int level = TREE_LEVELS - 1; level; level--, pages *= TREE_FANOUT)
+		for (size_t i = 0; i < tree_level_entries(tree->nr_leaves, level) / TREE_FANOUT; i++)
+			CHECK_EQ(tree->level[level - 1][i], sum_merge(&tree->level[level][i * TREE_FANOUT], TREE_FANOUT, pages));
+}
+
 static void model_close(struct model *model)
 {
+	model_check(model);
 	for (unsigned int level = 0; level < TREE_LEVELS; level++)
 		free(model->tree.level[level]);
 	free(model->leaves);
@@ -99,8 +141,6 @@ static void model_close(struct model *model)
 
 static void model_set(struct model *model, size_t page, size_t nr, bool used)
 {
-	size_t first = page / BITS_PER_LEAF, last = (page + nr - 1) / BITS_PER_LEAF;
-
 	memset(model->used + page, used, nr);
 	for (size_t at = page, end = page + nr, n; at < end; at += n) {
 		n = BITS_PER_LEAF - at % BITS_PER_LEAF;
@@ -108,10 +148,7 @@ static void model_set(struct model *model, size_t page, size_t nr, bool used)
 		(used ? bits_use : bits_free)(&model->leaves[at / BITS_PER_LEAF], (unsigned int)(at % BITS_PER_LEAF),
 					      (unsigned int)n);
 	}
-	if (used)
-		tree_update(&model->tree, first, last - first + 1);
-	else
-		tree_freed(&model->tree, page, nr);
+	(used ? tree_used : tree_freed)(&model->tree, page, nr);
 }
 
 static size_t model_find(const struct model *model, size_t nr)
@@ -158,6 +195,41 @@ TEST(small_rows, "tree/first fit in rows of every length to 20 leaves")
 {
 	for (unsigned int nr_leaves = 1; nr_leaves <= 20; nr_leaves++)
 		model_run(nr_leaves, 400, nr_leaves);
+}
+
+/* The row is full of pieces; what is asked for and given back are runs of one length, and others of another now and then. */
+static void model_churn(size_t nr_leaves, size_t usual, size_t other, unsigned int nr_steps, unsigned int seed)
+{
+	size_t runs[64] = { 0 }, nr[64] = { 0 };
+	struct model model;
+
+	model_open(&model, nr_leaves);
+	for (size_t page = 0; page + 2 * usual < model.nr_pages; page += usual + 1 + (size_t)rand_r(&seed) % usual)
+		model_set(&model, page, 1, true);
+	for (unsigned int i = 0; i < nr_steps; i++) {
+		size_t at = (size_t)rand_r(&seed) % ARRAY_LEN(runs);
+
+		if (nr[at])
+			model_set(&model, runs[at], nr[at], false);
+		nr[at] = rand_r(&seed) % 4 ? usual : other;
+		runs[at] = tree_find(&model.tree, nr[at]);
+		CHECK_EQ(runs[at], model_find(&model, nr[at]));
+		if (runs[at] == TREE_NONE)
+			nr[at] = 0;
+		else
+			model_set(&model, runs[at], nr[at], true);
+	}
+	model_close(&model);
+}
+
+TEST(churn, "tree/first fit where runs of two lengths come and go: hints rise and fall")
+{
+	static const struct {
+		size_t usual, other;
+	} lengths[] = { { 1, 2 }, { 3, 1 }, { 9, 12 }, { 15, 16 }, { 16, 15 }, { 64, 9 }, { 64, 100 }, { 100, 64 }, { 200, 300 }, { 600, 64 } };
+
+	for (size_t i = 0; i < ARRAY_LEN(lengths); i++)
+		model_churn(80, lengths[i].usual, lengths[i].other, 2000, (unsigned int)i);
 }
 
 TEST(long_rows, "tree/first fit in rows around every border of levels")
