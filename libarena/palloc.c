@@ -381,6 +381,9 @@ static uint64_t ones_first(uint64_t word, unsigned int nr)
 {
 	uint64_t rest = word;
 
+	/* What a busy thread asks for. */
+	if (nr >= BITS_PER_WORD)
+		return word;
 	for (; nr && rest; nr--)
 		rest &= rest - 1;
 	return word ^ rest;

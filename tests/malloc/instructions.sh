@@ -4,7 +4,8 @@
 #
 # What a pair of malloc() and free() of 64 bytes costs, in user instructions that callgrind counts: the same on every machine, however busy,
 # as long as the compiler is the same. Twice as many pairs, less as many, so that neither start nor end count. Loops and the linker's stubs
-# are the program's and do not count either: of the malloc replacement only what runs in it does.
+# are the program's and do not count either: of the malloc replacement only what runs in it does. And what pages cost, by the driver of
+# `arena-bench pages`.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 # shellcheck source=tests/tap.sh
@@ -12,7 +13,7 @@ cd "$(dirname "$0")/../.." || exit 1
 
 B=${B:-build}
 pairs=$B/tests/malloc/pairs
-nr=16000
+nr=16384
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
@@ -38,20 +39,26 @@ cost() {
 	once=$(count "$1" $nr "$2") && twice=$(count "$1" $((2 * nr)) "$2") && echo $((twice - once))
 }
 
-# check NAME MOST COST [COST_OF_LOOP]: of a pair, with a digit behind the point.
+# cost_of_pages PART FUNCTION: of as many rounds of the driver, in that function and below.
+cost_of_pages() {
+	valgrind --tool=callgrind --callgrind-out-file=/dev/null --toggle-collect="$2" "$B/arena-bench-pages" "$1" $nr >"$folder/log" 2>&1 || return 1
+	sed -n 's/.*Collected : //p' "$folder/log"
+}
+
+# check NAME MOST COST [COST_OF_LOOP]: of one of them, with a digit behind the point.
 check() {
 	local tenths=$((10 * (${3:-0} - ${4:-0}) / nr))
 	if [ -z "$3" ]; then
 		not_ok "$1" "$(tail -n 5 "$folder/log")"
 	elif [ "$tenths" -gt 0 ] && [ "$tenths" -le $((10 * $2)) ]; then
-		echo "# $((tenths / 10)).$((tenths % 10)) instructions a pair, at most $2"
+		echo "# $((tenths / 10)).$((tenths % 10)) instructions each, at most $2"
 		ok "$1"
 	else
-		not_ok "$1" "$((tenths / 10)).$((tenths % 10)) instructions a pair, at most $2"
+		not_ok "$1" "$((tenths / 10)).$((tenths % 10)) instructions each, at most $2"
 	fi
 }
 
-names=('batches of 64' 'ping-pong' 'inline')
+names=('batches of 64' 'ping-pong' 'inline' 'a page from a cache and back' 'a run of 64 pages from a fragmented tree')
 if ! command -v valgrind >/dev/null; then
 	for name in "${names[@]}"; do skip "$name" "valgrind is not installed"; done
 else
@@ -60,5 +67,7 @@ else
 	check "${names[1]}" 40 "$(cost ping-pong 'libarena-malloc[.]so')"
 	preload=
 	check "${names[2]}" 28 "$(cost inline pairs)" "$(cost loop pairs)"
+	check "${names[3]}" 30 "$(cost_of_pages pair pair_loop)"
+	check "${names[4]}" 950 "$(cost_of_pages run take_run)"
 fi
 tap_end
