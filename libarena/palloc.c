@@ -304,19 +304,25 @@ static uint32_t find_lowest(struct palloc *pages, uint32_t nr, uint32_t align_pa
 	return page == TREE_NONE ? PAGE_NONE : (uint32_t)align_up(page, align_pages);
 }
 
+/* Chunks of its own go back as soon as a run is freed; those that others share do not, but nothing lies idle in them. */
+static bool fills_chunks(uint32_t nr)
+{
+	return align_up(nr, PAGES_PER_CHUNK) - nr <= nr / PALLOC_TAIL_PART;
+}
+
 static uint32_t find_long(struct palloc *pages, uint32_t nr, uint32_t align_pages)
 {
-	uint32_t align = nr >= PALLOC_LONG_PAGES ? (uint32_t)size_max(align_pages, PAGES_PER_CHUNK) : align_pages;
+	uint32_t align = fills_chunks(nr) ? (uint32_t)size_max(align_pages, PAGES_PER_CHUNK) : align_pages;
 	uint32_t page = find_lowest(pages, nr, align), chunk;
 
 	if (page != PAGE_NONE)
 		return page;
 	/* With room to align beyond a chunk, and no more: what is left before and behind are free pages like others, but count for a limit. */
 	chunk = grow(pages, (uint32_t)((nr + size_max(align, PAGES_PER_CHUNK) - 1) / PAGES_PER_CHUNK));
-	if (chunk != CHUNK_NONE)
+	if (chunk != CHUNK_NONE && align > 1)
 		return (uint32_t)align_up(chunk * PAGES_PER_CHUNK, align);
-	/* To begin with a chunk was only a wish. */
-	return align == align_pages ? PAGE_NONE : find_lowest(pages, nr, align_pages);
+	/* To begin with a chunk was only a wish; and what is free before new chunks is used up with them. */
+	return chunk == CHUNK_NONE && align == align_pages ? PAGE_NONE : find_lowest(pages, nr, align_pages);
 }
 
 /* Chunks that the system might take are held again before they are used; one that it took, and has no other for, goes. */

@@ -3,8 +3,8 @@
  * The page allocator of a heap: runs of pages in chunks of a region.
  *
  * Short runs come from the fullest chunk that has room, so that emptier ones run dry and can go back whole; longer ones from the lowest
- * address that fits (first fit, a radix tree of summaries); from 1 MiB on a run begins with a chunk, and the tail of its last one is as
- * good as any other free pages. Shape: Go's page allocator (proposal 35112) with the filler of Google's TCMalloc (A. Hunter et al., "Beyond
+ * address that fits (first fit, a radix tree of summaries); a run that nearly fills its chunks begins with one, and the tail of its
+ * last one is as good as any other free pages. Shape: Go's page allocator (proposal 35112) with the filler of Google's TCMalloc (A. Hunter et al., "Beyond
  * malloc efficiency to fleet efficiency", OSDI 2021).
  *
  * The heap's lock guards everything here; each function wants it held. Pages are numbers in the region.
@@ -20,8 +20,8 @@
 #define PALLOC_LISTS 16
 /* Longer runs are placed by address. */
 #define PALLOC_SHORT_PAGES 8u
-/* From here on a run begins with a chunk. */
-#define PALLOC_LONG_PAGES (PAGES_PER_CHUNK / 2)
+/* A run begins with a chunk when that leaves at most so much of its own length free behind it. */
+#define PALLOC_TAIL_PART 4
 
 /*
  * Invariants: handed = mapped + nr_idle + returned; a chunk with free pages and pages in use is on the list of its fullness, one

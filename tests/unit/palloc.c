@@ -118,16 +118,29 @@ TEST(fullest, "palloc/short runs go to the fullest chunk that has room")
 	CHECK_EQ(take(9, 1), 18);
 }
 
-TEST(tail, "palloc/a long run begins with a chunk, and its tail serves others")
+TEST(tail, "palloc/a run that nearly fills its chunks begins with one, and its tail serves others")
 {
 	start();
 	CHECK_EQ(take(5, 1), 0);
-	CHECK_EQ(take(700, 1), 512);
-	CHECK_EQ(take(200, 1), 5);
-	CHECK_EQ(take(320, 1), 3 * 512);
-	CHECK_EQ(take(310, 1), 4 * 512);
-	CHECK_EQ(take(255, 1), 205);
-	CHECK_EQ(pages.mapped, 5);
+	CHECK_EQ(take(410, 1), 512);
+	CHECK_EQ(take(820, 1), 2 * 512);
+	CHECK_EQ(take(409, 1), 5);
+	CHECK_EQ(take(102, 1), 512 + 410);
+	CHECK_EQ(take(204, 1), 2 * 512 + 820);
+	CHECK_EQ(pages.mapped, 4);
+}
+
+TEST(packed, "palloc/runs of three quarters of a chunk leave no quarter free")
+{
+	start();
+	for (uint32_t i = 0; i < 8; i++)
+		CHECK_EQ(take(384, 1), i * 384);
+	CHECK_EQ(pages.mapped, 6);
+	/* Longer than a chunk, the same: two and a quarter. */
+	for (uint32_t i = 0; i < 4; i++)
+		CHECK_EQ(take(1152, 1), 6 * 512 + i * 1152);
+	CHECK_EQ(pages.mapped, 15);
+	palloc_validate(&pages);
 }
 
 TEST(aligned, "palloc/runs aligned to one page up to four chunks")
