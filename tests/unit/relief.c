@@ -191,7 +191,7 @@ static bool swap_guarded(enum arena_pressure pressure, size_t want_bytes, void *
 	arena_heap_free(guarded);
 	guarded = arena_heap_alloc(heap, 112);
 	CHECK(guard_owns(guarded));
-	CHECK_EQ(arena_heap_usable_bytes(guarded), 112);
+	CHECK_EQ(arena_heap_usable_bytes(guarded), slot_of(112));
 	memset(guarded, 1, 112);
 	return false;
 }

@@ -15,6 +15,7 @@
 #include "heap.h"
 #include "supplied.h"
 #include "tests/harness.h"
+#include "tests/unit/fit.h"
 
 enum { CHUNKS = 8 };
 
@@ -268,8 +269,8 @@ TEST(not_the_systems, "supplied/its idle chunks are no memory that the system co
 	struct ctl_stats told;
 
 	start();
-	arena_heap_free(arena_heap_alloc(heap, 3 * CHUNK_BYTES));
-	arena_heap_free(arena_heap_alloc(other, 2 * CHUNK_BYTES));
+	arena_heap_free(arena_heap_alloc(heap, fit(3 * CHUNK_BYTES)));
+	arena_heap_free(arena_heap_alloc(other, fit(2 * CHUNK_BYTES)));
 	CHECK(idle_chunks(heap) == 3 && idle_chunks(other) == 2);
 	told = told_daemon();
 	CHECK_EQ(told.cached_bytes, 2 * CHUNK_BYTES);
@@ -277,7 +278,7 @@ TEST(not_the_systems, "supplied/its idle chunks are no memory that the system co
 	CHECK_EQ(arena_trim(SIZE_MAX), 2 * CHUNK_BYTES);
 	CHECK_EQ(idle_chunks(heap), 3);
 	CHECK_EQ(arena_heap_set_limit(NULL, 4 * CHUNK_BYTES), 0);
-	CHECK(arena_heap_alloc(other, 4 * CHUNK_BYTES) && !arena_heap_alloc(other, 1));
+	CHECK(arena_heap_alloc(other, fit(4 * CHUNK_BYTES)) && !arena_heap_alloc(other, 1));
 	CHECK_EQ(idle_chunks(heap), 3);
 }
 
@@ -286,15 +287,15 @@ TEST(own_idle, "supplied/its idle chunks serve for a longer run, together with w
 	size_t nr = 0;
 
 	start();
-	while (nr < CHUNKS && arena_heap_alloc(heap, CHUNK_BYTES))
+	while (nr < CHUNKS && arena_heap_alloc(heap, fit(CHUNK_BYTES)))
 		nr++;
 	arena_heap_destroy(heap);
 	/* At the same addresses, which decide how many whole chunks there are. */
 	heap = arena_heap_create(&(struct arena_heap_options){ .memory = memory, .memory_bytes = memory_bytes });
 	CHECK(heap);
-	arena_heap_free(arena_heap_alloc(heap, 2 * CHUNK_BYTES));
+	arena_heap_free(arena_heap_alloc(heap, fit(2 * CHUNK_BYTES)));
 	CHECK_EQ(idle_chunks(heap), 2);
-	CHECK(arena_heap_alloc(heap, (nr - 1) * CHUNK_BYTES));
+	CHECK(arena_heap_alloc(heap, fit((nr - 1) * CHUNK_BYTES)));
 	heap_validate((struct heap *)(void *)heap);
 }
 
