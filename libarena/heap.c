@@ -385,10 +385,16 @@ struct span *heap_find_span(const void *object, uint32_t *page, const char *what
 struct heap *heap_of(const void *object)
 {
 	uintptr_t offset = (uintptr_t)object - region.base;
+	struct heap *supplied = supplied_heap_of(object);
 	struct palloc *pages;
 
+	/* First, because memory that is supplied may be an object of another heap, or lie where a shorter region was longer once. */
+	if (unlikely(supplied))
+		return supplied;
+	if (guard_owns(object))
+		return guard_owner(object);
 	if (!region.base || offset >= heap_open_bytes())
-		return guard_owns(object) ? guard_owner(object) : supplied_heap_of(object);
+		return NULL;
 	pages = atomic_load_relaxed(&region.chunks[offset / CHUNK_BYTES].pages);
 	return pages ? heap_of_pages(pages) : NULL;
 }

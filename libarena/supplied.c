@@ -94,16 +94,22 @@ void supplied_forget(struct heap *heap)
 
 struct heap *supplied_heap_of(const void *object)
 {
+	struct heap *heap = NULL;
+	uintptr_t innermost = 0;
+
 	if (likely(!atomic_load_relaxed(&nr_supplied)))
 		return NULL;
 	for (size_t i = 0; i < HEAPS_MAX; i++) {
 		uint64_t memory = atomic_load_acquire(&places[i].memory); /* pairs with note_place() */
 		uintptr_t base = memory & ~(CHUNK_BYTES - 1);
 
-		if ((uintptr_t)object - base < (memory - base) * CHUNK_BYTES)
-			return atomic_load_relaxed(&places[i].heap);
+		/* An object of one such heap may be the memory of another. */
+		if (base > innermost && (uintptr_t)object - base < (memory - base) * CHUNK_BYTES) {
+			innermost = base;
+			heap = atomic_load_relaxed(&places[i].heap);
+		}
 	}
-	return NULL;
+	return heap;
 }
 
 /* ---------------------------------------------------------------- objects */

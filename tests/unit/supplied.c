@@ -299,6 +299,33 @@ TEST(own_idle, "supplied/its idle chunks serve for a longer run, together with w
 	heap_validate((struct heap *)(void *)heap);
 }
 
+TEST(nested, "supplied/memory that is an object of another heap is of the inner heap, also in memory that was supplied")
+{
+	struct arena_heap *outer = arena_heap_create(NULL), *inner, *innermost;
+	char *first = arena_heap_alloc(outer, 800000), *middle, *object;
+
+	memset(first, 1, 800000);
+	inner = arena_heap_create(&(struct arena_heap_options){ .memory = arena_heap_alloc(outer, 24 * MiB), .memory_bytes = 24 * MiB });
+	middle = arena_heap_alloc(inner, 8 * MiB);
+	innermost = arena_heap_create(&(struct arena_heap_options){ .memory = middle, .memory_bytes = 8 * MiB });
+	CHECK(inner && middle && innermost);
+	CHECK(arena_heap_of(middle) == inner);
+	for (int i = 0; i < 100; i++) {
+		object = arena_heap_alloc(i % 2 ? inner : innermost, i % 3 ? 100000 : 100);
+		CHECK(arena_heap_of(object) == (i % 2 ? inner : innermost));
+		arena_heap_free(object);
+	}
+	/* What was freed within is nobody else's. */
+	for (int i = 0; i < 100; i++)
+		memset(arena_heap_alloc(outer, 100000), 2, 100000);
+	for (size_t i = 0; i < 800000; i++)
+		CHECK_EQ(first[i], 1);
+	arena_heap_destroy(innermost);
+	arena_heap_free(middle);
+	heap_validate((struct heap *)(void *)inner);
+	heap_validate((struct heap *)(void *)outer);
+}
+
 TEST(after, "supplied/the memory of a destroyed heap is the program's again, and other heaps go on")
 {
 	struct arena_heap *other = arena_heap_create(NULL);
