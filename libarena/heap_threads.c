@@ -166,6 +166,8 @@ static void park_all(void *caches_of_thread)
 {
 	struct cache **caches = caches_of_thread;
 
+	/* No heap is destroyed, or made in the place of one, meanwhile. */
+	lock_acquire(&lock_setup);
 	for (size_t i = 0; i < HEAPS_MAX; i++) {
 		struct cache *cache = caches[i];
 
@@ -173,6 +175,7 @@ static void park_all(void *caches_of_thread)
 		if (has_cache(cache))
 			park(cache);
 	}
+	lock_release(&lock_setup);
 	if (caches == heap_hidden_caches) {
 		heap_hidden_caches = NULL;
 		os_unreserve(caches, HIDDEN_BYTES);

@@ -460,6 +460,36 @@ TEST(destroy, "heap/a destroyed heap takes everything with it, and the next one 
 	}
 }
 
+/* Done with its heap, and about to end. */
+static void *use_and_end(void *ready)
+{
+	for (size_t i = 0; i < 40; i++)
+		heap_free(victim_heap, heap_alloc(victim_heap, (size_t)16 << i % 10));
+	atomic_store_release((uint32_t *)ready, 1u);
+	return NULL;
+}
+
+TEST(destroyed_at_end, "heap/a heap is destroyed, and another made in its place, while threads that used it end")
+{
+	for (int i = 0; i < (harness_thread_sanitized() ? 100 : 500); i++) {
+		uint32_t ready = 0;
+		pthread_t thread;
+		void *object;
+
+		victim_heap = heap_create(ARENA_SOURCE_PAGES);
+		CHECK(victim_heap && !pthread_create(&thread, NULL, use_and_end, &ready));
+		while (!atomic_load_acquire(&ready))
+			;
+		heap_destroy(victim_heap);
+		victim_heap = heap_create(ARENA_SOURCE_PAGES);
+		object = heap_alloc(victim_heap, 100);
+		CHECK(object && !pthread_join(thread, NULL));
+		heap_free(victim_heap, object);
+		heap_validate(victim_heap);
+		heap_destroy(victim_heap);
+	}
+}
+
 TEST(many_heaps, "heap/sixty-three heaps at a time, one is one too many")
 {
 	struct heap *heaps[HEAPS_MAX];
