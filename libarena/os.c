@@ -307,8 +307,10 @@ static void *share(int fd, void *base, size_t bytes, struct os_file *file)
 {
 	void *got = ftruncate(fd, (off_t)bytes) || !os_file_keep(fd, file) ? NULL : map_sealed(base, bytes, fd);
 
-	if (!got && file->fd >= 0)
+	if (!got && file->fd >= 0) {
 		syscall(SYS_close, file->fd);
+		file->fd = -1;
+	}
 	return got;
 }
 
@@ -439,6 +441,11 @@ static bool find_line(struct reader *reader, uintptr_t address, uintptr_t *base,
 			break;
 	}
 	return false;
+}
+
+bool os_is_main_thread(void)
+{
+	return syscall(SYS_gettid) == getpid();
 }
 
 /* That of the thread: a process whose first thread has ended has no other. */

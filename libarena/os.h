@@ -76,6 +76,8 @@ void os_sleep_ns(uint64_t ns);
 bool os_read_text(const char *path, char *text, size_t text_bytes);
 /** The limit of how far the main thread's stack may grow, in bytes; SIZE_MAX when there is none. */
 size_t os_main_stack_bytes(void);
+/** Is this the thread that the process began with? In a child of fork() it is the one that forked. */
+bool os_is_main_thread(void);
 /**
  * The mapping that @address is in, [*@base, *@limit), as it is now; false when there is none, or no /proc. O(mappings below it), without
  * locks or memory but a little of the stack: for signal handlers, and inside malloc().

@@ -54,12 +54,15 @@ void stack_set_walker(stack_walker *walker)
 	atomic_store_release(&other_walker, walker); /* pairs with the acquire in stack_walk() */
 }
 
-/* An error leaves no bounds: then nothing is in them, and it is tried again. */
+/*
+ * An error leaves no bounds: then nothing is in them, and it is tried again. The main thread's control block is not on its stack but beside
+ * whatever was mapped there.
+ */
 static void ask_own(void)
 {
 	uintptr_t self = (uintptr_t)pthread_self(), base, limit;
 
-	if (!os_find_mapping(self, &base, &limit))
+	if (os_is_main_thread() || !os_find_mapping(self, &base, &limit))
 		return;
 	bounds.base = base;
 	atomic_store_release(&bounds.limit, self); /* a handler that interrupts this sees both or asks itself */
