@@ -396,6 +396,8 @@ static void run_test(const struct test *test, enum arena_source source, const ch
 		huge_pages(old_huge);
 }
 
+static bool only_sources;
+
 /* The sources of one test, or AUTO for a test without. */
 static void for_each_case(const char *filter, void (*action)(const struct test *, enum arena_source, const char *))
 {
@@ -406,7 +408,7 @@ static void for_each_case(const char *filter, void (*action)(const struct test *
 		for (int source = first; source <= last; source++) {
 			char name[128];
 
-			if (test->only && (int)test->only != source)
+			if ((test->only && (int)test->only != source) || (only_sources && !test->run_source))
 				continue;
 			snprintf(name, sizeof(name), "%s%s%s", test->name, test->run_source ? "/" : "",
 				 test->run_source ? arena_source_name((enum arena_source)source) : "");
@@ -439,11 +441,13 @@ int main(int argc, char **argv)
 
 	for (int i = 1; i < argc; i++) {
 		if (!strcmp(argv[i], "--help")) {
-			printf("usage: %s [--list] [--seed N] [SUBSTRING]\nRuns the tests whose names contain it; prints"
-			       " TAP.\n", argv[0]);
+			printf("usage: %s [--list] [--each-source] [--seed N] [SUBSTRING]\nRuns the tests whose names contain it,"
+			       " or of these the ones that run once for each source of memory; prints TAP.\n", argv[0]);
 			return 0;
 		} else if (!strcmp(argv[i], "--list")) {
 			list = true;
+		} else if (!strcmp(argv[i], "--each-source")) {
+			only_sources = true;
 		} else if (!strcmp(argv[i], "--seed") && i + 1 < argc) {
 			seed_text = argv[++i];
 		} else {

@@ -7,7 +7,7 @@
  *	TEST(deferred, "revoke/deferred", "ARENA_GUARD=0") { ... }		options of the environment
  *	TEST_EACH_SOURCE(reads, "source/reads") { ... source ... }		a test per source: source/reads/thp ...
  *
- * A program takes a substring of names as its argument or in $T, and --list, --seed N, --help.
+ * A program takes a substring of names as its argument or in $T, and --list, --each-source, --seed N, --help.
  */
 #ifndef TESTS_HARNESS_H
 #define TESTS_HARNESS_H

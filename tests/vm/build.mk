@@ -64,12 +64,14 @@ vm-lockstat: $(DEBUG_PROGRAMS)
 		--env MODULE_LOCKS="$$(sed -n -E 's/.*(spin_lock_init|mutex_init|init_rwsem)\((.*)\);/\2/p; \
 			s/.*DEFINE_(SPINLOCK|MUTEX)\((.*)\);/\2/p' kmod/*.c | tr -d ' ' | sort -u | tr '\n' ' ')" -- tests/debug/lockstat.sh
 
-# The programs with tests that run once for each source of memory.
-SOURCE_TESTS = $(patsubst %.c,$(B)/%,$(shell grep -l '^TEST_.*_SOURCE' tests/unit/*.c))
+# The library's tests of what differs from kernel to kernel, and those that run once for each source of memory.
+KERNEL_TESTS := $(patsubst %,$(B)/tests/unit/%,fault fork nomem os revoke)
+SOURCE_TESTS = $(filter-out $(KERNEL_TESTS),$(patsubst %.c,$(B)/%,$(shell grep -l '^TEST_.*_SOURCE' tests/unit/*.c)))
 
-## vm-unit: the library's unit tests of sources in VMs, where all four are to be had (SERIES=6.1: only that one)
+## vm-unit: the library's unit tests of kernels and sources in VMs, where all four are to be had (SERIES=6.1: only that one)
 vm-unit: tests
-	@tests/vm/run --series $(or $(SERIES),all) --timeout 900 --test-timeout 300 --append hugepages=64 -- $(SOURCE_TESTS)
+	@tests/vm/run --series $(or $(SERIES),all) --timeout 900 --test-timeout 300 --append hugepages=64 -- \
+		$(KERNEL_TESTS) $(SOURCE_TESTS:%="% --each-source")
 
 ## vm-shell: a shell in a VM with the module and all tests (SERIES=6.1, default 6.12)
 vm-shell: $(VM_PROGRAMS)

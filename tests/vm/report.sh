@@ -25,7 +25,7 @@ report_result() {
 report_finish() { echo "1..$report_count"; }
 
 report_begin() {
-	report_name=$1 report_start_us=${EPOCHREALTIME/./}
+	report_name=$1 report_start_us=${EPOCHREALTIME//[.,]/}
 	[ "$1" = boot ] || [ "$1" = leaks ] || report_programs=$((report_programs + 1))
 	report_seen=0 report_bad_seen=0 report_plan='' report_skip_all='' report_complaints=()
 }
@@ -67,7 +67,7 @@ report_verdict() {
 }
 
 # How long the program took, on the clock of this side.
-report_time() { echo "# $report_name took $(((${EPOCHREALTIME/./} - report_start_us) / 1000)) ms"; }
+report_time() { echo "# $report_name took $(((${EPOCHREALTIME//[.,]/} - report_start_us) / 1000)) ms"; }
 
 # report_end PREFIX STATUS: 4 is the kernel selftests' status for "skipped", 77 everybody else's.
 # A program whose own results failed has been counted already; its status line then is "not ok" too.
