@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # arena-bench: measures what the project claims, beside its peers, in one run.
 
-BENCH_SRC := bench/stat.c bench/report.c bench/json.c bench/clock.c bench/proc.c bench/dev.c bench/backing.c \
+BENCH_SRC := bench/stat.c bench/report.c bench/json.c bench/bars.c bench/clock.c bench/proc.c bench/dev.c bench/backing.c \
 	bench/fault.c bench/reclaim.c bench/reclaim_objects.c bench/fork.c bench/peer.c bench/arena_case.c bench/append.c bench/nodes.c \
 	bench/request.c bench/child.c bench/micro.c bench/malloc.c bench/malloc_run.c bench/malloc_ratio.c bench/trace.c bench/mix.c bench/table.c bench/main.c
 BENCH_OBJ := $(BENCH_SRC:%.c=$(B)/%.o)
@@ -35,7 +35,11 @@ $(B)/arena-bench-pages: $(B)/bench/pages_driver.o $(B)/libarena-internal.a
 $(B)/tests/bench/harness: $(B)/tests/bench/harness.o $(B)/bench/stat.o $(B)/bench/json.o
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lm
 
+# What results are worth: ratios, bars, and how they are printed.
+$(B)/tests/bench/bars: $(addprefix $(B)/bench/,stat.o json.o bars.o report.o malloc_ratio.o proc.o) $(B)/tests/bench/bars.o
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lm
+
 $(B)/tests/bench/helper/without_thp: $(B)/tests/bench/helper/without_thp.o
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
 
-tests: $(B)/tests/bench/harness $(B)/tests/bench/helper/without_thp
+tests: $(B)/tests/bench/harness $(B)/tests/bench/bars $(B)/tests/bench/helper/without_thp

@@ -10,10 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY_MEDIAN = 6, KEY_LOW, KEY_HIGH, KEY_N, NR_KEYS };
+enum { KEY_MEDIAN = 6, KEY_LOW, KEY_HIGH, KEY_N, KEY_BAR, KEY_MET, NR_KEYS };
+/* Keys that every line has, and the two that come together or not at all. */
+enum { ALWAYS = (1 << KEY_BAR) - 1, JUDGED = 1 << KEY_BAR | 1 << KEY_MET };
 
 static const char *const keys[NR_KEYS] = {
-	"bench", "case", "source", "metric", "unit", "kernel", "median", "low", "high", "n",
+	"bench", "case", "source", "metric", "unit", "kernel", "median", "low", "high", "n", "bar", "met",
 };
 
 static void print_string(FILE *out, const char *key, const char *value)
@@ -25,6 +27,15 @@ static void print_string(FILE *out, const char *key, const char *value)
 		fputc((unsigned char)*value < ' ' ? ' ' : *value, out);
 	}
 	fputs("\", ", out);
+}
+
+bool row_is_met(const struct row *row)
+{
+	switch (row->bar.kind) {
+	case BAR_MOST: return row->value.median <= row->bar.value;
+	case BAR_LEAST: return row->value.median >= row->bar.value;
+	default: return true;
+	}
 }
 
 void json_print(FILE *out, const struct row *row)
@@ -39,7 +50,10 @@ void json_print(FILE *out, const struct row *row)
 		row->value.low, row->value.high, row->value.n);
 	fputs("\"kernel\": \"", out);
 	fputs(row->kernel, out);
-	fputs("\"}\n", out);
+	fputc('"', out);
+	if (row->bar.kind != BAR_NONE)
+		fprintf(out, ", \"bar\": %.10g, \"met\": %s", row->bar.value, row_is_met(row) ? "true" : "false");
+	fputs("}\n", out);
 }
 
 static const char *skip_space(const char *at)
@@ -75,6 +89,13 @@ static const char *parse_number(const char *at, double *number)
 	return end == at ? NULL : end;
 }
 
+static const char *parse_truth(const char *at)
+{
+	if (!strncmp(at, "true", 4))
+		return at + 4;
+	return strncmp(at, "false", 5) ? NULL : at + 5;
+}
+
 static int key_index(const char *key)
 {
 	for (int i = 0; i < NR_KEYS; i++)
@@ -94,15 +115,24 @@ static const char *parse_value(const char *at, int key, struct row *row)
 		{ row->unit, sizeof(row->unit) },     { row->kernel, sizeof(row->kernel) },
 	};
 	double *const numbers[] = { &row->value.median, &row->value.low, &row->value.high };
-	double count;
+	double number;
 
 	if (key < KEY_MEDIAN)
 		return parse_string(at, strings[key].text, strings[key].bytes);
 	if (key < KEY_N)
 		return parse_number(at, numbers[key - KEY_MEDIAN]);
-	at = parse_number(at, &count);
-	row->value.n = at && count >= 1 ? (size_t)count : 0;
+	if (key == KEY_MET)
+		return parse_truth(at);
+	at = parse_number(at, &number);
+	if (key == KEY_BAR)
+		return at;
+	row->value.n = at && number >= 1 ? (size_t)number : 0;
 	return row->value.n ? at : NULL;
+}
+
+static bool has_all_keys(unsigned int seen)
+{
+	return (seen & ALWAYS) == ALWAYS && ((seen & JUDGED) == 0 || (seen & JUDGED) == JUDGED);
 }
 
 bool json_parse(const char *line, struct row *row)
@@ -132,5 +162,5 @@ bool json_parse(const char *line, struct row *row)
 			break;
 		at++;
 	}
-	return *at == '}' && !*skip_space(at + 1) && seen == (1U << NR_KEYS) - 1;
+	return *at == '}' && !*skip_space(at + 1) && has_all_keys(seen);
 }

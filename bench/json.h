@@ -8,6 +8,13 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+/* What the median of a row is held against. */
+enum bar_kind { BAR_NONE, BAR_MOST, BAR_LEAST };
+struct bar {
+	enum bar_kind kind;
+	double value;		/* in the row's unit */
+};
+
 struct row {
 	char bench[24];
 	char name[64];		/* key "case" */
@@ -16,11 +23,17 @@ struct row {
 	char unit[32];
 	char kernel[72];
 	struct summary value;
+	struct bar bar;		/* set by bars.c, not read back */
 };
 
-/** Print @row as one line. */
+/** Whether the median keeps to the bar; a row without one does. */
+bool row_is_met(const struct row *row);
+/** Print @row as one line, with the keys "bar" and "met" when it has a bar. */
 void json_print(FILE *out, const struct row *row);
-/** Read one line; false when it is no object with all ten keys of the right types, or has any other key. */
+/**
+ * Read one line; false when it is no object with all ten keys of the right types, or has any other key but "bar" and "met". These two may be
+ * there together and are not kept: what the row is worth is judged by whoever reads it.
+ */
 bool json_parse(const char *line, struct row *row);
 
 #endif /* BENCH_JSON_H */

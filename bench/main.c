@@ -4,6 +4,7 @@
  *
  * Exit status: 0 measured, 1 a benchmark failed or measured something else than it was asked to, 2 usage.
  */
+#include "bench/bars.h"
 #include "bench/bench.h"
 #include "bench/clock.h"
 #include "bench/malloc.h"
@@ -253,11 +254,27 @@ static bool is_wanted(const struct benchmark *benchmark, const char *name, const
 	return !strcmp(benchmark->name, name) && (!part || (benchmark->part && !strcmp(benchmark->part, part)));
 }
 
-static void print_tables(const struct report *report)
+static void print_tables(const struct report *report, const struct row *rows, size_t nr_rows)
 {
-	report_print_table(report, stdout);
+	report_print_rows(rows, nr_rows, stdout);
 	report_print_ratios(report, stdout);
 	malloc_print_ratios(report, stdout);
+	bars_print(rows, nr_rows, stdout);
+}
+
+/* Small sizes say nothing about bars. */
+static void print_results(const struct options *options, const struct report *report)
+{
+	size_t nr_rows;
+	struct row *rows = report_rows(report, &nr_rows);
+
+	if (!options->quick)
+		bars_set(rows, nr_rows);
+	if (!options->json)
+		print_tables(report, rows, nr_rows);
+	for (size_t i = 0; options->json && i < nr_rows; i++)
+		json_print(stdout, &rows[i]);
+	free(rows);
 }
 
 static int run(const struct command *command, const char *name, const char *part)
@@ -277,10 +294,7 @@ static int run(const struct command *command, const char *name, const char *part
 	}
 	if (!found)
 		return usage_error("no such benchmark or part", part ? part : name);
-	if (command->options.json)
-		report_print_json(&report, stdout);
-	else
-		print_tables(&report);
+	print_results(&command->options, &report);
 	report_fini(&report);
 	if (fflush(stdout) || ferror(stdout))
 		error = bench_fail("cannot write results: %s", strerror(errno));

@@ -41,9 +41,12 @@ int malloc_run(const struct allocator *allocator, const char *bench, const char 
 /** The driver's line about it; 0, or 1 after a message. */
 int malloc_take_line(const struct allocator *allocator, const char *bench, const char *program, char *line, struct report *report);
 
-/** Add the ratios of elapsed times to the report, repetition by repetition; if @complete also their geometric means. */
+/**
+ * Add the ratios of elapsed times, CPU times and peaks to the report, repetition by repetition; if @complete also geometric means, of the
+ * peaks over the programs that are small with glibc.
+ */
 void malloc_add_ratios(struct report *report, bool complete);
-/** The same as text; prints nothing when there are none. */
+/** Those of elapsed times as text; prints nothing when there are none. */
 void malloc_print_ratios(const struct report *report, FILE *out);
 
 #endif /* BENCH_MALLOC_H */

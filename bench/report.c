@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Collects samples and prints them: JSON for programs, one line per case for people.
+ * Collects samples and prints them for people, one line per case.
  *
  * Linear searches throughout: a run has some dozens of rows, and none of this is timed.
  */
@@ -13,7 +13,7 @@
 #include <string.h>
 
 /* Columns of one table: the metrics of one benchmark. */
-enum { MAX_COLUMNS = 12, CASE_WIDTH = 26, CELL_BYTES = 80 };
+enum { MAX_COLUMNS = 16, CASE_WIDTH = 26, CELL_BYTES = 80 };
 
 struct column {
 	const struct row *row;	/* gives metric and unit */
@@ -102,33 +102,23 @@ static struct summary summary_of(const double *samples, size_t n)
 	return summary;
 }
 
-void report_print_json(const struct report *report, FILE *out)
+struct row *report_rows(const struct report *report, size_t *nr_rows)
 {
-	for (const struct series *series = report->first; series; series = series->next) {
-		struct row row = series->row;
-
-		row.value = summary_of(series->samples, series->n);
-		json_print(out, &row);
-	}
-}
-
-void report_print_table(const struct report *report, FILE *out)
-{
-	size_t nr_rows = 0;
+	size_t nr = 0;
 	struct row *rows;
 
 	for (const struct series *series = report->first; series; series = series->next)
-		nr_rows++;
-	rows = calloc(nr_rows ? nr_rows : 1, sizeof(*rows));
+		nr++;
+	rows = calloc(nr ? nr : 1, sizeof(*rows));
 	if (!rows)
 		die_of_memory();
-	nr_rows = 0;
+	*nr_rows = nr;
+	nr = 0;
 	for (const struct series *series = report->first; series; series = series->next) {
-		rows[nr_rows] = series->row;
-		rows[nr_rows++].value = summary_of(series->samples, series->n);
+		rows[nr] = series->row;
+		rows[nr++].value = summary_of(series->samples, series->n);
 	}
-	report_print_rows(rows, nr_rows, out);
-	free(rows);
+	return rows;
 }
 
 /* "nodes/warm" and "nodes/glibc-inorder" are of one part: the same up to the last slash. */

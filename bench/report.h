@@ -29,11 +29,9 @@ void report_fini(struct report *report);
 /** Add one sample to the row of these names, which is made on first use. Exits when out of memory. */
 void report_add(struct report *report, const char *bench, const char *name, const char *source,
 		const char *metric, const char *unit, double sample);
-/** The rows of the report as JSON lines. */
-void report_print_json(const struct report *report, FILE *out);
-/** The rows as a table with one line per case. */
-void report_print_table(const struct report *report, FILE *out);
-/** A table of rows that were measured elsewhere. */
+/** The summaries of the report's rows, for the caller to free; how many in @nr_rows. Exits when out of memory. */
+struct row *report_rows(const struct report *report, size_t *nr_rows);
+/** A table of rows, measured here or elsewhere, with one line per case. */
 void report_print_rows(const struct row *rows, size_t nr_rows, FILE *out);
 /**
  * How many times as fast each warm and cold row is as each row of the same part that uses malloc, repetition by

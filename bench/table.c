@@ -3,8 +3,10 @@
  * Prints results that were measured elsewhere, in a VM say, and what they mean against the project's bars.
  *
  * The bars: the first touch of a ready chunk against that of THP and hugetlb, POPULATE against that touch, KEEP that is flat in the
- * number of chunks, and, where instructions were counted, what each path may cost. One verdict per kernel.
+ * number of chunks, and, where instructions were counted, what each path may cost. One verdict per kernel. Those of the other benchmarks
+ * are in bars.c.
  */
+#include "bench/bars.h"
 #include "bench/bench.h"
 #include "bench/report.h"
 
@@ -81,7 +83,7 @@ static const struct row *rows_find(const struct rows *rows, const char *kernel, 
 
 static bool verdict(bool met)
 {
-	puts(met ? "  ok" : "  MISSED");
+	puts(met ? "  met" : "  MISSED");
 	return met;
 }
 
@@ -143,10 +145,10 @@ static bool check_flat(const struct rows *rows, const char *kernel, const char *
 }
 
 /* Most instructions that a path may take, on kernels before 6.12 and from then on. */
-static const struct bar {
+static const struct kernel_bar {
 	const char *label, *bench, *metric;
 	double before, since;
-} bars[] = {
+} kernel_bars[] = {
 	{ "first touch of a ready chunk", "fault", "first_touch", 7600, 4000 },
 	{ "ZAP per chunk", "reclaim", "zap_slope", 6000, 1500 },
 	{ "first fork after touching, per chunk", "fork", "fork", 6000, 1500 },
@@ -160,7 +162,7 @@ static bool is_before_6_12(const char *kernel)
 }
 
 /* Times have no bar: they depend on the machine. */
-static bool check_bar(const struct rows *rows, const char *kernel, const struct bar *bar)
+static bool check_bar(const struct rows *rows, const char *kernel, const struct kernel_bar *bar)
 {
 	const struct row *row = rows_find(rows, kernel, bar->bench, "dev", bar->metric);
 	double most = is_before_6_12(kernel) ? bar->before : bar->since;
@@ -187,8 +189,8 @@ static bool check_kernel(const struct rows *rows, const char *kernel)
 	met &= check_populate(rows, kernel);
 	met &= check_flat(rows, kernel, "keep");
 	met &= check_flat(rows, kernel, "rereserve");
-	for (size_t i = 0; i < sizeof(bars) / sizeof(bars[0]); i++)
-		met &= check_bar(rows, kernel, &bars[i]);
+	for (size_t i = 0; i < sizeof(kernel_bars) / sizeof(kernel_bars[0]); i++)
+		met &= check_bar(rows, kernel, &kernel_bars[i]);
 	return met;
 }
 
@@ -214,6 +216,19 @@ static bool kernel_is_judged(const struct rows *rows, const char *kernel)
 	return false;
 }
 
+static bool check_rows(struct rows *rows)
+{
+	bool met = true;
+
+	for (size_t i = 0; i < rows->nr; i++)
+		if (!kernel_seen(rows, i) && kernel_is_judged(rows, rows->data[i].kernel))
+			met &= check_kernel(rows, rows->data[i].kernel);
+	bars_set(rows->data, rows->nr);
+	met &= bars_print(rows->data, rows->nr, stdout);
+	met &= bars_print_missing(rows->data, rows->nr, stdout);
+	return met;
+}
+
 int bench_table(char **paths, size_t nr_paths, bool check)
 {
 	struct rows rows = { 0 };
@@ -226,9 +241,7 @@ int bench_table(char **paths, size_t nr_paths, bool check)
 		error = bench_fail("table: no results");
 	if (!error) {
 		report_print_rows(rows.data, rows.nr, stdout);
-		for (size_t i = 0; i < rows.nr; i++)
-			if (!kernel_seen(&rows, i) && kernel_is_judged(&rows, rows.data[i].kernel))
-				met &= check_kernel(&rows, rows.data[i].kernel);
+		met = check_rows(&rows);
 	}
 	free(rows.data);
 	if (!error && check && !met)

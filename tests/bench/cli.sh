@@ -14,7 +14,8 @@ trap 'rm -rf "$folder"' EXIT
 unset ARENA_BENCH_UNIT ARENA_SOURCE
 
 keys='[{]"bench": "[a-z]+", "case": "[^"]+", "source": "[a-z]+", "metric": "[a-z0-9_]+", "unit": "[A-Za-z/]+", '
-keys+='"median": [-0-9.e+]+, "low": [-0-9.e+]+, "high": [-0-9.e+]+, "n": [0-9]+, "kernel": "[^"]+"[}]'
+keys+='"median": [-0-9.e+]+, "low": [-0-9.e+]+, "high": [-0-9.e+]+, "n": [0-9]+, "kernel": "[^"]+"'
+keys+='(, "bar": [-0-9.e+]+, "met": (true|false))?[}]'
 
 # json_ok NAME FILE: every line has exactly the documented keys, in order, and there are some.
 json_ok() {
@@ -119,14 +120,17 @@ for allocator in glibc mimalloc jemalloc gperftools; do
 	rows_ok "malloc: every program with $allocator" "$folder/malloc" "${rows[@]}"
 done
 empty_ok "malloc: every program with ours, and its ratios" "$(for program in $programs; do
-	for metric in elapsed cpu peak_rss vs_mimalloc vs_glibc; do
+	for metric in elapsed cpu peak_rss vs_mimalloc vs_glibc peak_rss_vs_glibc peak_rss_vs_best; do
 		grep -q -E "\"case\": \"$program/arena\", \"source\": \"(dev|thp|pages)\", \"metric\": \"$metric\"" \
 			"$folder/malloc" || echo "no row $program $metric"
 	done
 done)"
 rows_ok "malloc: metrics of programs" "$folder/malloc" "frag/glibc malloc rss_after_2s" "churn/glibc malloc rss_end" \
 	"chase/glibc malloc step" "kib1-threads/glibc malloc threads_64" "kib1-threads/glibc malloc scaling" \
-	"geometric-mean/all malloc vs_mimalloc" "geometric-mean/all malloc vs_mimalloc_but_best"
+	"geometric-mean/all malloc vs_mimalloc" "geometric-mean/all malloc vs_mimalloc_but_best" \
+	"geometric-mean/small malloc peak_rss_vs_glibc"
+run_ok "malloc: CPU over mimalloc's" grep -q '"case": "calloc64m/arena".*"cpu_vs_mimalloc"' "$folder/malloc"
+empty_ok "malloc: --quick is not held against bars" "$(grep '"bar"' "$folder/malloc")"
 measure "$folder/pages" pages --quick --reps 1
 json_ok "pages: keys" "$folder/pages"
 rows_ok "pages: rows" "$folder/pages" "pair malloc pair" "pair malloc pair_instructions" "run malloc run_of_64" \
@@ -138,6 +142,8 @@ measure "$folder/start" start --reps 1
 json_ok "start: keys" "$folder/start"
 rows_ok "start: rows" "$folder/start" "true/arena malloc elapsed" "true/arena malloc added_peak_rss" "true/glibc malloc peak_rss" \
 	"true/mimalloc malloc added_elapsed"
+empty_ok "start: the rows that have a bar say so" "$(grep '"bar"' "$folder/start" | sed 's/.*"metric": "\([a-z_]*\)".*"bar": \([0-9.]*\), "met".*/\1 \2/' |
+	diff - <(printf '%s\n' "added_elapsed 0.5" "added_peak_rss 1024"))"
 measure "$folder/idle" idle --quick --reps 1
 json_ok "idle: keys" "$folder/idle"
 rows_ok "idle: rows" "$folder/idle" "idle/glibc malloc back_90" "idle/mimalloc malloc rss_after_2s"
@@ -200,6 +206,42 @@ run_fails "table --check notices a ZAP that costs too much" "ZAP per chunk: 5900
 good_results | sed '/"metric": "fork"/s/1300/1700/g' >"$folder/fork"
 run_fails "table --check notices a fork that costs too much" "per chunk: 1700.*MISSED" \
 	"$bench" table --check "$folder/fork"
+# Bars of malloc, pages, start and idle (tests/bench/bars.c has each of them).
+malloc_results() {
+	result malloc peak_rss local/glibc 8 malloc
+	result thp elapsed local/arena 80 malloc
+	result thp vs_glibc local/arena 0.8 malloc
+	result thp peak_rss_vs_glibc local/arena 1.2 malloc
+	result thp peak_rss_vs_best local/arena 1.3 malloc
+	for metric in live:346 thinned:300 refilled:500 after_2s:40; do
+		result thp "rss_${metric%:*}" frag/arena "${metric#*:}" malloc
+	done
+	result malloc vs_mimalloc geometric-mean/all 0.8 malloc
+	result malloc vs_mimalloc_but_best geometric-mean/all 0.9 malloc
+	result malloc peak_rss_vs_glibc geometric-mean/small 1.1 malloc
+	result thp vs_mimalloc remote/arena 0.6 malloc
+	result thp cpu_vs_mimalloc calloc64m/arena 0.5 malloc
+	result thp scaling kib1-threads/arena 1.0 malloc
+	result malloc pair pair 10 pages
+	result malloc pair_instructions pair 25 pages
+	result malloc run_of_64 run 100 pages
+	result malloc added_elapsed true/arena 0.2 start
+	result malloc added_peak_rss true/arena 300 start
+	result thp back_90 idle/arena 900 idle
+}
+malloc_results >"$folder/all"
+run_ok "table --check passes when the bars of malloc are met" bash -c \
+	'out=$("$0" table --check "$1") && grep -q "^16 of 16 bars met" <<<"$out"' "$bench" "$folder/all"
+sed '/remote/s/0\.6/0.7/g' "$folder/all" >"$folder/remote"
+run_fails "table --check notices a program that takes too long" "remote/arena vs_mimalloc .*bar <= 0.65.*MISSED" \
+	"$bench" table --check "$folder/remote"
+sed '/"scaling"/s/1\.0/0.5/g' "$folder/all" >"$folder/collapse"
+run_fails "table --check notices threads that collapse" "scaling .*bar >= 0.9.*MISSED" "$bench" table --check "$folder/collapse"
+grep -v calloc64m "$folder/all" >"$folder/part"
+run_fails "table --check notices a program that is not there" "calloc64m/arena cpu_vs_mimalloc: not measured" \
+	"$bench" table --check "$folder/part"
+run_ok "table without --check prints bars and judges nobody" "$bench" table "$folder/remote"
+
 sed 's/"kernel": "k"/"kernel": "6.1.0-9-cloud-amd64"/' "$folder/dear" >"$folder/older"
 run_ok "table --check allows older kernels what they need" "$bench" table --check "$folder/older"
 tap_end

@@ -6,20 +6,12 @@
  */
 #include "bench/json.h"
 #include "bench/stat.h"
+#include "tests/bench/check.h"
 
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-
-static int nr_tests, nr_failed;
-
-static void check(bool good, const char *name)
-{
-	nr_tests++;
-	nr_failed += !good;
-	printf("%sok %d - %s\n", good ? "" : "not ", nr_tests, name);
-}
 
 static bool near(double a, double b)
 {
@@ -93,7 +85,7 @@ static bool same_row(const struct row *a, const struct row *b)
 static void test_round_trip(void)
 {
 	struct row row = { "arena", "request/1/warm \"quoted\" \\", "pages", "time", "ns", "6.12.0-test",
-			   { 1.25, 0.5, 1e6, 21 } };
+			   { 1.25, 0.5, 1e6, 21 }, { BAR_NONE, 0 } };
 	struct row back;
 	char line[1024] = "";
 	FILE *out = fmemopen(line, sizeof(line), "w");
@@ -117,6 +109,11 @@ static void test_lines(void)
 	} cases[] = {
 		{ "any order, no spaces", "{\"n\":3,\"high\":3,\"low\":1,\"median\":2," STRINGS "}\n", true },
 		{ "spaces everywhere", " { " STRINGS " , \"median\" : 2 , \"low\":1,\"high\":3,\"n\":3 } ", true },
+		{ "a bar, and whether it is met", "{" STRINGS ",\"median\":2,\"low\":1,\"high\":3,\"n\":3,\"bar\":2.5,\"met\":true}", true },
+		{ "a bar that is missed", "{\"met\":false,\"bar\":1," STRINGS ",\"median\":2,\"low\":1,\"high\":3,\"n\":3}", true },
+		{ "a bar alone", "{" STRINGS ",\"median\":2,\"low\":1,\"high\":3,\"n\":3,\"bar\":2.5}", false },
+		{ "a verdict that is none", "{" STRINGS ",\"median\":2,\"low\":1,\"high\":3,\"n\":3,\"bar\":2.5,\"met\":maybe}", false },
+		{ "a verdict without a result", "{" STRINGS ",\"bar\":2.5,\"met\":true}", false },
 		{ "a key is missing", "{" STRINGS ",\"median\":2,\"low\":1,\"high\":3}", false },
 		{ "a key comes twice", "{" STRINGS ",\"median\":2,\"low\":1,\"low\":1,\"high\":3,\"n\":3}", false },
 		{ "an unknown key", "{" STRINGS ",\"median\":2,\"low\":1,\"high\":3,\"n\":3,\"x\":1}", false },
@@ -144,6 +141,5 @@ int main(void)
 	test_slope();
 	test_round_trip();
 	test_lines();
-	printf("1..%d\n", nr_tests);
-	return nr_failed != 0;
+	return check_end();
 }
