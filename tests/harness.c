@@ -42,6 +42,18 @@
 #endif
 #define SANITIZED (ADDRESS_SANITIZED || THREAD_SANITIZED)
 
+#if THREAD_SANITIZED
+/*
+ * At the end of each process that has had threads, and each test is one, the sanitizer sleeps for a second, so that the other threads may still
+ * make a mistake. Those of the library do not need as long.
+ */
+const char *__tsan_default_options(void);
+__attribute__((visibility("default"))) const char *__tsan_default_options(void)
+{
+	return "atexit_sleep_ms=20";
+}
+#endif
+
 static struct test *tests;
 static int report_fd = -1; /* in a test: where its last words go */
 static uint64_t seed;
