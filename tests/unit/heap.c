@@ -157,21 +157,30 @@ TEST(realloc_absurd, "heap/realloc to more than there are addresses fails and ke
 	heap_validate(heap);
 }
 
+static uint32_t chunk_of(const void *object)
+{
+	return region_page(heap_region(), (uintptr_t)object) / PAGES_PER_CHUNK;
+}
+
+/* A number of chunks whose tables are opened together, the last of them at the end of a page of each table. */
+enum { EDGE_CHUNKS = 512 };
+
 TEST(realloc_edge, "heap/realloc grows behind the last chunk whose tables are there")
 {
 	struct heap *heap = fresh_heap();
+	void *object;
 
-	/* One of these ends where a page of the table of chunks does. */
-	for (size_t nr = 505; nr <= 512; nr++) {
-		void *object = heap_alloc(heap, nr * CHUNK_BYTES), *grown;
-
+	/* Nothing is written: up to the edge these are addresses. Each is a chunk, also where the heap adds some bytes to look after them. */
+	do {
+		object = heap_alloc(heap, CHUNK_BYTES - PAGE_BYTES / 2);
 		CHECK(object);
-		grown = heap_realloc(heap, object, (nr + 1) * CHUNK_BYTES);
-		CHECK(grown);
-		heap_free(heap, grown);
-		heap_scavenge(heap, 0, UINT64_MAX);
-	}
+	} while (chunk_of(object) + 1 < EDGE_CHUNKS);
+	CHECK_EQ(chunk_of(object) + 1, EDGE_CHUNKS);
+	CHECK_EQ(heap_region()->nr_open, EDGE_CHUNKS);
+	CHECK(heap_realloc(heap, object, 2 * CHUNK_BYTES));
+	CHECK(heap_region()->nr_open > EDGE_CHUNKS);
 	heap_validate(heap);
+	heap_destroy(heap);
 }
 
 /* ---------------------------------------------------------------- misuse */
@@ -572,7 +581,7 @@ TEST_EACH_SOURCE(each_source, "heap/large objects are of the heap's source, smal
 	small = heap_alloc(victim_heap, 100);
 	victim = large = heap_calloc(victim_heap, 5 * MiB);
 	CHECK(small && large);
-	CHECK_EQ(heap_region()->chunks[region_page(heap_region(), (uintptr_t)large) / PAGES_PER_CHUNK].source, source);
+	CHECK_EQ(heap_region()->chunks[chunk_of(large)].source, source);
 	for (size_t i = 0; i < 5 * MiB; i++)
 		CHECK_EQ(large[i], 0);
 	memset(large, 7, 5 * MiB);
