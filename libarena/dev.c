@@ -3,8 +3,8 @@
  * The only file that knows /dev/arena.
  *
  * Calls that a signal interrupted are made again. open() and close() are called by number, because the functions are points of
- * cancellation, and callers hold locks. A module that speaks another version is not used: the caller
- * learns -ENOTSUP, and standard error says so once, because with AUTO the program would go on silently slower.
+ * cancellation, and callers hold locks. A module that speaks another version, or is too old for what is asked, is not used: the
+ * caller learns -ENOTSUP, and standard error says so once, because with AUTO the program would go on silently slower.
  */
 #include "dev.h"
 
@@ -113,19 +113,32 @@ int dev_create(size_t nr_slots)
 	return device < 0 ? device : create_on(device, &create);
 }
 
+/* Whether spaces can be copied at a fork. */
+static bool can_copy(const struct arena_info *info)
+{
+	static uint32_t told; /* atomic; 1 after the report */
+
+	if (info->features & ARENA_FEATURE_FORK_COW)
+		return true;
+	if (!atomic_swap_acquire(&told, 1u))
+		report("the module behind " DEVICE " is too old to give a child of fork() a copy of a heap; not using it for heaps");
+	return false;
+}
+
 int dev_create_cow(size_t nr_slots, size_t *got)
 {
 	struct arena_create create = { .size = sizeof(create), .flags = ARENA_CREATE_FORK_COW };
 	struct arena_info info;
 	int device = open_checked(&info);
-	int fd;
 
 	if (device < 0)
 		return device;
+	if (!can_copy(&info)) {
+		dev_close(device);
+		return -ENOTSUP;
+	}
 	create.nr_slots = *got = size_min(nr_slots, info.max_space_chunks);
-	fd = create_on(device, &create);
-	/* A module that is older does not know the flag. */
-	return fd == -EINVAL ? -ENOTSUP : fd;
+	return create_on(device, &create);
 }
 
 void dev_close(int fd)

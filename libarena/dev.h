@@ -12,7 +12,10 @@
 int dev_max_slots(size_t *max_slots);
 /** A new space of @nr_slots slots: its descriptor, or an error as above. */
 int dev_create(size_t nr_slots);
-/** A new space of at most @nr_slots slots, *@got of them, of which a child of fork() inherits a copy. -ENOTSUP also for a module without that. */
+/**
+ * A new space of at most @nr_slots slots, *@got of them, of which a child of fork() inherits a copy. -ENOTSUP also for a module that
+ * is too old for that (reported once).
+ */
 int dev_create_cow(size_t nr_slots, size_t *got);
 void dev_close(int fd);
 /** Make slots hold chunks; all or nothing. -ENOMEM when a cap is reached or there is no memory. */
