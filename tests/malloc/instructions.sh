@@ -5,7 +5,7 @@
 # What a pair of malloc() and free() of 64 bytes costs, in user instructions that callgrind counts: the same on every machine, however busy,
 # as long as the compiler is the same. Twice as many pairs, less as many, so that neither start nor end count. Loops and the linker's stubs
 # are the program's and do not count either: of the malloc replacement only what runs in it does. And what pages cost, by the driver of
-# `arena-bench pages`.
+# `arena-bench pages`. While there is sampling the samples count, one in 512 KiB: there are more pairs, for some dozens of them.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 # shellcheck source=tests/tap.sh
@@ -58,7 +58,8 @@ check() {
 	fi
 }
 
-names=('batches of 64' 'ping-pong' 'inline' 'a page from a cache and back' 'a run of 64 pages from a fragmented tree')
+names=('batches of 64' 'ping-pong' 'inline' 'a page from a cache and back' 'a run of 64 pages from a fragmented tree'
+	'batches of 64 while there is sampling')
 if ! command -v valgrind >/dev/null; then
 	for name in "${names[@]}"; do skip "$name" "valgrind is not installed"; done
 else
@@ -69,5 +70,8 @@ else
 	check "${names[2]}" 28 "$(cost inline pairs)" "$(cost loop pairs)"
 	check "${names[3]}" 30 "$(cost_of_pages pair pair_loop)"
 	check "${names[4]}" 950 "$(cost_of_pages run take_run)"
+	preload=$PWD/$B/libarena-malloc.so nr=$((16 * nr))
+	export ARENA_PROFILE=$folder/profile ARENA_PROFILE_SEED=5
+	check "${names[5]}" 45 "$(cost batch 'libarena-malloc[.]so')"
 fi
 tap_end
