@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * Where in the life of a process and of its threads malloc() is called: before main() and after it, at the ends of threads, in handlers
- * of fork(), in libraries that come and go, and under limits. Run by api.sh with the replacement.
+ * of fork(), in libraries that come and go, under signals, and under limits. Run by api.sh with the replacement.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -274,6 +274,96 @@ TEST(plugs, "life/libraries are opened and closed, with threads that used them")
 	unlink(path);
 	*strrchr(path, '/') = 0;
 	rmdir(path);
+}
+
+/* ---------------------------------------------------------------- signals */
+
+enum { STORM_THREADS = 4, STORM_SIGNALS = 500, STORM_OBJECTS = 32 };
+
+static struct {
+	pthread_t thread;
+	uint32_t nr_signals;	/* atomic */
+} storm[STORM_THREADS];
+static int storm_is_over; /* atomic */
+static __thread uint32_t *own_signals;
+
+static void count_signal(int signal_number)
+{
+	(void)signal_number;
+	__atomic_fetch_add(own_signals, 1, __ATOMIC_RELAXED);
+}
+
+/* Each byte says how many there are, as far as a byte can. */
+static void replace(unsigned char **object, size_t bytes)
+{
+	size_t usable = malloc_usable_size(*object);
+
+	for (size_t i = 0; i < usable; i += 61)
+		CHECK_EQ((*object)[i], (unsigned char)usable);
+	free(*object);
+	*object = NULL;
+	CHECK_EQ(errno, EDOM);
+	if (!bytes)
+		return;
+	*object = bytes % 3 ? malloc(bytes) : realloc(malloc(bytes / 2 + 1), bytes);
+	CHECK(*object);
+	CHECK_EQ(errno, EDOM);
+	usable = malloc_usable_size(*object);
+	memset(*object, (unsigned char)usable, usable);
+}
+
+/* Small, middle and large objects, pages that go back to the system, and objects of the other threads. */
+static void *allocate_in_storm(void *argument)
+{
+	struct random rng = { .state = harness_seed() + (uintptr_t)argument };
+	unsigned char *objects[STORM_OBJECTS] = { NULL };
+
+	own_signals = &storm[(uintptr_t)argument].nr_signals;
+	__atomic_store_n(own_signals, 1, __ATOMIC_RELEASE);
+	errno = EDOM;
+	while (!__atomic_load_n(&storm_is_over, __ATOMIC_RELAXED)) {
+		size_t at = random_below(&rng, STORM_OBJECTS), bytes = random_below(&rng, (size_t)1 << random_below(&rng, 18));
+		char *other = malloc(bytes);
+
+		replace(&objects[at], random_below(&rng, 200) ? bytes + 1 : 3 * MIB);
+		free(__atomic_exchange_n(&shared[random_below(&rng, 100)], other, __ATOMIC_ACQ_REL));
+		if (!random_below(&rng, 500))
+			malloc_trim(0);
+		CHECK_EQ(errno, EDOM);
+	}
+	for (size_t i = 0; i < STORM_OBJECTS; i++)
+		replace(&objects[i], 0);
+	return NULL;
+}
+
+/* Each thread that has begun gets a signal; false when all have had enough. */
+static bool send_signals(void)
+{
+	bool is_on = false;
+
+	for (size_t i = 0; i < STORM_THREADS; i++) {
+		uint32_t nr = __atomic_load_n(&storm[i].nr_signals, __ATOMIC_ACQUIRE);
+
+		if (nr)
+			pthread_kill(storm[i].thread, SIGUSR1);
+		is_on |= nr < STORM_SIGNALS;
+	}
+	return is_on;
+}
+
+/* System calls are interrupted as well: they are not made again by themselves. */
+TEST(signals, "life/a signal every 200 us in each of four threads disturbs none of them, and not errno")
+{
+	const struct sigaction action = { .sa_handler = count_signal };
+
+	CHECK(!sigaction(SIGUSR1, &action, NULL));
+	for (size_t i = 0; i < STORM_THREADS; i++)
+		CHECK(!pthread_create(&storm[i].thread, NULL, allocate_in_storm, (void *)i));
+	while (send_signals())
+		usleep(200);
+	__atomic_store_n(&storm_is_over, 1, __ATOMIC_RELAXED);
+	for (size_t i = 0; i < STORM_THREADS; i++)
+		CHECK(!pthread_join(storm[i].thread, NULL));
 }
 
 /* ---------------------------------------------------------------- limits */

@@ -112,6 +112,17 @@ wait $pid
 empty_ok "the program ends as it would" "$(status=$?; [ $status = 0 ] || echo "status $status"; cat "$folder/err")"
 empty_ok "what was freed is not in use in its last profile" "$(flat "$folder/signal.$pid.pb.gz" | awk '$1 == "keep" && $4 > 0')"
 
+# Signals arrive at any instruction of malloc(), each asks for a profile, and most find one being written.
+run_ok "a storm of signals does not disturb threads that allocate" timeout 120 "${settings[@]}" ARENA_PROFILE="$folder/storm" \
+	ARENA_PROFILE_SIGNAL=14 "$sites" storm
+# The last one may have met the end of the process.
+mapfile -t files < <(find "$folder" -name 'storm.*.*.pb.gz' | sort -V | head -n -1)
+echo "# ${#files[@]} profiles"
+empty_ok "the profiles that it asked for are whole" "$(gzip -t "${files[@]}" 2>&1 </dev/null
+	[ ${#files[@]} -gt 0 ] && decoded "${files[-1]}" | grep -q '^sample' || echo "nothing in the last of ${#files[@]}")"
+empty_ok "that of its end counts all that they allocated" "$(flat "$(find "$folder" -regex '.*/storm\.[0-9]*\.pb\.gz')" |
+	awk '$1 == "from_thread" { sum += $2 } END { if (sum < 4e6 * 0.88 || sum > 4e6 * 1.12) print sum + 0 " instead of 4000000" }')"
+
 # ---------------------------------------------------------------- leaks
 
 profiled ARENA_MALLOC_LEAKS=1 "$sites" leave 2>"$folder/leaks" >/dev/null

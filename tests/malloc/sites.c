@@ -7,17 +7,21 @@
  * where bytes are those of size classes. Models: two call sites in strict turn, a cache that never shrinks, a buffer that grows, a pool of
  * threads. With "wait" it raises SIGUSR2 and waits for standard input to end; with "leave" it ends without freeing anything; with "late" it
  * reads what it has freed, and with "behind" writes behind what it has; with "ask" the C library itself is the first to allocate in a
- * thread, with a lock of that thread held.
+ * thread, with a lock of that thread held; with "storm" threads allocate while SIGALRM comes every 200 us, of which not even errno may tell.
  */
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #define NR 400000u
 #define THREADS 4u
+/* Some hundred signals long, if nobody else is on the machine. */
+#define STORM_ROUNDS 10u
 
 void *churn(void);
 void *keep(void);
@@ -80,12 +84,12 @@ static int misuse(const char *how)
 	return !strcmp(how, "late") ? object[5] : (object[127] = 1);
 }
 
-static void run_threads(void)
+static void run_threads(void *(*function)(void *))
 {
 	pthread_t threads[THREADS];
 
 	for (size_t i = 0; i < THREADS; i++)
-		if (pthread_create(&threads[i], NULL, from_thread, NULL))
+		if (pthread_create(&threads[i], NULL, function, NULL))
 			abort();
 	for (size_t i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
@@ -114,6 +118,37 @@ static int ask(void)
 	return 0;
 }
 
+static void *in_storm(void *unused)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGALRM);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	errno = EDOM;
+	for (unsigned int i = 0; i < STORM_ROUNDS; i++)
+		from_thread(unused);
+	if (errno != EDOM)
+		abort();
+	return NULL;
+}
+
+/* The threads that allocate get the signals, not the one that waits. */
+static int storm(void)
+{
+	const struct itimerval often = { .it_interval = { .tv_usec = 200 }, .it_value = { .tv_usec = 200 } }, never = { 0 };
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGALRM);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	setitimer(ITIMER_REAL, &often, NULL);
+	run_threads(in_storm);
+	setitimer(ITIMER_REAL, &never, NULL);
+	printf("from_thread %u %u 0 0\n", STORM_ROUNDS * NR, STORM_ROUNDS * NR * 64);
+	return 0;
+}
+
 static void *kept[NR];
 
 static void wait_for_end(void)
@@ -133,13 +168,15 @@ int main(int argc, char **argv)
 		return misuse(argv[1]);
 	if (argc > 1 && !strcmp(argv[1], "ask"))
 		return ask();
+	if (argc > 1 && !strcmp(argv[1], "storm"))
+		return storm();
 	for (unsigned int i = 0; i < NR; i++) {
 		free(churn());
 		kept[i] = keep();
 		if (i % 20 == 0)
 			free(zeroed());
 	}
-	run_threads();
+	run_threads(from_thread);
 	buffer = grow();
 	printf("churn %u %u 0 0\n", NR, NR * 112);
 	printf("keep %u %u %u %u\n", NR, NR * 112, NR, NR * 112);
