@@ -7,6 +7,8 @@
  * there was none, restores the default and returns, so that the access faults again and the process ends as it would have
  * without us.
  *
+ * Of heaps it is told where they have no memory; where they have some every access is as good as another.
+ *
  * The report races with frees in other threads: it may call an arena living that dies this moment. It never reads
  * the memory of an arena.
  *
@@ -24,6 +26,7 @@
 #include "atomic.h"
 #include "geometry.h"
 #include "guard.h"
+#include "heap.h"
 #include "meta.h"
 #include "opt.h"
 #include "os.h"
@@ -95,6 +98,20 @@ bool fault_describe(uintptr_t address, struct text *text)
 	return true;
 }
 
+/* Where heaps have no memory: what runs out of an object gets here, if it meets no other one before. */
+static bool describe_gap(uintptr_t address, struct text *text)
+{
+	size_t behind;
+
+	if (!region_gap(heap_region(), address, &behind))
+		return false;
+	if (behind)
+		text_put(text, "%zu bytes behind memory of heaps: an overflow, or a late access to what went back to the system", behind);
+	else
+		text_put(text, "addresses of heaps before any memory: an access before an object, or a late one");
+	return true;
+}
+
 /* ---------------------------------------------------------------- the handler */
 
 /* As without us: an access faults again when we return, a signal that somebody sent must be sent again. */
@@ -141,7 +158,7 @@ static void handle(int signal_number, siginfo_t *info, void *context)
 
 	text_init(&text, buffer, sizeof(buffer));
 	/* si_code <= 0: sent by kill() and the like, and si_addr means nothing. */
-	if (info->si_code > 0 && fault_describe((uintptr_t)info->si_addr, &text))
+	if (info->si_code > 0 && (fault_describe((uintptr_t)info->si_addr, &text) || describe_gap((uintptr_t)info->si_addr, &text)))
 		report("access at %p to %s", info->si_addr, buffer);
 	if (info->si_code > 0)
 		guard_report_stacks((uintptr_t)info->si_addr);

@@ -47,8 +47,9 @@ static const struct {
 		"0 revokes as on kernels without guard pages, so that this way is tested everywhere" },
 	[OPT_NO_RECYCLE] = { "ARENA_NO_RECYCLE", "bool", 0, 0, 1,
 		"1 never uses an address twice: for the hunt for a use after free that comes very late" },
-	[OPT_FAULT_HANDLER] = { "ARENA_FAULT_HANDLER", "bool", 1, 0, 1,
-		"0 leaves SIGSEGV and SIGBUS alone" },
+	[OPT_FAULT_HANDLER] = { "ARENA_FAULT_HANDLER", "form", 1, 0, 2,
+		"0 leaves SIGSEGV and SIGBUS alone; 1 is for programs that have arenas, profiles or guarded objects, 2 for all under the "
+		"malloc replacement: their signals are theirs" },
 	[OPT_DAEMON] = { "ARENA_DAEMON", "bool", 0, 0, 1,
 		"1 joins arenad with the first arena" },
 	[OPT_WINDOW_CHUNKS] = { "ARENA_WINDOW_CHUNKS", "chunks", WINDOW_CHUNKS_DEFAULT, 8, WINDOW_CHUNKS_MAX,

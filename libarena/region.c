@@ -22,6 +22,8 @@
 #define OPEN_CHUNKS 64u
 /* Less is no use, and could not keep strangers apart: an address that is led to a record in a table of that length is no slot of it. */
 #define LEAST_CHUNKS 16u
+/* Before and behind a region, so that a program that runs out of an object does not get into tables. More than the stride of most loops. */
+#define FENCE_BYTES (64 * KiB)
 _Static_assert(LEAST_CHUNKS * CHUNK_BYTES >= SPAN_MAX_SLOTS * 32 * KiB, "no record's slots reach to where it is met again");
 
 /* ---------------------------------------------------------------- creation */
@@ -43,6 +45,21 @@ static size_t table_chunks(const struct region *region)
 	return power_of_two_from(region->max_chunks);
 }
 
+/* Before there are tables: what is beside a region that has no fence there is somebody else's. */
+static void set_fences(struct region *region)
+{
+	region->is_fenced_before = !os_reclaim((void *)(region->base - FENCE_BYTES), FENCE_BYTES);
+	region->is_fenced_behind = !os_reclaim((void *)(region->base + region->bytes), FENCE_BYTES);
+}
+
+static void drop_fences(struct region *region)
+{
+	if (region->is_fenced_before)
+		os_unreserve((void *)(region->base - FENCE_BYTES), FENCE_BYTES);
+	if (region->is_fenced_behind)
+		os_unreserve((void *)(region->base + region->bytes), FENCE_BYTES);
+}
+
 static void destroy(struct region *region)
 {
 	size_t nr = table_chunks(region);
@@ -52,6 +69,7 @@ static void destroy(struct region *region)
 	drop_table(region->leaves, nr, sizeof(*region->leaves));
 	drop_table(region->chunks, nr, sizeof(*region->chunks));
 	drop_table(region->taken, region->max_chunks / 64 + 1, sizeof(*region->taken));
+	drop_fences(region);
 	if (region->base)
 		os_unreserve((void *)region->base, region->nr_chunks * CHUNK_BYTES);
 	*region = (struct region){ 0 };
@@ -63,6 +81,8 @@ static bool create(struct region *region, size_t nr)
 	region->bytes = nr * CHUNK_BYTES;
 	region->align_bytes = nr >= REGION_ALIGNED_CHUNKS ? REGION_ALIGN_BYTES : CHUNK_BYTES;
 	region->base = (uintptr_t)os_reserve(region->bytes, table_chunks(region) * CHUNK_BYTES);
+	if (region->base)
+		set_fences(region);
 	region->spans = table(table_chunks(region) * PAGES_PER_CHUNK, sizeof(*region->spans));
 	region->remotes = table(table_chunks(region) * PAGES_PER_CHUNK, sizeof(*region->remotes));
 	region->leaves = table(table_chunks(region), sizeof(*region->leaves));
@@ -287,6 +307,23 @@ bool region_allows(struct region *region, uint64_t nr)
 	allows = limit_allows(&region->limit, 0, nr);
 	lock_release(&region->lock);
 	return allows;
+}
+
+bool region_gap(const struct region *region, uintptr_t address, size_t *behind)
+{
+	uintptr_t offset = address - region->base;
+	size_t chunk = size_min(offset / CHUNK_BYTES + 1, atomic_load_acquire(&region->nr_open)); /* pairs with open_tables() */
+
+	*behind = 0;
+	if (!region->base || address < region->base - FENCE_BYTES || address >= region->base + region->bytes + FENCE_BYTES)
+		return false;
+	if (address < region->base)
+		return true;
+	/* A hint, as other threads give back and take meanwhile. */
+	while (chunk && !region->chunks[chunk - 1].is_backed)
+		chunk--;
+	*behind = chunk && offset >= chunk * CHUNK_BYTES ? offset - chunk * CHUNK_BYTES + 1 : 0;
+	return !chunk || *behind;
 }
 
 /* ---------------------------------------------------------------- memory */

@@ -55,6 +55,7 @@ struct region {
 	int fd;			/* of the device's space whose slots are the chunks; -1: none. Fixed before a heap has chunks of dev */
 	size_t nr_slots;	/* of that space: fixed as fd */
 	bool is_supplied;	/* its memory is the program's, and stays */
+	bool is_fenced_before, is_fenced_behind; /* by inaccessible addresses that are the region's */
 
 	struct lock lock;	/* guards all below, and taken */
 	uint32_t nr_chunks;	/* whose addresses are reserved */
@@ -100,6 +101,12 @@ void region_keep(struct region *region, uint32_t chunk);
 int region_unkeep(struct region *region, uint32_t chunk, bool *was_taken);
 /** Give the memory of chunks back to the system; their addresses fault. */
 void region_unback(struct region *region, uint32_t chunk, uint32_t nr);
+
+/**
+ * Whether an address is in the region or right beside it, and where there is no memory: *@behind is how far it is behind the last byte in front of
+ * it that is memory, or 0 when none is. Takes no lock: a hint while other threads allocate. O(chunks) between.
+ */
+bool region_gap(const struct region *region, uintptr_t address, size_t *behind);
 
 static inline uintptr_t region_address(const struct region *region, uint32_t page)
 {

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "arena/profile.h"
+#include "fault.h"
 #include "heap_json.h"
 #include "opt.h"
 #include "os.h"
@@ -25,6 +26,8 @@ __attribute__((constructor)) static void begin(int argc, char **argv, char **env
 	opt_set_environment(environment);
 	totals_form = opt_get(OPT_MALLOC_STATS);
 	tells_leaks = opt_get(OPT_MALLOC_LEAKS);
+	if (opt_get(OPT_FAULT_HANDLER) == 2)
+		fault_start();
 	if (totals_form || tells_leaks)
 		os_file_keep(STDERR_FILENO, &exit_file);
 	if (tells_leaks || opt_profile() || opt_get(OPT_GUARDED_OBJECTS))

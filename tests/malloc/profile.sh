@@ -144,6 +144,11 @@ empty_ok "a use after free faults, and the report names who allocated and freed 
 said=$(guard behind)
 empty_ok "so does an overflow, or it is found at the end" "$(
 	[[ $said == *"15 bytes behind a guarded object of 112 bytes"*"allocated by"*"$sites+0x"* ]] || [ -z "$said" ] || echo "$said")"
+run_out() { env LD_PRELOAD="$replacement" "$@" "$sites" far 2>&1; }
+said=$(run_out ARENA_FAULT_HANDLER=2)
+unasked=$(run_out ARENA_MALLOC_STATS=0)
+empty_ok "a program that runs out of the heap is told so where it asks for that, and not otherwise" "$(
+	[[ $said == *"access at 0x"*" bytes behind memory of heaps: an overflow"* ]] || echo "$said"; echo "$unasked" | grep arena:)"
 same "python3 works with guarded objects" env ARENA_GUARDED_OBJECTS=500 ARENA_PROFILE_BYTES=4096 python3 -c \
 	"import json; print(len(json.dumps(json.loads(json.dumps([{str(i): [i] * 5} for i in range(20000)])))))"
 

@@ -6,7 +6,7 @@
  *
  * where bytes are those of size classes. Models: two call sites in strict turn, a cache that never shrinks, a buffer that grows, a pool of
  * threads. With "wait" it raises SIGUSR2 and waits for standard input to end; with "leave" it ends without freeing anything; with "late" it
- * reads what it has freed, and with "behind" writes behind what it has; with "ask" the C library itself is the first to allocate in a
+ * reads what it has freed, and with "behind" writes behind what it has, with "far" until that faults; with "ask" the C library itself is the first to allocate in a
  * thread, with a lock of that thread held; with "storm" threads allocate while SIGALRM comes every 200 us, of which not even errno may tell.
  */
 #include <errno.h>
@@ -78,6 +78,8 @@ static int misuse(const char *how)
 {
 	char *volatile object = keep();
 
+	while (!strcmp(how, "far"))
+		*object++ = 1;
 	if (!strcmp(how, "late"))
 		free(object);
 	/* The one is read, the other written: 16 bytes behind its 112. */
@@ -164,7 +166,7 @@ int main(int argc, char **argv)
 {
 	void *buffer;
 
-	if (argc > 1 && (!strcmp(argv[1], "late") || !strcmp(argv[1], "behind")))
+	if (argc > 1 && (!strcmp(argv[1], "late") || !strcmp(argv[1], "behind") || !strcmp(argv[1], "far")))
 		return misuse(argv[1]);
 	if (argc > 1 && !strcmp(argv[1], "ask"))
 		return ask();
