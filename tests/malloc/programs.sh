@@ -91,9 +91,9 @@ fi
 
 # ---------------------------------------------------------------- java
 
-# A virtual machine with some 20 threads, which begin and end whether or not there is anything to run.
+# A virtual machine with some 20 threads, compilers among them, which begin and end whether or not there is anything to run.
 if command -v java >/dev/null; then
-	same "java says what it is" java -Xint -version
+	same "java says what it is" java -version
 else
 	skip "java says what it is" "not installed"
 fi
