@@ -42,9 +42,9 @@ flat() {
 			print join(" ", $names[0], @{$_->{all_value}}), "  ", join(" < ", @names), "\n" }'
 }
 
-# far FILE: what the program printed, against the profile: a line for each number that is 12 % off or more.
-far() {
-	flat "$1" | awk -v truth="$folder/truth" '
+# compare: what the program printed, against lines as those of flat: a line for each number that is 12 % off or more.
+compare() {
+	awk -v truth="$folder/truth" '
 		{ for (i = 2; i <= 5; i++) sum[$1, i] += $i }
 		END {
 			while ((getline line < truth) > 0) {
@@ -60,6 +60,19 @@ far() {
 		}'
 }
 
+far() { flat "$1" | compare; }
+
+# top FILE: the same lines from what go's pprof prints, which finds the functions' names by itself: one for each function and value.
+top() {
+	local nr=0 index
+	for index in alloc_objects alloc_space inuse_objects inuse_space; do
+		HOME=$folder go tool pprof -top -nodefraction=0 -unit=bytes -sample_index=$index "$1" 2>"$folder/err" | awk -v nr=$nr '
+			is_on { value[nr] = $1; sub(/B$/, "", value[nr]); print $6, value[0] + 0, value[1] + 0, value[2] + 0, value[3] + 0 }
+			$1 == "flat" && $4 == "cum" { is_on = 1 }'
+		nr=$((nr + 1))
+	done
+}
+
 # ---------------------------------------------------------------- at exit
 
 run_ok "the program runs" profiled ARENA_PROFILE="$folder/exit" "$sites" leave
@@ -73,6 +86,11 @@ empty_ok "types, units and period are pprof's" "$(decoded "$exit_file" | grep -e
 	decoded "$exit_file" | grep -q '^period: 32768$' || echo "no period")"
 build_id=$(readelf -n "$sites" | sed -n 's/.*Build ID: //p')
 empty_ok "the program's build id is in it" "$(decoded "$exit_file" | grep -q "\"$build_id\"" || echo "no $build_id")"
+if command -v go >/dev/null; then
+	empty_ok "go tool pprof names the functions, with values near the truth" "$(top "$exit_file" | compare; cat "$folder/err")"
+else
+	skip "go tool pprof names the functions, with values near the truth" "go is not installed"
+fi
 rm -f "$folder"/exit.*
 
 run_ok "each process writes a file of its own" profiled ARENA_PROFILE="$folder/many" bash -c "/bin/true; $sites >/dev/null & $sites >/dev/null; wait"
