@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 /*
- * Walking a heap: its live objects, found by the records of its pages.
+ * Walking a heap: its live objects, found by the records of its pages, and what lies between them.
  *
  * No lock is held while the caller looks at an object, so that it may free that one. What is needed of a span is copied before its first
  * object is shown. Records are never unmapped, and what is read of one is bounded before it is used: threads that allocate and free
  * meanwhile may make the walk miss objects or show stale ones, but not read where nothing is.
  */
 #include "walk.h"
+
+#include <string.h>
 
 #include "checked.h"
 #include "loan.h"
@@ -34,26 +36,37 @@ static void look(struct view *view, const struct region *region, uint32_t page)
 				  loan_lent(owner, view->class, &span->free[w]));
 }
 
-static bool show(void *object, size_t bytes, heap_visit *visit, void *context)
+/* Who is shown the objects; or the slots without one are counted, by class. */
+struct walk {
+	heap_visit *visit;	/* NULL: count */
+	void *context;
+	uint64_t *nr_free;
+};
+
+static bool show(void *object, size_t bytes, const struct walk *walk)
 {
+	if (!walk->visit)
+		return true;
 	/* Objects that rest are free for the program. */
 	if (checked_is_on() && !supplied_heap_of(object) && !checked_is_live(object, bytes, &bytes))
 		return true;
-	return visit(context, object, bytes);
+	return walk->visit(walk->context, object, bytes);
 }
 
-static bool show_slots(const struct view *view, heap_visit *visit, void *context)
+static bool show_slots(const struct view *view, const struct walk *walk)
 {
 	size_t bytes = size_classes[view->class].bytes;
 
 	for (unsigned int slot = 0; bytes && slot < class_slots(view->class); slot++)
-		if (view->used[slot / 64] >> slot % 64 & 1 && !show((void *)(view->base + slot * bytes), bytes, visit, context))
+		if (!(view->used[slot / 64] >> slot % 64 & 1))
+			walk->nr_free[view->class]++;
+		else if (!show((void *)(view->base + slot * bytes), bytes, walk))
 			return false;
 	return true;
 }
 
 /* The span or object that begins at a page; *@next is the page behind it. */
-static bool show_page(const struct region *region, uint32_t page, uint32_t *next, heap_visit *visit, void *context)
+static bool show_page(const struct region *region, uint32_t page, uint32_t *next, const struct walk *walk)
 {
 	const struct span *span = &region->spans[page];
 	uint32_t nr;
@@ -66,11 +79,11 @@ static bool show_page(const struct region *region, uint32_t page, uint32_t *next
 	case SPAN_FULL:
 		look(&view, region, page);
 		*next = page + (uint32_t)size_max(size_classes[view.class].pages, 1);
-		return show_slots(&view, visit, context);
+		return show_slots(&view, walk);
 	case SPAN_LARGE:
 		nr = (uint32_t)size_max(span->large_pages, 1);
 		*next = page + (uint32_t)size_min(nr, (uint32_t)(region->bytes / PAGE_BYTES) - page);
-		return show((void *)region_address(region, page), nr * PAGE_BYTES, visit, context);
+		return show((void *)region_address(region, page), nr * PAGE_BYTES, walk);
 	case SPAN_NONE:
 	case SPAN_INSIDE:
 		break;
@@ -78,7 +91,7 @@ static bool show_page(const struct region *region, uint32_t page, uint32_t *next
 	return true;
 }
 
-bool heap_walk(struct heap *heap, heap_visit *visit, void *context)
+static bool walk_pages(const struct heap *heap, const struct walk *walk)
 {
 	const struct region *region = heap->pages.region;
 	/* Pairs with open_tables() of region.c. Chunks that come later are not looked at. */
@@ -89,8 +102,21 @@ bool heap_walk(struct heap *heap, heap_visit *visit, void *context)
 
 		if (atomic_load_relaxed(&region->chunks[chunk].pages) != &heap->pages)
 			page = (chunk + 1) * (uint32_t)PAGES_PER_CHUNK;
-		else if (!show_page(region, page, &page, visit, context))
+		else if (!show_page(region, page, &page, walk))
 			return false;
 	}
 	return true;
+}
+
+bool heap_walk(struct heap *heap, heap_visit *visit, void *context)
+{
+	uint64_t nr_free[NR_CLASSES] = { 0 }; /* of no interest */
+
+	return walk_pages(heap, &(struct walk){ .visit = visit, .context = context, .nr_free = nr_free });
+}
+
+void heap_count_free(struct heap *heap, uint64_t nr_free[NR_CLASSES])
+{
+	memset(nr_free, 0, NR_CLASSES * sizeof(*nr_free));
+	walk_pages(heap, &(struct walk){ .nr_free = nr_free });
 }

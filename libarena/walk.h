@@ -14,4 +14,7 @@ typedef bool heap_visit(void *context, void *object, size_t bytes);
  */
 bool heap_walk(struct heap *heap, heap_visit *visit, void *context);
 
+/** Slots of each class that hold no object, in spans that hold some or are at a thread's hand. Exact and linear as heap_walk(). */
+void heap_count_free(struct heap *heap, uint64_t nr_free[NR_CLASSES]);
+
 #endif /* LIBARENA_WALK_H */

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
 /*
  * What glibc's malloc tells and lets be set, answered for the main heap. Numbers of chunks are exact; what is in use by objects
- * counts whole pages.
+ * counts whole pages, but in malloc_info(), which finds free slots between objects: beside threads at work about as many as there are.
  */
 #include <errno.h>
 #include <malloc.h>
 #include <stdio.h>
 
 #include "shim/shim.h"
+#include "walk.h"
 
 struct totals {
 	size_t held_bytes, used_bytes, idle_bytes, peak_bytes;
@@ -67,19 +68,54 @@ SHIM_API int malloc_trim(size_t pad)
 	return heap_scavenge(heap, pad / CHUNK_BYTES, UINT64_MAX) > 0;
 }
 
-SHIM_API int malloc_info(int options, FILE *stream)
+/* What is free: slots, by class, and pages. */
+struct free_parts {
+	uint64_t nr_slots[NR_CLASSES];
+	uint64_t nr_all_slots, slot_bytes;
+	uint64_t nr_pages;
+	size_t held_bytes;
+};
+
+static struct free_parts free_parts(void)
 {
 	struct totals all = totals();
+	struct free_parts parts = { .nr_pages = (all.held_bytes - all.used_bytes) / PAGE_BYTES, .held_bytes = all.held_bytes };
+
+	if (heap_main())
+		heap_count_free(heap_main(), parts.nr_slots);
+	for (unsigned int class = 0; class < NR_CLASSES; class++) {
+		parts.nr_all_slots += parts.nr_slots[class];
+		parts.slot_bytes += parts.nr_slots[class] * size_classes[class].bytes;
+	}
+	return parts;
+}
+
+/* glibc's "fast" chunks are those that lie ready for their size, which slots are; pages are the rest. */
+static void print_sums(const struct free_parts *parts, FILE *stream)
+{
+	fprintf(stream, "<total type=\"fast\" count=\"%lu\" size=\"%lu\"/>\n", parts->nr_all_slots, parts->slot_bytes);
+	fprintf(stream, "<total type=\"rest\" count=\"%lu\" size=\"%lu\"/>\n", parts->nr_pages, parts->nr_pages * PAGE_BYTES);
+	fprintf(stream, "<system type=\"current\" size=\"%zu\"/>\n", parts->held_bytes);
+}
+
+SHIM_API int malloc_info(int options, FILE *stream)
+{
+	struct free_parts parts;
 
 	if (options)
 		return EINVAL;
-	fprintf(stream,
-		"<malloc version=\"1\">\n<heap nr=\"0\">\n<sizes>\n</sizes>\n"
-		"<total type=\"rest\" count=\"0\" size=\"%zu\"/>\n"
-		"<system type=\"current\" size=\"%zu\"/>\n</heap>\n"
-		"<total type=\"rest\" count=\"0\" size=\"%zu\"/>\n"
-		"<system type=\"current\" size=\"%zu\"/>\n</malloc>\n",
-		all.held_bytes - all.used_bytes, all.held_bytes, all.held_bytes - all.used_bytes, all.held_bytes);
+	/* Before anything is printed, which allocates. */
+	parts = free_parts();
+	fprintf(stream, "<malloc version=\"1\">\n<heap nr=\"0\">\n<sizes>\n");
+	for (unsigned int class = 0; class < NR_CLASSES; class++)
+		if (parts.nr_slots[class])
+			fprintf(stream, "  <size from=\"%u\" to=\"%u\" total=\"%lu\" count=\"%lu\"/>\n", size_classes[class].bytes,
+				size_classes[class].bytes, parts.nr_slots[class] * size_classes[class].bytes, parts.nr_slots[class]);
+	fprintf(stream, "</sizes>\n");
+	print_sums(&parts, stream);
+	fprintf(stream, "</heap>\n");
+	print_sums(&parts, stream);
+	fprintf(stream, "</malloc>\n");
 	return 0;
 }
 
@@ -91,12 +127,13 @@ SHIM_API void malloc_stats(void)
 		all.idle_bytes);
 }
 
-/* Nothing of what glibc lets be tuned exists here. 1 is success, and programs that ask for less than they get are content. */
+/*
+ * Nothing of what glibc lets be tuned exists here. Its parameters are hints, on which nothing but speed and memory depends: taken, and not heeded.
+ * But for one: who asks for memory to be filled is to know that it is not.
+ */
 SHIM_API int mallopt(int parameter, int value)
 {
-	(void)parameter;
-	(void)value;
-	return 1;
+	return parameter != M_PERTURB || !value;
 }
 
 void shim_put_totals(struct text *text)

@@ -314,9 +314,80 @@ TEST(xml, "api/malloc_info writes well-formed XML, and knows no options")
 	CHECK_EQ(malloc_info(1, stdout), EINVAL);
 }
 
-TEST(options, "api/mallopt takes what glibc knows")
+/* The number of an attribute, in the first element that begins so. */
+static size_t attribute(const char *text, const char *element, const char *name)
 {
-	CHECK_EQ(mallopt(M_MMAP_THRESHOLD, 100000), 1);
-	CHECK_EQ(mallopt(M_TRIM_THRESHOLD, 100000), 1);
-	CHECK_EQ(mallopt(M_ARENA_MAX, 1), 1);
+	char key[32];
+
+	snprintf(key, sizeof(key), " %s=\"", name);
+	text = strstr(text, element);
+	CHECK(text && (text = strstr(text, key)));
+	return strtoul(text + strlen(key), NULL, 10);
+}
+
+/* What it says; the caller frees it. All sums agree. */
+static char *info_text(void)
+{
+	char *text = NULL;
+	size_t bytes, count = 0, total = 0;
+	FILE *stream = open_memstream(&text, &bytes);
+
+	CHECK(stream && !malloc_info(0, stream) && !fclose(stream));
+	for (const char *line = text; (line = strstr(line, "<size from")); line++) {
+		CHECK_EQ(attribute(line, "<size", "total"), attribute(line, "<size", "count") * attribute(line, "<size", "to"));
+		count += attribute(line, "<size", "count");
+		total += attribute(line, "<size", "total");
+	}
+	CHECK(count);
+	for (const char *part = text; (part = strstr(part, "<total type=\"fast\"")); part++) {
+		CHECK_EQ(attribute(part, "<total", "count"), count);
+		CHECK_EQ(attribute(part, "<total", "size"), total);
+		CHECK_EQ(attribute(part, "<total type=\"rest", "size"), attribute(part, "<total type=\"rest", "count") * PAGE);
+		CHECK(attribute(part, "<system", "size") >= total + attribute(part, "<total type=\"rest", "size"));
+	}
+	return text;
+}
+
+/* There is a line for a size that has free slots. */
+static size_t free_112(const char *text)
+{
+	return strstr(text, "<size from=\"112\"") ? attribute(text, "<size from=\"112\"", "count") : 0;
+}
+
+TEST(parts, "api/malloc_info counts free slots by size, and free pages")
+{
+	static void *objects[3000];
+	char *before, *between, *after;
+
+	for (size_t i = 0; i < 3000; i++)
+		CHECK((objects[i] = malloc(112)));
+	before = info_text();
+	/* Every third: no page is without an object. */
+	for (size_t i = 0; i < 3000; i += 3)
+		free(objects[i]);
+	between = info_text();
+	CHECK_EQ(free_112(between), free_112(before) + 1000);
+	for (size_t i = 0; i < 3000; i++)
+		if (i % 3)
+			free(objects[i]);
+	malloc_trim(0);
+	after = info_text();
+	/* 3,000 are 84 pages, and a page keeps less than all of it. */
+	CHECK(attribute(after, "<total type=\"rest\"", "count") >= attribute(before, "<total type=\"rest\"", "count") + 80);
+	CHECK(free_112(after) < 1000);
+	free(before);
+	free(between);
+	free(after);
+}
+
+TEST(options, "api/mallopt takes what glibc knows, and refuses to fill memory")
+{
+	static const int hints[] = { M_MXFAST, M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD, M_MMAP_MAX, M_ARENA_TEST, M_ARENA_MAX };
+
+	for (size_t i = 0; i < sizeof(hints) / sizeof(hints[0]); i++) {
+		CHECK_EQ(mallopt(hints[i], 100), 1);
+		CHECK_EQ(mallopt(hints[i], 0), 1);
+	}
+	CHECK_EQ(mallopt(M_PERTURB, 0x5a), 0);
+	CHECK_EQ(mallopt(M_PERTURB, 0), 1);
 }

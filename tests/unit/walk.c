@@ -8,6 +8,8 @@
 #include "arena/profile.h"
 #include "heap.h"
 #include "tests/harness.h"
+#include "tests/unit/fit.h"
+#include "walk.h"
 
 enum { NR = 20000 };
 
@@ -183,6 +185,45 @@ TEST(lent, "walk/nor are those of another thread")
 	CHECK(heap && (objects[0] = arena_heap_calloc(heap, 1, 64)));
 	in_thread(look_from_elsewhere, &tally);
 	CHECK_EQ(tally.nr, 1);
+}
+
+/* ---------------------------------------------------------------- what is free */
+
+enum { SLOT_BYTES = 64, NR_SLOTS = 999 };
+
+static uint64_t nr_free(void)
+{
+	uint64_t nr[NR_CLASSES];
+
+	heap_count_free((struct heap *)(void *)heap, nr);
+	return nr[class_of(slot_of(SLOT_BYTES))];
+}
+
+static void *free_thirds(void *unused)
+{
+	for (size_t i = 0; i < NR_SLOTS; i += 3)
+		arena_heap_free(objects[i]);
+	return unused;
+}
+
+TEST(slots, "walk/slots without an object are counted, others' frees and those on loan among them")
+{
+	const struct arena_profile_options options = { .mean_bytes = MiB, .seed = 3 };
+	uint64_t before;
+
+	heap = arena_heap_create(NULL);
+	CHECK(heap && nr_free() == 0);
+	for (size_t i = 0; i < NR_SLOTS; i++)
+		CHECK((objects[i] = arena_heap_alloc(heap, SLOT_BYTES)));
+	before = nr_free();
+	CHECK(before < PAGE_BYTES / SLOT_BYTES);
+	in_thread(free_thirds, NULL);
+	/* Where heaps look after their objects, freed ones rest first. */
+	CHECK_EQ(nr_free(), before + (checked_is_on() ? 0 : NR_SLOTS / 3));
+	before = nr_free();
+	CHECK_EQ(arena_profile_start(&options), 0);
+	CHECK(arena_heap_alloc(heap, SLOT_BYTES));
+	CHECK_EQ(nr_free(), before - 1);
 }
 
 /* ---------------------------------------------------------------- others at work */
