@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: MIT
-/* fork(): parent and child each have their arenas, or, for the device, the child has none of the parent's memory. */
+/*
+ * fork(): parent and child each have their arenas, or, for the device, the child has none of the parent's memory. A child's heaps leave alone
+ * what threads had at hand that it does not have: these may have been anywhere in their work.
+ */
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "checked.h"
 #include "chunk.h"
 #include "geometry.h"
+#include "heap.h"
 #include "internal.h"
 #include "small.h"
 #include "tests/harness.h"
@@ -165,6 +170,125 @@ TEST(locks, "fork/while other threads hold locks")
 	atomic_store_relaxed(&stop, true);
 	for (size_t i = 0; i < 3; i++)
 		CHECK(!pthread_join(threads[i], NULL));
+}
+
+/* ---------------------------------------------------------------- caches of threads that the child does not have */
+
+enum { LEFT = 3, OBJECTS = 500, OBJECT_BYTES = 100 };
+
+static struct heap *heap;
+static bool may_leave;	/* atomic */
+static struct left {
+	pthread_t thread;
+	struct cache *cache;	/* atomic: when the thread is done */
+	struct cache was;	/* when the child began */
+	void *objects[OBJECTS];
+} left[LEFT];
+
+/* With spans that are full, partly used and current when its process forks. */
+static void *stay(void *argument)
+{
+	struct left *it = argument;
+
+	for (size_t i = 0; i < OBJECTS; i++)
+		CHECK((it->objects[i] = heap_alloc(heap, OBJECT_BYTES)));
+	for (size_t i = 0; i < OBJECTS / 2; i += 3) {
+		heap_free(heap, it->objects[i]);
+		it->objects[i] = NULL;
+	}
+	atomic_store_release(&it->cache, heap_own_cache(heap->id)); /* pairs with the acquire of who waits */
+	while (!atomic_load_relaxed(&may_leave))
+		usleep(1000);
+	return NULL;
+}
+
+static bool is_left(const struct cache *cache)
+{
+	for (size_t i = 0; i < LEFT; i++)
+		if (cache == left[i].cache)
+			return true;
+	return false;
+}
+
+/* Enough to take over whatever there is to be taken over; kept, so that it stays taken. */
+static void *take_much(void *unused)
+{
+	for (size_t i = 0; i < 2 * OBJECTS; i++) {
+		void *object = heap_alloc(heap, OBJECT_BYTES);
+		uint32_t page;
+
+		CHECK(object);
+		CHECK(!is_left(span_owner(heap_find_span(object, &page, "test"))));
+	}
+	CHECK(!is_left(heap_own_cache(heap->id)));
+	return unused;
+}
+
+static void take_in_threads(void)
+{
+	pthread_t threads[2 * LEFT];
+
+	take_much(NULL);
+	for (size_t i = 0; i < 2 * LEFT; i++)
+		CHECK(!pthread_create(&threads[i], NULL, take_much, NULL));
+	for (size_t i = 0; i < 2 * LEFT; i++)
+		CHECK(!pthread_join(threads[i], NULL));
+	for (const struct cache *parked = heap->parked; parked; parked = parked->next_parked)
+		CHECK(!is_left(parked));
+}
+
+/* But for their inboxes, into which others put what they have freed. */
+static void check_left_alone(void)
+{
+	for (size_t i = 0; i < LEFT; i++) {
+		left[i].was.inbox = left[i].cache->inbox;
+		CHECK(!memcmp(left[i].cache, &left[i].was, sizeof(left[i].was)));
+	}
+}
+
+/* First as they are, then with all their objects freed, which they are told, and nobody else reads. */
+static void leave_alone(void *own)
+{
+	CHECK(heap_own_cache(heap->id) == own);
+	for (size_t i = 0; i < LEFT; i++)
+		left[i].was = *left[i].cache;
+	take_in_threads();
+	check_left_alone();
+	for (size_t i = 0; i < LEFT; i++)
+		for (size_t j = 0; j < OBJECTS; j++)
+			if (left[i].objects[j])
+				heap_free(heap, left[i].objects[j]);
+	take_in_threads();
+	check_left_alone();
+	/* Where heaps look after their objects, freed ones rest first. */
+	for (size_t i = 0; i < LEFT; i++)
+		CHECK(left[i].cache->inbox || checked_is_on());
+	heap_validate(heap);
+}
+
+TEST(caches, "fork/a child takes over nothing of the caches of threads that it does not have")
+{
+	pthread_t ended;
+	struct death death;
+
+	if (harness_thread_sanitized())
+		harness_skip("thread sanitizer cannot fork a process with threads");
+	heap = heap_create(ARENA_SOURCE_PAGES);
+	CHECK(heap && heap_alloc(heap, OBJECT_BYTES));
+	for (size_t i = 0; i < LEFT; i++)
+		CHECK(!pthread_create(&left[i].thread, NULL, stay, &left[i]));
+	for (size_t i = 0; i < LEFT; i++)
+		while (!atomic_load_acquire(&left[i].cache))
+			usleep(1000);
+	/* That of a thread that ended before is taken over by the first one in the child. */
+	CHECK(!pthread_create(&ended, NULL, take_much, NULL) && !pthread_join(ended, NULL));
+	CHECK(heap->parked);
+	harness_child(&death, leave_alone, heap_own_cache(heap->id));
+	if (death.signal || death.status)
+		harness_fail(__FILE__, __LINE__, "signal %d, status %d: %s", death.signal, death.status, death.text);
+	atomic_store_relaxed(&may_leave, true);
+	for (size_t i = 0; i < LEFT; i++)
+		CHECK(!pthread_join(left[i].thread, NULL));
 }
 
 /* ---------------------------------------------------------------- fork() while the library starts */
