@@ -32,6 +32,8 @@
 
 /* An object must not be longer: sums of addresses would overflow. */
 #define OBJECT_MAX_BYTES ((size_t)1 << (ADDRESS_SHIFT - 1))
+/* Nor aligned to more: of such places a region has few. */
+#define ALIGN_MAX_BYTES GiB
 
 static struct region region;	/* fixed once main_heap is live */
 static struct heap heaps[HEAPS_MAX]; /* [0] is malloc()'s */
@@ -453,9 +455,11 @@ void *heap_alloc_large(struct heap *heap, size_t bytes, size_t align_bytes, bool
 {
 	size_t nr = pages_from_bytes(size_max(bytes, 1)), align_pages = size_max(align_bytes / PAGE_BYTES, 1);
 	struct region *at = heap->pages.region;
+	uintptr_t lowest = align_up(at->base, align_bytes);
 	struct span *span;
 
-	if (bytes > OBJECT_MAX_BYTES || nr + align_pages > at->bytes / PAGE_BYTES)
+	/* Not even alone. */
+	if (bytes > OBJECT_MAX_BYTES || lowest + nr * PAGE_BYTES > at->base + at->bytes)
 		return NULL;
 	span = take_large(heap, nr, align_pages, is_zero);
 	if (likely(span))
@@ -587,7 +591,7 @@ void *heap_alloc_aligned(struct heap *heap, size_t bytes, size_t align_bytes)
 	unsigned int class = CLASS_NONE;
 	bool is_zero;
 
-	if (align_bytes > heap->pages.region->align_bytes || bytes > OBJECT_MAX_BYTES)
+	if (align_bytes > ALIGN_MAX_BYTES || bytes > OBJECT_MAX_BYTES)
 		return NULL;
 	if (unlikely(heap->supplied))
 		return supplied_alloc(heap, bytes, align_bytes);

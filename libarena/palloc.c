@@ -194,15 +194,15 @@ uint64_t palloc_excess(const struct palloc *pages, uint64_t nr)
 	return size_max(limit_excess(&pages->limit, palloc_held(pages), nr), region_excess(pages->region, nr));
 }
 
-/* @nr neighboring chunks, idle now: the first, or CHUNK_NONE. What is idle already did not do, so it goes back first. */
-static uint32_t grow(struct palloc *pages, uint32_t nr)
+/* @nr neighboring chunks, aligned, idle now: the first, or CHUNK_NONE. What is idle already did not do, so it goes back first. */
+static uint32_t grow(struct palloc *pages, uint32_t nr, uint32_t align_chunks)
 {
 	uint32_t chunk;
 
 	palloc_scavenge(pages, 0, limit_make_way(pages->mapped, pages->nr_idle, nr, palloc_excess(pages, nr)));
 	if (!limit_allows(&pages->limit, palloc_held(pages), nr))
 		return CHUNK_NONE;
-	chunk = region_take(pages->region, nr, pages);
+	chunk = region_take(pages->region, nr, align_chunks, pages);
 	if (chunk == CHUNK_NONE)
 		return CHUNK_NONE;
 	if (back(pages, chunk, nr)) {
@@ -282,7 +282,7 @@ static uint32_t chunk_for(struct palloc *pages, uint32_t nr)
 {
 	uint32_t chunk = fullest(pages, nr);
 
-	return chunk == CHUNK_NONE ? grow(pages, 1) : chunk;
+	return chunk == CHUNK_NONE ? grow(pages, 1, 1) : chunk;
 }
 
 static uint32_t find_short(struct palloc *pages, uint32_t nr)
@@ -293,15 +293,23 @@ static uint32_t find_short(struct palloc *pages, uint32_t nr)
 				   : chunk * (uint32_t)PAGES_PER_CHUNK + bits_find(leaf(pages, chunk), nr, 0);
 }
 
+/* The first page from @page on whose address is aligned: a region in the program's memory begins with just any chunk. */
+static size_t align_page(const struct palloc *pages, size_t page, size_t align_pages)
+{
+	size_t base = pages->region->base / PAGE_BYTES;
+
+	return align_up(base + page, align_pages) - base;
+}
+
 /* The lowest place among free pages, aligned; PAGE_NONE when there is none. */
 static uint32_t find_lowest(struct palloc *pages, uint32_t nr, uint32_t align_pages)
 {
 	size_t page = tree_find(&pages->tree, nr);
 
 	/* Most often what is found is aligned by luck; else with room to align. */
-	if (page != TREE_NONE && page % align_pages)
+	if (page != TREE_NONE && page != align_page(pages, page, align_pages))
 		page = tree_find(&pages->tree, nr + align_pages - 1);
-	return page == TREE_NONE ? PAGE_NONE : (uint32_t)align_up(page, align_pages);
+	return page == TREE_NONE ? PAGE_NONE : (uint32_t)align_page(pages, page, align_pages);
 }
 
 /* Chunks of its own go back as soon as a run is freed; those that others share do not, but nothing lies idle in them. */
@@ -317,10 +325,10 @@ static uint32_t find_long(struct palloc *pages, uint32_t nr, uint32_t align_page
 
 	if (page != PAGE_NONE)
 		return page;
-	/* With room to align beyond a chunk, and no more: what is left before and behind are free pages like others, but count for a limit. */
-	chunk = grow(pages, (uint32_t)((nr + size_max(align, PAGES_PER_CHUNK) - 1) / PAGES_PER_CHUNK));
+	/* Of aligned ones no more than the run needs: what lies between them and others takes addresses, and counts for no limit. */
+	chunk = grow(pages, (uint32_t)((nr + PAGES_PER_CHUNK - 1) / PAGES_PER_CHUNK), (uint32_t)size_max(align / PAGES_PER_CHUNK, 1));
 	if (chunk != CHUNK_NONE && align > 1)
-		return (uint32_t)align_up(chunk * PAGES_PER_CHUNK, align);
+		return chunk * (uint32_t)PAGES_PER_CHUNK;
 	/* To begin with a chunk was only a wish; and what is free before new chunks is used up with them. */
 	return chunk == CHUNK_NONE && align == align_pages ? PAGE_NONE : find_lowest(pages, nr, align_pages);
 }

@@ -62,8 +62,8 @@ int palloc_set_place(struct palloc *pages, const struct palloc_place *place);
 void palloc_fini(struct palloc *pages);
 
 /**
- * A run of @nr pages at a multiple of @align_pages (a power of two, a chunk's or more too); PAGE_NONE when out of memory. *@is_zero says
- * whether it is known to hold zeros.
+ * A run of @nr pages whose address is aligned to @align_pages (a power of two, a chunk's or more too); PAGE_NONE when out of memory.
+ * *@is_zero says whether it is known to hold zeros.
  */
 uint32_t palloc_run(struct palloc *pages, uint32_t nr, uint32_t align_pages, bool *is_zero);
 /** Give back a run, or any part of one. */

@@ -79,7 +79,6 @@ static bool create(struct region *region, size_t nr)
 {
 	region->nr_chunks = region->max_chunks = region->least_chunks = (uint32_t)nr;
 	region->bytes = nr * CHUNK_BYTES;
-	region->align_bytes = nr >= REGION_ALIGNED_CHUNKS ? REGION_ALIGN_BYTES : CHUNK_BYTES;
 	region->base = (uintptr_t)os_reserve(region->bytes, table_chunks(region) * CHUNK_BYTES);
 	if (region->base)
 		set_fences(region);
@@ -194,7 +193,7 @@ int region_init_in(struct region *region, uintptr_t memory, size_t bytes)
 		;
 	if (!nr)
 		return -ENOMEM;
-	*region = (struct region){ .base = base, .align_bytes = CHUNK_BYTES, .bytes = nr * CHUNK_BYTES, .fd = -1, .is_supplied = true };
+	*region = (struct region){ .base = base, .bytes = nr * CHUNK_BYTES, .fd = -1, .is_supplied = true };
 	region->nr_chunks = region->max_chunks = region->least_chunks = region->nr_open = (uint32_t)nr;
 	region->spans = cut(&at, nr * PAGES_PER_CHUNK, sizeof(*region->spans));
 	region->remotes = cut(&at, nr * PAGES_PER_CHUNK, sizeof(*region->remotes));
@@ -217,8 +216,13 @@ static void set_taken(struct region *region, uint32_t chunk, uint32_t nr, bool t
 	}
 }
 
-/* The lowest @nr free chunks in a row. */
-static uint32_t find(const struct region *region, uint32_t nr)
+static bool is_aligned(const struct region *region, uint32_t chunk, uint32_t align_chunks)
+{
+	return !((region->base / CHUNK_BYTES + chunk) & (align_chunks - 1));
+}
+
+/* The lowest @nr free chunks in a row from an aligned one on. */
+static uint32_t find(const struct region *region, uint32_t nr, uint32_t align_chunks)
 {
 	uint32_t run = 0;
 
@@ -228,38 +232,43 @@ static uint32_t find(const struct region *region, uint32_t nr)
 			run = 0;
 			continue;
 		}
-		run = is_taken(region, i) ? 0 : run + 1;
+		/* Among free chunks the run that begins first is the first to be long enough. */
+		run = is_taken(region, i) || (!run && !is_aligned(region, i, align_chunks)) ? 0 : run + 1;
 		if (run == nr)
 			return i + 1 - nr;
 	}
 	return CHUNK_NONE;
 }
 
-/* Make the free end @nr chunks long. The addresses behind it are reserved only if they are nobody's. */
-static uint32_t extend(struct region *region, uint32_t nr)
+/* Make the free end @nr chunks long, from an aligned one on. The addresses behind it are reserved only if they are nobody's. */
+static uint32_t extend(struct region *region, uint32_t nr, uint32_t align_chunks)
 {
-	uint32_t chunk = free_end(region, 0), more = chunk + nr - region->nr_chunks;
+	uint32_t chunk = free_end(region, 0), more;
 
-	if (nr > region->max_chunks - chunk || os_reclaim((void *)(region->base + region->nr_chunks * CHUNK_BYTES), more * CHUNK_BYTES))
+	while (!is_aligned(region, chunk, align_chunks))
+		chunk++;
+	more = chunk + nr - region->nr_chunks;
+	if (chunk + nr > region->max_chunks || os_reclaim((void *)(region->base + region->nr_chunks * CHUNK_BYTES), more * CHUNK_BYTES))
 		return CHUNK_NONE;
 	region->nr_chunks += more;
 	return chunk;
 }
 
 /* Of addresses that are there, or are to be had. */
-static uint32_t find_or_extend(struct region *region, uint32_t nr)
+static uint32_t find_or_extend(struct region *region, uint32_t nr, uint32_t align_chunks)
 {
-	uint32_t chunk = find(region, nr);
+	uint32_t chunk = find(region, nr, align_chunks);
 
-	return chunk == CHUNK_NONE ? extend(region, nr) : chunk;
+	return chunk == CHUNK_NONE ? extend(region, nr, align_chunks) : chunk;
 }
 
-uint32_t region_take(struct region *region, uint32_t nr, struct palloc *pages)
+uint32_t region_take(struct region *region, uint32_t nr, uint32_t align_chunks, struct palloc *pages)
 {
-	uint32_t chunk;
+	uint32_t chunk = CHUNK_NONE;
 
 	lock_acquire(&region->lock);
-	chunk = nr <= region->max_chunks && limit_allows(&region->limit, region->nr_taken, nr) ? find_or_extend(region, nr) : CHUNK_NONE;
+	if (nr <= region->max_chunks && limit_allows(&region->limit, region->nr_taken, nr))
+		chunk = find_or_extend(region, nr, align_chunks);
 	if (chunk != CHUNK_NONE && !open_tables(region, chunk + nr)) {
 		shorten(region);
 		chunk = CHUNK_NONE;

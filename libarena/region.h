@@ -24,10 +24,6 @@
 struct palloc;
 
 #define CHUNK_NONE UINT32_MAX
-/* Pages that are aligned in the region up to here are aligned as addresses. */
-#define REGION_ALIGN_BYTES GiB
-/* A region below this, which is one under a limit of addresses, cannot afford objects that are aligned so, but to a chunk. */
-#define REGION_ALIGNED_CHUNKS ((size_t)16 * GiB / CHUNK_BYTES)
 
 /* A chunk of a heap. Guarded by the lock of that heap; by the region's while nobody's. */
 struct chunk_info {
@@ -42,8 +38,7 @@ struct chunk_info {
 };
 
 struct region {
-	uintptr_t base;		/* fixed after creation, as all down to the lock; aligned to a power of two of at least its bytes */
-	size_t align_bytes;	/* of objects in it, at most */
+	uintptr_t base;		/* fixed after creation, as all down to the lock. Aligned to a power of two of at least its bytes; supplied: to a chunk */
 	size_t bytes;		/* up to the last chunk that there may ever be */
 	uint32_t max_chunks;	/* that there may ever be */
 	uint32_t least_chunks;	/* whose addresses are never given back */
@@ -71,8 +66,11 @@ int region_init(struct region *region, size_t want_chunks);
 /** The same in memory that is there, records and all; -ENOMEM when no chunk fits. */
 int region_init_in(struct region *region, uintptr_t memory, size_t bytes);
 
-/** The lowest @nr neighboring chunks that are nobody's, now @pages's, without memory; CHUNK_NONE when addresses or the limit are used up. */
-uint32_t region_take(struct region *region, uint32_t nr, struct palloc *pages);
+/**
+ * The lowest @nr neighboring chunks that are nobody's, now @pages's, without memory; CHUNK_NONE when addresses or the limit are used up. The address
+ * of the first is aligned to @align_chunks, a power of two.
+ */
+uint32_t region_take(struct region *region, uint32_t nr, uint32_t align_chunks, struct palloc *pages);
 /** Give back chunks that have no memory. */
 void region_give(struct region *region, uint32_t chunk, uint32_t nr);
 

@@ -181,7 +181,7 @@ TEST(alignment, "api/aligned_alloc, posix_memalign, memalign, valloc, pvalloc")
 	static const size_t sizes[] = { 0, 1, 24, 100, 4096, 5000, 40000, 300000, 3 << 20 };
 
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-		for (size_t align = 8; align <= 16 * MIB; align *= 2) {
+		for (size_t align = 8; align <= 64 * MIB; align *= 2) {
 			void *object = NULL;
 
 			check_aligned(aligned_alloc(align, sizes[i]), align, sizes[i]);

@@ -41,4 +41,5 @@ done
 # Less than the reservation of 1 TiB, which is refused then.
 fills "700 GiB of addresses" 'held 10. MiB, .*' thp within 716800 env ARENA_SOURCE=thp "$fill" 100 3
 fills "300 MiB of addresses" 'refused at 2[0-9]. MiB, .*' thp within 300 env ARENA_SOURCE=thp "$fill" 1000 3
+run_ok "alignments up to 64 MiB in 2000 MiB of addresses" within 2000 env LD_PRELOAD="$replacement" "$B/tests/malloc/api" aligned_alloc
 tap_end

@@ -175,6 +175,32 @@ TEST(heap_128m, "nomem/a heap in 128 MiB of addresses")
 	check_heap(128, 90, ARENA_SOURCE_THP);
 }
 
+TEST(heap_aligned, "nomem/objects of a heap in 2 GiB of addresses are aligned to up to 512 MiB, and hold no more than others")
+{
+	struct arena_heap *heap;
+	char *objects[2];
+
+	limit_addresses(2 * GiB);
+	heap = arena_heap_create(&(struct arena_heap_options){ .source = ARENA_SOURCE_THP });
+	CHECK(heap && arena_heap_alloc(heap, 1));
+	for (size_t align = 1 * MiB; align <= 512 * MiB; align *= 2)
+		for (size_t bytes = 1; bytes <= 64 * MiB; bytes = bytes * 4096 + MiB) {
+			for (size_t i = 0; i < ARRAY_LEN(objects); i++) {
+				objects[i] = arena_heap_alloc_aligned(heap, bytes, align);
+				CHECK(objects[i]);
+				CHECK_EQ((uintptr_t)objects[i] % align, 0);
+				objects[i][0] = objects[i][bytes - 1] = 1;
+			}
+			for (size_t i = 0; i < ARRAY_LEN(objects); i++)
+				arena_heap_free(objects[i]);
+		}
+	/* Of addresses that are not to be had. */
+	CHECK(!arena_heap_alloc_aligned(heap, 3 * GiB, 64 * MiB));
+	CHECK(!arena_heap_alloc_aligned(heap, 1, 2 * GiB));
+	heap_validate((struct heap *)(void *)heap);
+	CHECK(fill_heap(heap) > 1000);
+}
+
 TEST(heap_grows, "nomem/the addresses of heaps grow behind the last, if these are nobody's, and go back when they are free")
 {
 	struct arena_heap *heap;

@@ -2,6 +2,7 @@
 /* The page allocator against a plain row of bytes; fullness, alignment, growth to the last page, and what comes back. No page is touched. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "palloc.h"
 #include "tests/harness.h"
@@ -150,6 +151,48 @@ TEST(aligned, "palloc/runs aligned to one page up to four chunks")
 	for (uint32_t align = 1; align <= 2048; align *= 2)
 		CHECK(take(7, align) != PAGE_NONE);
 	palloc_validate(&pages);
+}
+
+TEST(aligned_alone, "palloc/what is aligned to more than a chunk holds its own chunks and no others, which are there for the next")
+{
+	start();
+	CHECK_EQ(take(3, 1), 0);
+	CHECK_EQ(take(7, 2048), 2048);
+	CHECK_EQ(take(600, 4096), 4096);
+	CHECK_EQ(pages.handed, 4);
+	CHECK_EQ(take(1024, 1), 512);
+	CHECK_EQ(take(512, 512), 3 * 512);
+	CHECK_EQ(take(600, 2048), 3 * 2048);
+	/* From 32 MiB on there are four places, and each has something. */
+	for (uint32_t page = 0; page < NR_PAGES; page += 8192)
+		if (!used[page])
+			CHECK_EQ(take(1, 8192), page);
+	CHECK_EQ(take(1, 8192), PAGE_NONE);
+	palloc_validate(&pages);
+}
+
+TEST(aligned_addresses, "palloc/it is addresses that are aligned, also where the first chunk is at an odd multiple of its size")
+{
+	char *raw = mmap(NULL, 256 * MiB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uintptr_t base;
+	bool is_zero;
+
+	CHECK(raw != MAP_FAILED);
+	/* Records are in front of it, and no multiple of 128 MiB behind. */
+	base = align_up((uintptr_t)raw, 128 * MiB) + 7 * CHUNK_BYTES;
+	CHECK_EQ(region_init_in(&region, base - 2 * CHUNK_BYTES, 40 * CHUNK_BYTES), 0);
+	CHECK_EQ(palloc_init(&pages, &region, ARENA_SOURCE_PAGES), 0);
+	region.is_supplied = true;
+	for (uint32_t align = 512; align <= 8192; align *= 2)
+		for (uint32_t nr = 1; nr <= 1600; nr = nr * 3 + 1) {
+			uint32_t page = palloc_run(&pages, nr, align, &is_zero);
+
+			CHECK(page != PAGE_NONE);
+			CHECK_EQ(region_address(&region, page) % (align * PAGE_BYTES), 0);
+			palloc_validate(&pages);
+			palloc_free(&pages, page, nr);
+		}
+	CHECK_EQ(palloc_run(&pages, 1, 32768, &is_zero), PAGE_NONE);
 }
 
 TEST(groups, "palloc/groups of up to 64 pages for threads")

@@ -129,6 +129,33 @@ TEST(kinds, "supplied/calloc clears, alignments hold, and a limit")
 	CHECK(heap && arena_heap_alloc(heap, 3 * MiB) && !arena_heap_alloc(heap, 4 * MiB));
 }
 
+TEST(aligned, "supplied/objects are aligned to as much as the memory has addresses for, wherever it begins")
+{
+	const struct region *region;
+
+	start_with(64 * MiB);
+	CHECK(heap);
+	region = ((struct heap *)(void *)heap)->pages.region;
+	for (size_t align = CHUNK_BYTES; align <= 64 * MiB; align *= 2) {
+		char *objects[2];
+
+		for (size_t i = 0; i < ARRAY_LEN(objects); i++) {
+			uintptr_t place = align_up(region->base, align) + i * align;
+
+			objects[i] = arena_heap_alloc_aligned(heap, 1 * MiB, align);
+			CHECK_EQ(objects[i] != NULL, place + MiB <= region->base + region->bytes);
+			CHECK_EQ((uintptr_t)objects[i] % align, 0);
+			if (objects[i])
+				check_inside(objects[i], 1 * MiB);
+		}
+		CHECK(objects[0] != objects[1] || !objects[0]);
+		for (size_t i = 0; i < ARRAY_LEN(objects); i++)
+			arena_heap_free(objects[i]);
+	}
+	CHECK(!arena_heap_alloc_aligned(heap, 1, 1 * GiB));
+	heap_validate((struct heap *)(void *)heap);
+}
+
 static bool count(void *nr, void *object, size_t bytes)
 {
 	check_inside(object, bytes);

@@ -100,7 +100,7 @@ ARENA_API void arena_heap_destroy(struct arena_heap *heap);
 ARENA_API void *arena_heap_alloc(struct arena_heap *heap, size_t bytes);
 /** As arena_heap_alloc(), zeroed, for @count objects of @bytes each; NULL also when the product overflows. */
 ARENA_API void *arena_heap_calloc(struct arena_heap *heap, size_t count, size_t bytes);
-/** As arena_heap_alloc(), aligned to @align_bytes: a power of two up to 1 GiB, else NULL. */
+/** As arena_heap_alloc(), aligned to @align_bytes: a power of two up to 1 GiB, else NULL; as far as a heap in memory has such an address. */
 ARENA_API void *arena_heap_alloc_aligned(struct arena_heap *heap, size_t bytes, size_t align_bytes);
 /**
  * Resize @object, in place where possible, else to a copy in the same heap that @object belongs to; NULL as @object is
