@@ -157,13 +157,31 @@ struct heap *heap_create_in(struct region *own, struct supplied *supplied)
 	return create(ARENA_SOURCE_PAGES, own, supplied);
 }
 
+/* Idle chunks, in parts: HEAP_PART_CHUNKS says why. */
+static uint64_t give_back(struct heap *heap, uint64_t keep, uint64_t max)
+{
+	/* At most as many as there are: others may free on. */
+	uint64_t nr = 0, part, most = size_min(max, atomic_load_relaxed(&heap->pages.region->nr_taken));
+
+	do {
+		lock_acquire(&heap->lock);
+		part = palloc_scavenge(&heap->pages, keep, size_min(most - nr, HEAP_PART_CHUNKS));
+		publish(heap);
+		lock_pass(&heap->lock);
+		nr += part;
+	} while (part == HEAP_PART_CHUNKS && nr < most);
+	return nr;
+}
+
 void heap_set_limit(struct heap *heap, struct limit limit)
 {
+	uint64_t excess;
+
 	lock_acquire(&heap->lock);
 	heap->pages.limit = limit;
-	palloc_scavenge(&heap->pages, 0, palloc_excess(&heap->pages, 0));
-	publish(heap);
+	excess = palloc_excess(&heap->pages, 0);
 	lock_release(&heap->lock);
+	give_back(heap, 0, excess);
 }
 
 int heap_set_process_limit(struct limit limit)
@@ -279,18 +297,12 @@ void heap_give_pages(struct heap *heap, uint32_t page, uint32_t nr)
 
 uint64_t heap_scavenge(struct heap *heap, uint64_t keep, uint64_t max)
 {
-	uint64_t nr;
-
 	if (checked_is_on())
 		checked_flush(heap);
 	/* At most as many as there are: others may free on. */
 	for (uint32_t i = atomic_load_relaxed(&heap->nr_parked); i && heap_read_news(heap); i--)
 		;
-	lock_acquire(&heap->lock);
-	nr = palloc_scavenge(&heap->pages, keep, max);
-	publish(heap);
-	lock_release(&heap->lock);
-	return nr;
+	return give_back(heap, keep, max);
 }
 
 struct heap *heap_at(size_t i)
@@ -317,9 +329,10 @@ struct heap *heap_hold_system(size_t i)
 	return NULL;
 }
 
+/* Mostly the next heap is held at once. */
 void heap_unhold(void)
 {
-	lock_release(&lock_setup);
+	lock_pass(&lock_setup);
 }
 
 /* ---------------------------------------------------------------- what an address is */

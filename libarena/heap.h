@@ -130,7 +130,9 @@ struct heap *heap_hold(size_t i);
 /** The same when its memory is the system's, who gets what is given back: not for one in memory of the program. */
 struct heap *heap_hold_system(size_t i);
 void heap_unhold(void);
-/** Give idle chunks back, all but @keep and at most @max; returns how many. */
+/* Chunks that go back under one hold of a lock: who allocates meanwhile waits for so many system calls, and no more. */
+#define HEAP_PART_CHUNKS 16
+/** Give idle chunks back, highest first, all but @keep and at most @max, in parts between which other threads have their turn; returns how many. */
 uint64_t heap_scavenge(struct heap *heap, uint64_t keep, uint64_t max);
 /** Panics when the heap's tables contradict each other; no other thread may use it meanwhile. */
 void heap_validate(struct heap *heap);

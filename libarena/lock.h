@@ -88,4 +88,7 @@ static inline void lock_release(struct lock *lock)
 	lock_release_nested(lock);
 }
 
+/** Release it for who waits: the thread that is woken finds it held again when this one takes it at once, and so it sleeps for a moment then. */
+void lock_pass(struct lock *lock);
+
 #endif /* LIBARENA_LOCK_H */

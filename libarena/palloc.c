@@ -2,7 +2,7 @@
 /*
  * Pages are found in three ways: by fullness (lists of chunks, and the bottom row of summaries, which says of each chunk in one load whether
  * a run fits), by address (the tree), or by taking a chunk from the region. A chunk whose last page is freed becomes idle: it keeps
- * its memory until it is used again or scavenged.
+ * its memory until it is used again, the lowest first, or scavenged, the highest first.
  */
 #include "palloc.h"
 
@@ -10,6 +10,8 @@
 
 #include "annotate.h"
 #include "os.h"
+
+_Static_assert(BITSET_NONE == CHUNK_NONE, "no number is no chunk");
 
 /* Chunks of one fullness that are asked for a short run; only runs of several pages need more than one. */
 #define CHUNKS_TRIED 4
@@ -24,37 +26,46 @@ static struct bits *leaf(const struct palloc *pages, uint32_t chunk)
 	return &pages->region->leaves[chunk];
 }
 
-/* ---------------------------------------------------------------- lists */
+/* ---------------------------------------------------------------- lists, and the set of idle chunks */
 
-static uint32_t *list_of(struct palloc *pages, uint32_t nr_free)
+/* The list of chunks with so many free pages; PALLOC_LISTS is for idle ones. */
+static unsigned int fullness(uint32_t nr_free)
 {
-	return nr_free == PAGES_PER_CHUNK ? &pages->idle : &pages->lists[(nr_free - 1) / 32];
+	return nr_free / (uint32_t)(PAGES_PER_CHUNK / PALLOC_LISTS);
 }
 
 static void list_add(struct palloc *pages, uint32_t chunk)
 {
 	struct chunk_info *it = info(pages, chunk);
-	uint32_t *list = list_of(pages, it->nr_free);
+	uint32_t *list = &pages->lists[fullness(it->nr_free)];
 
+	it->is_listed = true;
+	if (it->nr_free == PAGES_PER_CHUNK) {
+		bitset_add(&pages->idle, chunk);
+		return;
+	}
 	it->prev = CHUNK_NONE;
 	it->next = *list;
 	if (it->next != CHUNK_NONE)
 		info(pages, it->next)->prev = chunk;
 	*list = chunk;
-	it->is_listed = true;
 }
 
 static void list_remove(struct palloc *pages, uint32_t chunk)
 {
 	struct chunk_info *it = info(pages, chunk);
 
+	it->is_listed = false;
+	if (it->nr_free == PAGES_PER_CHUNK) {
+		bitset_remove(&pages->idle, chunk);
+		return;
+	}
 	if (it->next != CHUNK_NONE)
 		info(pages, it->next)->prev = it->prev;
 	if (it->prev != CHUNK_NONE)
 		info(pages, it->prev)->next = it->next;
 	else
-		*list_of(pages, it->nr_free) = it->next;
-	it->is_listed = false;
+		pages->lists[fullness(it->nr_free)] = it->next;
 }
 
 /* A chunk has another number of free pages now. */
@@ -63,7 +74,7 @@ static void set_free(struct palloc *pages, uint32_t chunk, uint32_t nr_free)
 	struct chunk_info *it = info(pages, chunk);
 	bool was_idle = it->nr_free == PAGES_PER_CHUNK, is_idle = nr_free == PAGES_PER_CHUNK;
 
-	if (it->is_listed && list_of(pages, it->nr_free) == (nr_free ? list_of(pages, nr_free) : NULL)) {
+	if (it->is_listed && nr_free && fullness(it->nr_free) == fullness(nr_free)) {
 		it->nr_free = (uint16_t)nr_free;
 		return;
 	}
@@ -170,22 +181,12 @@ static void return_idle(struct palloc *pages, uint32_t chunk)
 	pages->returned++;
 }
 
-static uint32_t highest_idle(const struct palloc *pages)
-{
-	uint32_t highest = pages->idle;
-
-	for (uint32_t chunk = pages->idle; chunk != CHUNK_NONE; chunk = info(pages, chunk)->next)
-		if (chunk > highest)
-			highest = chunk;
-	return highest;
-}
-
 uint64_t palloc_scavenge(struct palloc *pages, uint64_t keep, uint64_t max)
 {
 	uint64_t nr = 0;
 
 	for (; pages->nr_idle > keep && nr < max; nr++)
-		return_idle(pages, highest_idle(pages));
+		return_idle(pages, bitset_highest(&pages->idle));
 	return nr;
 }
 
@@ -262,7 +263,7 @@ static bool fits(const struct palloc *pages, uint32_t chunk, uint32_t nr)
 	return sum_max(pages->tree.level[TREE_LEVELS - 1][chunk]) >= nr;
 }
 
-/* The fullest chunk with room for a short run; an idle one only when no other has. */
+/* The fullest chunk with room for a short run; an idle one, the lowest, only when no other has. */
 static uint32_t fullest(const struct palloc *pages, uint32_t nr)
 {
 	for (unsigned int i = 0; i < PALLOC_LISTS; i++) {
@@ -274,7 +275,7 @@ static uint32_t fullest(const struct palloc *pages, uint32_t nr)
 			chunk = info(pages, chunk)->next;
 		}
 	}
-	return pages->idle;
+	return bitset_from(&pages->idle, 0);
 }
 
 /* A chunk for a short run, by fullness, and by growing. */
@@ -355,7 +356,7 @@ static bool unkeep(struct palloc *pages, uint32_t page, uint32_t nr)
 
 void palloc_keep_idle(struct palloc *pages)
 {
-	for (uint32_t chunk = pages->idle; chunk != CHUNK_NONE; chunk = info(pages, chunk)->next)
+	for (uint32_t chunk = 0; (chunk = bitset_from(&pages->idle, chunk)) != BITSET_NONE; chunk++)
 		region_keep(pages->region, chunk);
 }
 
@@ -442,9 +443,16 @@ void palloc_give_group(struct palloc *pages, uint32_t first, uint64_t group)
 
 /* ---------------------------------------------------------------- life */
 
+static size_t idle_bytes(const struct region *region)
+{
+	return align_up(bitset_words(region->max_chunks) * sizeof(uint64_t), PAGE_BYTES);
+}
+
 int palloc_init(struct palloc *pages, struct region *region, enum arena_source source)
 {
-	*pages = (struct palloc){ .region = region, .source = source, .limit = limit_from_bytes(0), .idle = CHUNK_NONE };
+	uint64_t *idle;
+
+	*pages = (struct palloc){ .region = region, .source = source, .limit = limit_from_bytes(0) };
 	pages->place.node = -1;
 	pages->starts_small = source == ARENA_SOURCE_THP || source == ARENA_SOURCE_DEV;
 	for (unsigned int i = 0; i < PALLOC_LISTS; i++)
@@ -460,6 +468,12 @@ int palloc_init(struct palloc *pages, struct region *region, enum arena_source s
 			return -ENOMEM;
 		}
 	}
+	idle = os_table(idle_bytes(region));
+	if (!idle) {
+		palloc_fini(pages);
+		return -ENOMEM;
+	}
+	bitset_init(&pages->idle, idle, region->max_chunks);
 	return 0;
 }
 
@@ -487,6 +501,8 @@ void palloc_fini(struct palloc *pages)
 		if (pages->tree.level[i])
 			os_unreserve(pages->tree.level[i], bytes);
 	}
+	if (pages->idle.summary)
+		os_unreserve(pages->idle.summary, idle_bytes(region));
 }
 
 void palloc_validate(const struct palloc *pages)
@@ -502,7 +518,7 @@ void palloc_validate(const struct palloc *pages)
 			continue;
 		in_use = bits_count(leaf(pages, chunk), 0, BITS_PER_LEAF);
 		check(it->is_backed && it->nr_free == PAGES_PER_CHUNK - in_use);
-		check(it->is_listed == (it->nr_free > 0));
+		check(it->is_listed == (it->nr_free > 0) && bitset_has(&pages->idle, chunk) == !in_use);
 		check(!it->is_kept || (!in_use && it->source == ARENA_SOURCE_DEV));
 		check(pages->tree.level[TREE_LEVELS - 1][chunk] == sum_pack(bits_runs(leaf(pages, chunk))));
 		mapped += in_use > 0;

@@ -12,11 +12,12 @@
 #ifndef LIBARENA_PALLOC_H
 #define LIBARENA_PALLOC_H
 
+#include "bitset.h"
 #include "limit.h"
 #include "region.h"
 #include "tree.h"
 
-/* Lists of chunks by free pages: 1-32, 33-64 ... 481-511. */
+/* Lists of chunks by free pages: 1-31, 32-63 ... 480-511. */
 #define PALLOC_LISTS 16
 /* Longer runs are placed by address. */
 #define PALLOC_SHORT_PAGES 8u
@@ -25,7 +26,7 @@
 
 /*
  * Invariants: handed = mapped + nr_idle + returned; a chunk with free pages and pages in use is on the list of its fullness, one
- * without pages in use is on the idle list.
+ * without pages in use is in the set of idle ones.
  */
 /* Where chunks get their memory from, apart from the source. */
 struct palloc_place {
@@ -45,7 +46,7 @@ struct palloc {
 	struct palloc_place place;
 	struct tree tree;
 	uint32_t lists[PALLOC_LISTS];
-	uint32_t idle;		/* list of chunks with memory and no page in use */
+	struct bitset idle;	/* chunks with memory and no page in use; its words are a table of ours */
 	uint64_t handed;	/* chunks that got memory since start */
 	uint64_t mapped;	/* chunks with pages in use */
 	uint64_t nr_idle;
@@ -86,7 +87,7 @@ static inline uint64_t palloc_held(const struct palloc *pages)
 /** By how many chunks this heap, or all of the region together, would be over a soft limit with @nr more. The greater number. */
 uint64_t palloc_excess(const struct palloc *pages, uint64_t nr);
 
-/** Give back idle chunks, highest address first, until @keep are left, at most @max; returns how many. */
+/** Give back idle chunks, highest address first, until @keep are left, at most @max; returns how many. O(1) for each. */
 uint64_t palloc_scavenge(struct palloc *pages, uint64_t keep, uint64_t max);
 /** Let the system take the memory of idle chunks where the source offers that (dev): it tells before, and they come back when used. */
 void palloc_keep_idle(struct palloc *pages);

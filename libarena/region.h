@@ -28,12 +28,12 @@ struct palloc;
 /* A chunk of a heap. Guarded by the lock of that heap; by the region's while nobody's. */
 struct chunk_info {
 	struct palloc *pages;	/* atomic, relaxed: the page allocator whose it is; NULL = nobody's */
-	uint32_t next, prev;	/* chunks; list of those as full as this one, or of the idle ones */
+	uint32_t next, prev;	/* chunks; list of those as full as this one */
 	uint16_t nr_free;	/* free pages */
 	uint16_t zero_from;	/* pages from here on are known to be zero: never used since the system gave them */
 	uint8_t source;		/* enum arena_source that its memory is from */
 	bool is_backed;		/* has memory, as far as it was touched */
-	bool is_listed;
+	bool is_listed;		/* on the list of its fullness, or in the set of idle ones */
 	bool is_kept;		/* the system may take its memory: idle, of dev */
 };
 

@@ -59,20 +59,28 @@ static bool call_all(struct heap *heap, enum arena_pressure level, size_t want_b
 
 /* ---------------------------------------------------------------- soft */
 
+/* Of the @i-th heap what all are over by, at most one part; whether there may be more. */
+static bool give_back_excess_part(size_t i)
+{
+	struct heap *heap = heap_hold_system(i);
+	uint64_t nr;
+
+	if (!heap)
+		return false;
+	lock_acquire(&heap->lock);
+	nr = palloc_scavenge(&heap->pages, 0, size_min(region_excess(heap_region(), 0), HEAP_PART_CHUNKS));
+	publish(heap);
+	lock_pass(&heap->lock);
+	heap_unhold();
+	return nr == HEAP_PART_CHUNKS;
+}
+
 /* Until all heaps together are under their soft limit, or nothing is idle. */
 static void give_back_excess(void)
 {
-	for (size_t i = 0; i < HEAPS_MAX && region_excess(heap_region(), 0); i++) {
-		struct heap *heap = heap_hold_system(i);
-
-		if (!heap)
-			continue;
-		lock_acquire(&heap->lock);
-		palloc_scavenge(&heap->pages, 0, region_excess(heap_region(), 0));
-		publish(heap);
-		lock_release(&heap->lock);
-		heap_unhold();
-	}
+	for (size_t i = 0; i < HEAPS_MAX && region_excess(heap_region(), 0); i++)
+		while (give_back_excess_part(i))
+			;
 }
 
 static uint64_t excess_chunks(struct heap *heap)
@@ -107,18 +115,29 @@ void relief_settle(struct heap *heap)
 
 /* ---------------------------------------------------------------- hard */
 
+/* At most @max chunks of the @i-th heap: none can be made or destroyed, and no thread can begin to use one, while it is held. */
+static uint64_t give_back_part(size_t i, uint64_t max)
+{
+	struct heap *heap = heap_hold_system(i);
+	uint64_t nr;
+
+	if (!heap)
+		return 0;
+	nr = heap_scavenge(heap, 0, max);
+	heap_unhold();
+	return nr;
+}
+
 uint64_t relief_give_back(uint64_t max)
 {
-	uint64_t nr = 0;
+	/* At most as many as there are: others may free on. */
+	uint64_t nr = 0, part, most = size_min(max, atomic_load_relaxed(&heap_region()->nr_taken));
 
-	for (size_t i = 0; i < HEAPS_MAX && nr < max; i++) {
-		struct heap *heap = heap_hold_system(i);
-
-		if (!heap)
-			continue;
-		nr += heap_scavenge(heap, 0, max - nr);
-		heap_unhold();
-	}
+	for (size_t i = 0; i < HEAPS_MAX && nr < most; i++)
+		do {
+			part = give_back_part(i, size_min(most - nr, HEAP_PART_CHUNKS));
+			nr += part;
+		} while (part == HEAP_PART_CHUNKS && nr < most);
 	return nr;
 }
 

@@ -2,6 +2,8 @@
 /* Heaps on a program's own memory, and on a node of its choice. */
 #include <errno.h>
 #include <linux/mempolicy.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -247,4 +249,100 @@ TEST(placement, "hooks/memory of a heap on the second node is there")
 		CHECK(!syscall(SYS_move_pages, 0, 1ul, &page, NULL, &node, 0));
 		CHECK_EQ(node, 1);
 	}
+}
+
+/* ---------------------------------------------------------------- a long trim beside other threads */
+
+enum { TRIM_CHUNKS = 512 };
+
+static struct {
+	const struct lock *lock; /* that is held, and wanted by the other thread */
+	uint32_t is_ready;	/* atomic: the release pairs with the acquire in free_when_ready() */
+	uint32_t nr_given;	/* atomic, relaxed: a hint to begin */
+	uint32_t is_done;	/* atomic: the release pairs with the acquire in give_beside() */
+} trimmed;
+
+static int take_untouched(void *context, void *address, size_t bytes)
+{
+	(void)context;
+	return mmap(address, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == address ? 0 : -errno;
+}
+
+/* The lock is held: the other thread comes to wait for it, unless it had it. */
+static void give_beside(void *context, void *address, size_t bytes)
+{
+	(void)context;
+	(void)address;
+	CHECK_EQ(bytes, CHUNK_BYTES);
+	atomic_store_relaxed(&trimmed.nr_given, trimmed.nr_given + 1);
+	while (atomic_load_relaxed(&trimmed.lock->word) != 2 && !atomic_load_acquire(&trimmed.is_done))
+		sched_yield();
+}
+
+/* Allocate from @heap, or, when that is NULL, make another one. */
+static void *work_beside(void *heap)
+{
+	uint32_t nr_given;
+	void *got;
+
+	/* So that it has a cache of that heap. */
+	if (heap)
+		arena_heap_free(arena_heap_alloc(heap, 100));
+	atomic_store_release(&trimmed.is_ready, 1u);
+	while (!atomic_load_relaxed(&trimmed.nr_given))
+		sched_yield();
+	got = heap ? arena_heap_alloc(heap, 100000) : (void *)arena_heap_create(NULL);
+	nr_given = atomic_load_relaxed(&trimmed.nr_given);
+	harness_note("done after %u chunks", (unsigned int)nr_given);
+	CHECK(got && nr_given < TRIM_CHUNKS);
+	atomic_store_release(&trimmed.is_done, 1u);
+	return got;
+}
+
+static struct arena_heap *heap_given_beside(void)
+{
+	const struct arena_heap_hooks hooks = { .take = take_untouched, .give = give_beside };
+
+	return arena_heap_create(&(struct arena_heap_options){ .hooks = &hooks });
+}
+
+static void free_when_ready(void *object)
+{
+	while (!atomic_load_acquire(&trimmed.is_ready))
+		sched_yield();
+	arena_heap_free(object);
+}
+
+TEST(beside, "hooks/another thread allocates while a trim gives chunks back")
+{
+	struct arena_heap *heap = heap_given_beside();
+	char *object = arena_heap_alloc(heap, TRIM_CHUNKS * CHUNK_BYTES - MiB);
+	struct heap *it = (struct heap *)(void *)heap;
+	pthread_t thread;
+
+	CHECK(object);
+	trimmed.lock = &it->lock;
+	CHECK(!pthread_create(&thread, NULL, work_beside, heap));
+	free_when_ready(object);
+	arena_heap_trim(heap, SIZE_MAX);
+	CHECK(!pthread_join(thread, NULL));
+	/* Its objects are in two. */
+	CHECK(trimmed.nr_given >= TRIM_CHUNKS - 2);
+	heap_validate(it);
+}
+
+TEST(beside_all, "hooks/another thread makes a heap while a trim of all gives chunks back")
+{
+	struct arena_heap *heap = heap_given_beside();
+	char *object = arena_heap_alloc(heap, TRIM_CHUNKS * CHUNK_BYTES - MiB);
+	pthread_t thread;
+
+	CHECK(object);
+	trimmed.lock = &lock_setup;
+	CHECK(!pthread_create(&thread, NULL, work_beside, NULL));
+	free_when_ready(object);
+	arena_trim(SIZE_MAX);
+	CHECK(!pthread_join(thread, NULL));
+	CHECK_EQ(trimmed.nr_given, TRIM_CHUNKS);
+	heap_validate((struct heap *)(void *)heap);
 }

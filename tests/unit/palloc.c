@@ -195,6 +195,46 @@ TEST(aligned_addresses, "palloc/it is addresses that are aligned, also where the
 	CHECK_EQ(palloc_run(&pages, 1, 32768, &is_zero), PAGE_NONE);
 }
 
+static uint32_t highest_backed(void)
+{
+	uint32_t chunk = NR_CHUNKS;
+
+	while (chunk && !region.chunks[chunk - 1].is_backed)
+		chunk--;
+	return chunk;
+}
+
+TEST(order, "palloc/idle chunks go back highest first, and serve lowest first, in whatever order they became idle")
+{
+	struct random random = { .state = harness_seed() };
+	uint32_t chunks[NR_CHUNKS], nr_left;
+
+	start();
+	for (int round = 0; round < 20; round++) {
+		for (uint32_t i = 0; i < NR_CHUNKS; i++)
+			chunks[i] = take(512, 512) / 512;
+		for (uint32_t i = NR_CHUNKS; i; i--) {
+			uint32_t *any = &chunks[random_below(&random, i)];
+
+			give(*any * 512, 512);
+			*any = chunks[i - 1];
+		}
+		palloc_validate(&pages);
+		for (nr_left = NR_CHUNKS; nr_left > NR_CHUNKS / 2; nr_left--) {
+			CHECK_EQ(highest_backed(), nr_left);
+			CHECK_EQ(palloc_scavenge(&pages, 0, 1), 1);
+		}
+		for (uint32_t i = 0; i < nr_left; i++)
+			for (uint32_t page = 0; page < 512; page += 8)
+				CHECK_EQ(take(8, 1), i * 512 + page);
+		CHECK_EQ(pages.nr_idle, 0);
+		give(0, nr_left * 512);
+		CHECK_EQ(palloc_scavenge(&pages, 10, UINT64_MAX), nr_left - 10);
+		CHECK_EQ(highest_backed(), 10);
+		palloc_validate(&pages);
+	}
+}
+
 TEST(groups, "palloc/groups of up to 64 pages for threads")
 {
 	uint32_t first;

@@ -289,7 +289,7 @@ static uint64_t kept(void)
 	uint64_t nr = 0;
 
 	lock_acquire(&it->lock);
-	for (uint32_t chunk = it->pages.idle; chunk != CHUNK_NONE; chunk = heap_region()->chunks[chunk].next)
+	for (uint32_t chunk = 0; (chunk = bitset_from(&it->pages.idle, chunk)) != BITSET_NONE; chunk++)
 		nr += heap_region()->chunks[chunk].is_kept;
 	lock_release(&it->lock);
 	return nr;
