@@ -65,7 +65,7 @@ vm-lockstat: $(DEBUG_PROGRAMS)
 			s/.*DEFINE_(SPINLOCK|MUTEX)\((.*)\);/\2/p' kmod/*.c | tr -d ' ' | sort -u | tr '\n' ' ')" -- tests/debug/lockstat.sh
 
 # The library's tests of what differs from kernel to kernel, and those that run once for each source of memory.
-KERNEL_TESTS := $(patsubst %,$(B)/tests/unit/%,fault fork nomem os revoke)
+KERNEL_TESTS := $(patsubst %,$(B)/tests/unit/%,fault fork os)
 SOURCE_TESTS = $(filter-out $(KERNEL_TESTS),$(patsubst %.c,$(B)/%,$(shell grep -l '^TEST_.*_SOURCE' tests/unit/*.c)))
 
 ## vm-unit: the library's unit tests of kernels and sources in VMs, where all four are to be had (SERIES=6.1: only that one)
