@@ -347,7 +347,7 @@ int region_start_dev(struct region *region)
 	return 0;
 }
 
-/* Reserved apart from mapping: a mapping that fails leaves a hole, which somebody else may fill. */
+/* Reserved apart from mapping, so that what fails after the mapping is closed again by force: it is ours. */
 static int back_dev(struct region *region, uint32_t chunk, uint32_t nr)
 {
 	void *base = (void *)(region->base + chunk * CHUNK_BYTES);
@@ -356,8 +356,9 @@ static int back_dev(struct region *region, uint32_t chunk, uint32_t nr)
 	if (region->fd < 0 || chunk + nr > region->nr_slots)
 		return -ENOMEM;
 	error = os_map_part(base, nr * CHUNK_BYTES, region->fd, chunk * CHUNK_BYTES);
-	if (!error)
-		error = dev_reserve(region->fd, chunk, nr);
+	if (error)
+		return error;
+	error = dev_reserve(region->fd, chunk, nr);
 	if (error)
 		os_close(base, nr * CHUNK_BYTES);
 	return error;
@@ -390,6 +391,8 @@ int region_back(struct region *region, uint32_t chunk, uint32_t nr, enum arena_s
 		error = os_open(base, bytes, source == ARENA_SOURCE_THP ? OS_PAGES_HUGE : OS_PAGES_SMALL);
 	if (!error)
 		region_set_backed(region, chunk, nr, source, 0);
+	else
+		os_reclaim(base, bytes); /* The kernel may have made a hole first, which is anybody's and would be mapped over later. */
 	return error;
 }
 

@@ -9,6 +9,7 @@
 #include "arena/heap.h"
 #include "checked.h"
 #include "heap.h"
+#include "os.h"
 #include "tests/harness.h"
 
 /* Under the lock, because the scavenger may be at work. */
@@ -495,6 +496,22 @@ TEST(destroyed_at_end, "heap/a heap is destroyed, and another made in its place,
 		heap_free(victim_heap, object);
 		heap_validate(victim_heap);
 		heap_destroy(victim_heap);
+	}
+}
+
+/* The kernel unmaps what is there before it looks whether there are huge pages. */
+TEST(no_holes, "heap/where memory was refused the heap keeps its addresses")
+{
+	struct heap *heap = heap_create(ARENA_SOURCE_HUGETLB);
+	const struct region *region = heap_region();
+	uintptr_t at = region->base, base, limit;
+
+	CHECK(heap);
+	while (heap_alloc(heap, 64 * MiB))
+		;
+	for (; at < region->base + region->bytes; at = limit) {
+		CHECK(os_find_mapping(at, &base, &limit));
+		CHECK(base <= at);
 	}
 }
 
