@@ -280,6 +280,15 @@ TEST(zeros, "palloc/pages that were never used are known to be zero")
 	palloc_scavenge(&pages, 0, UINT64_MAX);
 	CHECK_EQ(palloc_run(&pages, 100, 1, &is_zero), 0);
 	CHECK(is_zero);
+	/* A run over two chunks is when both its parts are. */
+	palloc_free(&pages, 0, 100);
+	CHECK_EQ(palloc_run(&pages, 700, 1, &is_zero), 0);
+	CHECK(!is_zero);
+	palloc_free(&pages, 600, 100);
+	CHECK_EQ(palloc_run(&pages, 100, 1, &is_zero), 600);
+	CHECK(!is_zero);
+	CHECK_EQ(palloc_run(&pages, 700, 1, &is_zero), 700);
+	CHECK(is_zero);
 }
 
 TEST(limit, "palloc/a limit in chunks holds, idle ones counted in")

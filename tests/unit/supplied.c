@@ -355,9 +355,14 @@ TEST(nested, "supplied/memory that is an object of another heap is of the inner 
 
 TEST(after, "supplied/the memory of a destroyed heap is the program's again, and other heaps go on")
 {
-	struct arena_heap *other = arena_heap_create(NULL);
-	char *theirs = arena_heap_alloc(other, 100), *object;
+	struct arena_heap *other, *first;
+	char *theirs, *object;
 
+	/* A heap that stays, so that where others were is still asked. */
+	start();
+	first = heap;
+	other = arena_heap_create(NULL);
+	theirs = arena_heap_alloc(other, 100);
 	start();
 	object = arena_heap_alloc(heap, 100);
 	strcpy(object, "still here");
@@ -372,6 +377,7 @@ TEST(after, "supplied/the memory of a destroyed heap is the program's again, and
 	/* The next heap of that number is an ordinary one. */
 	heap = arena_heap_create(NULL);
 	CHECK(arena_heap_of(arena_heap_alloc(heap, 100)) == heap);
+	CHECK(arena_heap_of(arena_heap_alloc(first, 100)) == first);
 	heap_validate((struct heap *)(void *)heap);
 }
 
