@@ -43,7 +43,7 @@ static uint64_t give_back(struct heap *heap, uint64_t nr)
 		if (!palloc_scavenge(&heap->pages, 0, 1))
 			nr = 0;
 		publish(heap);
-		lock_pass(&heap->lock);
+		lock_release(&heap->lock);
 	}
 	return given;
 }
