@@ -43,7 +43,7 @@ endif
 
 $(B)/examples/switch-arena: examples/switch.c $(B)/libarena.a
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(DEPFLAGS) $(LDFLAGS) -o $@ $^ -lpthread
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(DEPFLAGS) $(LDFLAGS) -o $@ $< $(B)/libarena.a -lpthread
 
 $(B)/examples/switch-malloc: examples/switch.c
 	@mkdir -p $(@D)

@@ -4,12 +4,8 @@
 # The daemon with the module, the module's own shrinker switched off (arenad.vm): status, trim, the answer to a PSI trigger
 # measured from outside, and a hog that only survives because memory comes back. Runs in the VM's busybox shell.
 
-count=0 failed=0
-result() { # STATUS NAME
-	count=$((count + 1))
-	if [ "$1" -eq 0 ]; then echo "ok $count - $2"; else echo "not ok $count - $2"; failed=1; fi
-}
-check() { name=$1; shift; "$@"; result $? "$name"; }
+# shellcheck source=tests/tap.sh
+. "$(dirname "$0")/../tap.sh"
 
 socket=/tmp/arenad.sock
 status() { arenactl status --json --socket=$socket; }
@@ -96,6 +92,5 @@ check "the daemon lives" is_up
 arenactl status --socket=$socket | sed -n '/^decisions/,$s/^/# /p'
 stop
 result $? "arenad ends well"
-[ $failed = 0 ] || sed 's/^/# /' /tmp/arenad.log
-echo "1..$count"
-exit $failed
+[ $tap_failures = 0 ] || sed 's/^/# /' /tmp/arenad.log
+tap_end

@@ -4,17 +4,8 @@
 # Checks that the test VM is what the other tests take for granted, and that the module loads and
 # unloads. Runs in the VM's busybox shell; the kernel log is read by the VM's init afterwards.
 
-count=0 failed=0
-check() {
-	count=$((count + 1))
-	name=$1
-	shift
-	if "$@"; then echo "ok $count - $name"; else echo "not ok $count - $name"; failed=1; fi
-}
-skip() {
-	count=$((count + 1))
-	echo "ok $count - $1 # SKIP $2"
-}
+# shellcheck source=tests/tap.sh
+. "$(dirname "$0")/../tap.sh"
 
 memory_kib() { sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo; }
 enough_memory() { [ "$(memory_kib)" -ge $((1024 * 1024)) ]; }
@@ -42,5 +33,4 @@ if [ -e /lib/arena.ko ]; then
 else
 	skip "the module loads" "no module in this VM"
 fi
-echo "1..$count"
-exit $failed
+tap_end

@@ -4,13 +4,8 @@
 # A kernel that is locked down, as under Secure Boot, refuses a module without a signature, and "arenactl status" names the
 # cause that insmod does not. Boots without the module (lockdown.vm). Runs in the VM's busybox shell.
 
-count=0 failed=0
-check() {
-	count=$((count + 1))
-	name=$1
-	shift
-	if "$@"; then echo "ok $count - $name"; else echo "not ok $count - $name"; failed=1; fi
-}
+# shellcheck source=tests/tap.sh
+. "$(dirname "$0")/../tap.sh"
 
 mkdir -p "/lib/modules/$(uname -r)"
 echo "updates/dkms/arena.ko:" >"/lib/modules/$(uname -r)/modules.dep"
@@ -30,5 +25,4 @@ check "the module is refused" is_refused
 check "the kernel's log says why" kernel_says_so
 check "arenactl says why" names_cause
 sed 's/^/# /' /tmp/status.log
-echo "1..$count"
-exit $failed
+tap_end

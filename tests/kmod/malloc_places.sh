@@ -9,17 +9,8 @@
 group=/sys/fs/cgroup/arena-places
 huge_pages=/sys/kernel/mm/transparent_hugepage/enabled
 
-count=0 failed=0
-result() { # STATUS NAME [FILE]: FILE explains a failure.
-	count=$((count + 1))
-	if [ "$1" -eq 0 ]; then
-		echo "ok $count - $2"
-	else
-		echo "not ok $count - $2"
-		[ -z "$3" ] || tail -n 15 "$3" | sed 's/^/# /'
-		failed=1
-	fi
-}
+# shellcheck source=tests/tap.sh
+. "$(dirname "$0")/../tap.sh"
 meminfo_mib() { awk -v key="$1:" '$1 == key { print int($2 / 1024) }' /proc/meminfo; }
 
 replaced() (
@@ -82,5 +73,4 @@ arena-unit >/tmp/unit.out 2>&1
 result $? "huge pages off: the unit tests of arenas" /tmp/unit.out
 echo "$before" >$huge_pages
 
-echo "1..$count"
-exit $failed
+tap_end

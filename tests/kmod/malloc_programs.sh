@@ -12,17 +12,8 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 [ ! -d /python ] || export PYTHONHOME=/python
 
-count=0 failed=0
-result() { # STATUS NAME [FILE]: FILE explains a failure.
-	count=$((count + 1))
-	if [ "$1" -eq 0 ]; then
-		echo "ok $count - $2"
-	else
-		echo "not ok $count - $2"
-		[ -z "$3" ] || tail -n 15 "$3" | sed 's/^/# /'
-		failed=1
-	fi
-}
+# shellcheck source=tests/tap.sh
+. "$(dirname "$0")/../tap.sh"
 replaced() { env LD_PRELOAD="$library" ARENA_SOURCE="$source" ARENA_MALLOC_STATS=1 "$@"; }
 # was_used FILE: the line that is printed at exit is of a heap with more than the first chunk, which is of ordinary pages on every source.
 was_used() {
@@ -80,8 +71,7 @@ unittest.main(module=None, argv=["unittest", "-q", "test.test_json", "test.test_
 	was_used "$folder/out"
 	result $? "from $source" "$folder/out"
 else
-	count=$((count + 1))
-	echo "ok $count - python3 passes its own tests of json and dict # SKIP python3 without its tests"
+	skip "python3 passes its own tests of json and dict" "python3 without its tests"
 fi
 
 # ---------------------------------------------------------------- redis
@@ -143,5 +133,4 @@ result $? "a server without the replacement reads the same data" "$folder/log"
 ask shutdown nosave >/dev/null
 wait $server
 
-echo "1..$count"
-exit $failed
+tap_end

@@ -4,22 +4,8 @@
 # numactl decides where a program's chunks come from, on two nodes with memory and processors each (numactl.vm). tests/kmod/numa.c
 # asks the same of the system calls, on other machines.
 
-count=0
-# is NAME EXPECTED COMMAND...
-is() {
-	name=$1 expected=$2
-	count=$((count + 1))
-	shift 2
-	got=$("$@" 2>&1)
-	if [ "$got" = "$expected" ]; then
-		echo "ok $count - $name"
-	else
-		echo "# expected '$expected', got '$got'"
-		echo "not ok $count - $name"
-		failed=1
-	fi
-}
-failed=0
+# shellcheck source=tests/tap.sh
+. "$(dirname "$0")/../tap.sh"
 
 is "--membind=0" "0:8 " numactl --membind=0 nodes 8
 is "--membind=1" "1:8 " numactl --membind=1 nodes 8
@@ -40,11 +26,10 @@ echo "$((ram - 8))" >/sys/module/arena/parameters/max_user_chunks
 most=$(awk '/MemTotal/ { print int($4 / 2048) + 1 }' /sys/devices/system/node/node1/meminfo)
 is "a node that is full refuses --membind" "errno 12" numactl --membind=1 nodes "$most"
 is "and has lost nothing" "1:8 " numactl --membind=1 nodes 8
-count=$((count + 1))
 got=$(numactl --preferred=1 nodes "$most")
 case $got in
-"0:"*" 1:"*) echo "ok $count - --preferred=1 takes the rest elsewhere: $got" ;;
-*) echo "not ok $count - --preferred=1 takes the rest elsewhere: $got"; failed=1 ;;
+"0:"*" 1:"*) ok "--preferred=1 takes the rest elsewhere: $got" ;;
+*) not_ok "--preferred=1 takes the rest elsewhere" "$got" ;;
 esac
 
 # A cpuset binds who has no policy, and those who have one.
@@ -55,5 +40,4 @@ is "a cpuset of node 1, on a processor of node 0" "1:8 " inside taskset 1 nodes 
 is "a cpuset of node 1, interleaving over what it leaves" "1:8 " inside numactl --interleave=all nodes 8
 rmdir /sys/fs/cgroup/one
 
-echo "1..$count"
-exit $failed
+tap_end

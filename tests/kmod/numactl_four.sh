@@ -3,21 +3,8 @@
 #
 # numactl decides where a program's chunks come from on four nodes, one of which has no processor and one no memory (numactl_four.vm).
 
-count=0 failed=0
-# is NAME EXPECTED COMMAND...
-is() {
-	name=$1 expected=$2
-	count=$((count + 1))
-	shift 2
-	got=$("$@" 2>&1)
-	if [ "$got" = "$expected" ]; then
-		echo "ok $count - $name"
-	else
-		echo "# expected '$expected', got '$got'"
-		echo "not ok $count - $name"
-		failed=1
-	fi
-}
+# shellcheck source=tests/tap.sh
+. "$(dirname "$0")/../tap.sh"
 
 # nodes_with WHAT: their numbers, one a line ("0-1,3" in the file).
 nodes_with() {
@@ -67,5 +54,4 @@ is "--membind of the node without memory" "set_mempolicy: Invalid argument" \
 is "--preferred-many with the node without memory" "$cpuless:8 " numactl --all --preferred-many="$memoryless,$cpuless" nodes 8
 is "--membind with the node without memory" "$cpuless:8 " numactl --all --membind="$memoryless,$cpuless" nodes 8
 
-echo "1..$count"
-exit $failed
+tap_end
