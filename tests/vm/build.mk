@@ -10,8 +10,10 @@ VM_FILES := $(B)/libarena-malloc.so $(B)/tests/kmod/python-home
 VM_SCRIPTS := $(wildcard tests/kmod/*.sh)
 # Programs for reports on the module, which are no tests.
 DEBUG_PROGRAMS := $(patsubst %.c,$(B)/%,$(wildcard tests/debug/*.c))
-# On a kernel that checks itself programs of others take longer than all the rest, and the module has little to do with that.
-VM_TESTS = $(filter-out $(if $(KIND),tests/kmod/malloc_programs.sh),$(VM_SCRIPTS)) $(VM_PROGRAMS)
+# Not on a kernel that checks itself: programs of others, which take longer there than all the rest and ask little of the module, and
+# the refusal of a kernel that is locked down, which those cannot be.
+VM_STOCK_ONLY := $(patsubst %,tests/kmod/%.sh,malloc_programs malloc_places lockdown)
+VM_TESTS = $(filter-out $(if $(KIND),$(VM_STOCK_ONLY)),$(VM_SCRIPTS)) $(VM_PROGRAMS)
 # Series for `make vm-shell SERIES=6.1`; vm-check and vm-bench use all unless one is named.
 SERIES ?=
 # Kernel of the VM: Debian's, or one that checks itself (debug, kcsan; tests/vm/build-kernel).
