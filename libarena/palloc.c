@@ -167,6 +167,8 @@ static void add_idle(struct palloc *pages, uint32_t chunk)
 	list_add(pages, chunk);
 	pages->nr_idle++;
 	pages->handed++;
+	if (pages->mapped + pages->nr_idle > pages->most_held)
+		pages->most_held = pages->mapped + pages->nr_idle;
 }
 
 static void return_idle(struct palloc *pages, uint32_t chunk)

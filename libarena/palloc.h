@@ -51,7 +51,8 @@ struct palloc {
 	uint64_t mapped;	/* chunks with pages in use */
 	uint64_t nr_idle;
 	uint64_t returned;	/* chunks given back to the system since start */
-	uint64_t peak;		/* most of mapped since palloc_peak_reset() */
+	uint64_t most_held;	/* at any time since start, of mapped and nr_idle together */
+	uint64_t peak;		/* most of mapped since the scavenger last looked */
 	uint64_t used_pages;
 };
 

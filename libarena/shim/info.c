@@ -11,7 +11,7 @@
 #include "walk.h"
 
 struct totals {
-	size_t held_bytes, used_bytes, idle_bytes, peak_bytes;
+	size_t held_bytes, used_bytes, idle_bytes, most_bytes;
 	enum arena_source source;
 };
 
@@ -26,7 +26,7 @@ static struct totals totals(void)
 	all.held_bytes = (heap->pages.mapped + heap->pages.nr_idle) * CHUNK_BYTES;
 	all.used_bytes = heap->pages.used_pages * PAGE_BYTES;
 	all.idle_bytes = heap->pages.nr_idle * CHUNK_BYTES;
-	all.peak_bytes = heap->pages.peak * CHUNK_BYTES;
+	all.most_bytes = heap->pages.most_held * CHUNK_BYTES;
 	all.source = heap->pages.source;
 	lock_release(&heap->lock);
 	return all;
@@ -141,5 +141,5 @@ void shim_put_totals(struct text *text)
 	struct totals all = totals();
 
 	text_put(text, "arena: %zu bytes held, %zu in use, %zu idle, at most %zu, source %s\n", all.held_bytes, all.used_bytes,
-		 all.idle_bytes, all.peak_bytes, arena_source_name(all.source));
+		 all.idle_bytes, all.most_bytes, arena_source_name(all.source));
 }

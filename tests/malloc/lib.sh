@@ -16,8 +16,16 @@ replaced() (
 # What auto takes here.
 expected_source=${ARENA_SOURCE:-$([ -c /dev/arena ] && echo dev || echo thp)}
 
-# was_used FILE: what was printed to standard error has the line of a heap that holds memory, from the source that was to be had.
-was_used() { grep -q "^arena: [1-9][0-9]* bytes held, [1-9][0-9]* in use, .*, source $expected_source\$" "$1"; }
+# was_used FILE: what was printed to standard error has the line of a heap that holds memory, from the source that was to be had. Its numbers
+# agree with each other.
+was_used() {
+	awk -v source="$expected_source" '
+	/^arena: [0-9]+ bytes held, [0-9]+ in use, [0-9]+ idle, at most [0-9]+, source/ && $NF == source {
+		held = $2 + 0; used = $5 + 0; idle = $8 + 0; most = $12 + 0
+		if (used > 0 && used + idle <= held && held <= most) good = 1; else bad = 1
+	}
+	END { exit !(good && !bad) }' "$1"
+}
 
 # python3 in the path may be a script that starts the real one.
 find_python() {

@@ -328,9 +328,9 @@ TEST(remote, "heap/what another thread frees is used again")
 		CHECK(!pthread_create(&thread, NULL, free_all, objects));
 		pthread_join(thread, NULL);
 		if (round == 1)
-			peak = victim_heap->pages.peak;
+			peak = victim_heap->pages.most_held;
 	}
-	CHECK(victim_heap->pages.peak <= peak + 1);
+	CHECK(victim_heap->pages.most_held <= peak + 1);
 	heap_validate(victim_heap);
 }
 
@@ -355,7 +355,7 @@ TEST(ended, "heap/spans of ended threads serve the next ones")
 		pthread_join(thread, NULL);
 		free_all(objects);
 	}
-	CHECK(victim_heap->pages.peak <= 3);
+	CHECK(victim_heap->pages.most_held <= 3);
 	heap_validate(victim_heap);
 }
 
@@ -381,7 +381,7 @@ TEST(first_chunk, "heap/ten threads that use little fit the first chunk")
 	for (size_t i = 0; i < 10; i++)
 		pthread_join(threads[i], NULL);
 	/* It is of ordinary pages; the next one would be a huge one. */
-	CHECK_EQ(victim_heap->pages.peak, 1);
+	CHECK_EQ(victim_heap->pages.most_held, 1);
 	heap_validate(victim_heap);
 }
 
