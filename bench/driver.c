@@ -174,7 +174,8 @@ static const char *source_of(const void *object, size_t bytes)
 			inside = base < start + bytes && start < limit;
 		if (!inside)
 			continue;
-		if (strstr(line, "/dev/arena"))
+		/* A space is a file of the module's own, not the device. */
+		if (strstr(line, " /arena (deleted)\n"))
 			source = "dev";
 		else if (!strncmp(line, "VmFlags:", 8) && strstr(line, " ht"))
 			source = "hugetlb";

@@ -100,7 +100,7 @@ result $? "redis-server starts" "$folder/log"
 load 3000
 result $? "it bears load" "$folder/log"
 if [ "$source" = dev ]; then
-	grep -q 'arena' "/proc/$server/maps"
+	grep -q ' /arena (deleted)$' "/proc/$server/maps"
 	result $? "its memory is the device's" "/proc/$server/maps"
 fi
 load 5000 &
