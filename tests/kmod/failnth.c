@@ -223,10 +223,10 @@ static int run_move(struct scene *s)
 	moved = mremap(s->map, s->map_bytes, s->map_bytes, MREMAP_MAYMOVE | MREMAP_FIXED,
 		       to + (-(uintptr_t)to & (CHUNK_BYTES - 1)));
 	error = moved == MAP_FAILED ? errno : 0;
+	/* Without memory to take it away Linux 6.1 leaves the old mapping behind, empty (mm/mremap.c). */
+	munmap(error ? to : s->map, s->map_bytes + (error ? CHUNK_BYTES : 0));
 	if (!error)
 		s->map = moved;
-	else
-		munmap(to, s->map_bytes + CHUNK_BYTES);
 	return error;
 }
 
@@ -396,8 +396,9 @@ static int run_close(struct scene *s)
 {
 	int fd = s->fd;
 
-	if (s->map != MAP_FAILED)
-		munmap(s->map, s->map_bytes);
+	/* Linux 6.1 needs memory for that. */
+	if (s->map != MAP_FAILED && munmap(s->map, s->map_bytes))
+		return errno;
 	s->map = MAP_FAILED;
 	s->fd = -1;
 	return fd >= 0 && close(fd) ? errno : 0;
