@@ -9,3 +9,12 @@ $(B)/tests/plot/pace: tests/plot/pace.c
 .PHONY: pace-plot
 pace-plot: $(B)/tests/plot/pace
 	@B=$(B) tests/plot/plot-pace
+
+$(B)/tests/plot/gc_pace: tests/plot/gc_pace.c $(B)/libarena-internal.a
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -Ilibarena $(CFLAGS) $(DEPFLAGS) $(LDFLAGS) -o $@ $^
+
+## gc-pace-plot: draw what the collector's pacing does with simulated programs (build/gc_pace.svg)
+.PHONY: gc-pace-plot
+gc-pace-plot: $(B)/tests/plot/gc_pace
+	@B=$(B) tests/plot/plot-gc-pace
