@@ -152,7 +152,8 @@ TEST(aligned, "supplied/objects are aligned to as much as the memory has address
 		for (size_t i = 0; i < ARRAY_LEN(objects); i++)
 			arena_heap_free(objects[i]);
 	}
-	CHECK(!arena_heap_alloc_aligned(heap, 1, 1 * GiB));
+	/* One run in sixteen the memory has such an address. */
+	CHECK_EQ(arena_heap_alloc_aligned(heap, 1, 1 * GiB) != NULL, align_up(region->base, GiB) + PAGE_BYTES <= region->base + region->bytes);
 	heap_validate((struct heap *)(void *)heap);
 }
 
