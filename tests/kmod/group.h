@@ -28,9 +28,19 @@ static inline uint64_t file_number(const char *path, const char *key)
 	return found;
 }
 
+/*
+ * What is charged ahead and used by nobody is in it, for each processor up to 64 pages (the kernel's MEMCG_CHARGE_BATCH), and may go at any time:
+ * of two readings the later one may have that much less.
+ */
 static inline uint64_t group_bytes(void)
 {
 	return file_number(GROUP "/memory.current", NULL);
+}
+
+/* What two readings may differ by though nothing was given back. */
+static inline uint64_t group_slack_bytes(void)
+{
+	return (uint64_t)sysconf(_SC_NPROCESSORS_ONLN) * 64 * PAGE_BYTES;
 }
 
 static inline uint64_t group_kills(void)
