@@ -172,9 +172,13 @@ static void world_run(struct world *w, int64_t seconds)
 	world_end(w);
 }
 
-static bool nothing_is_left(int dev)
+/* Each time anew: what the ring of a killed process had begun may reserve in the common space after a first look. */
+static bool zap_leaves_nothing(const struct world *w)
 {
-	struct arena_stat s = module_stat(dev);
+	struct arena_stat s;
+
+	space_zap(w->common, 0, NR_SLOTS, NULL);
+	s = module_stat(w->dev);
 
 	return s.nr_spaces == 2 && s.handed_chunks == 0 && s.quarantined_chunks == 0;
 }
@@ -183,8 +187,7 @@ static bool world_is_clean(struct world *w)
 {
 	bool clean;
 
-	space_zap(w->common, 0, NR_SLOTS, NULL);
-	clean = WAIT_UNTIL(nothing_is_left(w->dev), 10000) && stat_settles(w->dev);
+	clean = WAIT_UNTIL(zap_leaves_nothing(w), 10000) && stat_settles(w->dev);
 	if (!clean)
 		stat_print(w->dev);
 	return clean;
