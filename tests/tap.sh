@@ -57,7 +57,10 @@ run_fails() {
 	shift 2
 	if output=$("$@" 2>&1 </dev/null); then
 		not_ok "$name" "succeeded, but should fail: $*"
-	elif ! printf '%s\n' "$output" | grep -q -e "$pattern"; then
+	elif ! grep -q -e "$pattern" <<-END
+		$output
+		END
+	then
 		not_ok "$name" "failed without saying '$pattern': $output"
 	else
 		ok "$name"
