@@ -69,12 +69,11 @@ static int32_t nr_used(const struct span *span)
 	return (int32_t)(class_slots(span->class) - nr_free(span));
 }
 
-static void partial_push(struct cache *cache, struct span *span)
+static inline void partial_push(struct cache *cache, struct span *span)
 {
 	struct bin *bin = &cache->bins[span->class];
 	uint32_t page = page_of(cache, span);
 
-	span->prev = PAGE_NONE;
 	span->next = bin->partial;
 	if (span->next != PAGE_NONE)
 		span_at(cache, span->next)->prev = page;
@@ -82,61 +81,115 @@ static void partial_push(struct cache *cache, struct span *span)
 	span_set_state(span, SPAN_PARTIAL);
 }
 
-static void partial_remove(struct cache *cache, struct span *span)
+static inline void partial_remove(struct cache *cache, struct span *span)
 {
+	struct bin *bin = &cache->bins[span->class];
+
 	if (span->next != PAGE_NONE)
 		span_at(cache, span->next)->prev = span->prev;
-	if (span->prev != PAGE_NONE)
+	if (bin->partial == page_of(cache, span))
+		bin->partial = span->next;
+	else
 		span_at(cache, span->prev)->next = span->next;
-	else
-		cache->bins[span->class].partial = span->next;
 }
 
-/* Pages freed one by one come back group by group: the lock is taken once for up to 64 of them. */
-static void give_page(struct cache *cache, uint32_t page)
+static void give_apart(struct cache *cache)
 {
-	uint32_t first = page & ~(uint32_t)(BITS_PER_WORD - 1);
-
-	if (first != cache->group_first && cache->group) {
-		heap_give_group(cache->heap, cache->group_first, cache->group);
-		cache->group = 0;
-	}
-	cache->group_first = first;
-	cache->group |= (uint64_t)1 << page % BITS_PER_WORD;
+	heap_give_group(cache->heap, cache->apart_first, cache->apart);
+	cache->nr_pages -= (uint32_t)__builtin_popcountll(cache->apart);
+	cache->apart = 0;
 }
 
-/* An empty span, on no list, goes back to the pages. */
-static void release(struct cache *cache, struct span *span)
+/* Those apart are the group now. */
+static void take_apart(struct cache *cache)
 {
-	uint32_t page = page_of(cache, span), nr = size_classes[span->class].pages;
+	cache->group = cache->apart;
+	cache->group_first = cache->apart_first;
+	cache->apart = 0;
+}
 
-	for (uint32_t i = 0; i < nr; i++) {
-		span_set_owner(span_at(cache, page + i), NULL, nr);
-		span_set_state(span_at(cache, page + i), SPAN_NONE);
-	}
-	if (nr == 1)
-		give_page(cache, page);
-	else
-		heap_give_pages(cache->heap, page, nr);
+void cache_give_pages(struct cache *cache)
+{
+	give_apart(cache);
+	cache->apart = cache->group;
+	cache->apart_first = cache->group_first;
+	cache->group = 0;
+	give_apart(cache);
+}
+
+/* Pages that are not of the group's 64. */
+static __attribute__((noinline)) void give_pages_apart(struct cache *cache, uint32_t first, uint64_t pages)
+{
+	if (first != cache->apart_first)
+		give_apart(cache);
+	cache->apart_first = first;
+	cache->apart |= pages;
 }
 
 /*
- * So many slots of a full span are to be free before it is allocated from again. With the first one it would be current and full again
- * at the next allocation, and every pair of calls a slow one. What waits is an eighth of a span at most, and one slot.
+ * Pages of one span come back, which are of one 64. They go to the heap group by group: the lock is taken once for up to 64 of them. What is
+ * allocated goes on from the group meanwhile, so that it stays on few pages and neither takes locks nor looks at others for each span that came back.
  */
-static int32_t full_frees(const struct span *span)
+static inline void give_pages(struct cache *cache, uint32_t page, uint32_t nr)
 {
-	return 1 + size_classes[span->class].last_slot / 8;
+	uint64_t pages = bits_mask(page % BITS_PER_WORD, nr);
+
+	if (likely((page ^ cache->group_first) < BITS_PER_WORD))
+		cache->group |= pages;
+	else
+		give_pages_apart(cache, page & ~(uint32_t)(BITS_PER_WORD - 1), pages);
+}
+
+static inline void give_page(struct cache *cache, uint32_t page)
+{
+	give_pages(cache, page, 1);
+}
+
+static void forget_record(struct span *span)
+{
+	span_set_owner(span, NULL, 1);
+	span_set_state(span, SPAN_NONE);
+}
+
+static __attribute__((noinline)) void release_wide(struct cache *cache, struct span *span)
+{
+	uint32_t page = page_of(cache, span), nr = size_classes[span->class].pages;
+
+	for (uint32_t i = 0; i < nr; i++)
+		forget_record(&span[i]);
+	if (page % BITS_PER_WORD + nr <= BITS_PER_WORD) {
+		give_pages(cache, page, nr);
+		return;
+	}
+	heap_give_pages(cache->heap, page, nr);
+	cache->nr_pages -= nr;
+}
+
+/* An empty span, on no list, goes back to the pages. */
+static inline void release(struct cache *cache, struct span *span)
+{
+	if (unlikely(size_classes[span->class].pages != 1)) {
+		release_wide(cache, span);
+		return;
+	}
+	forget_record(span);
+	give_page(cache, page_of(cache, span));
 }
 
 /* After slots of a span that is neither current nor on a list were freed. */
-static void settle(struct cache *cache, struct span *span, int32_t used)
+static inline void settle(struct cache *cache, struct span *span, int32_t used)
 {
 	span->left = (int16_t)used;
 	if (!used)
 		release(cache, span);
 	else
 		partial_push(cache, span);
+}
+
+static __attribute__((noinline)) void release_partial(struct cache *cache, struct span *span)
+{
+	partial_remove(cache, span);
+	release(cache, span);
 }
 
 void cache_free_event(struct cache *cache, struct span *span)
@@ -146,12 +199,11 @@ void cache_free_event(struct cache *cache, struct span *span)
 		span->left = SPAN_LEFT_MANY;
 		break;
 	case SPAN_FULL:
-		/* All slots were used when it was left; what others have freed since made it partial at once. */
-		settle(cache, span, (int32_t)class_slots(span->class) - full_frees(span));
+		/* All slots were used when it was left, and so many were freed since, by whomever. */
+		settle(cache, span, (int32_t)(class_slots(span->class) - span->prev));
 		break;
 	case SPAN_PARTIAL:
-		partial_remove(cache, span);
-		release(cache, span);
+		release_partial(cache, span);
 		break;
 	default:
 		panic("broken invariant: a span in state %d counts frees", span->state);
@@ -170,31 +222,36 @@ static void inbox_push(struct cache *owner, struct span_remote *remote, uint32_t
 	} while (!atomic_cas_release(&owner->inbox, &head, page + 1));
 }
 
-static void notify(struct span *span, struct span_remote *remote, uint32_t page)
+/* Tell the owner, unless somebody else has since. */
+static __attribute__((noinline)) void notify(struct span *span, struct span_remote *remote)
 {
 	struct cache *owner = span_owner(span);
 
-	/* Most often it is queued: then a look is cheaper than a swap. */
-	if (atomic_load_seq_cst(&remote->is_queued))
-		return;
 	/* Without an owner the bit was taken already, and the span is gone. With another one it is told for nothing. */
 	if (owner && !atomic_swap_seq_cst(&remote->is_queued, 1u))
-		inbox_push(owner, remote, page);
+		inbox_push(owner, remote, (uint32_t)(remote - heap_region()->remotes));
 }
 
-void cache_free_remote(struct span *span, uint32_t page, unsigned int slot)
+static __attribute__((noreturn, noinline, cold)) void freed_twice(const struct span *span, unsigned int slot)
 {
-	struct span_remote *remote = &heap_region()->remotes[page];
+	heap_misuse("free()", (void *)heap_slot_address(span, (uint32_t)(span - heap_region()->spans), slot), "it is free already");
+}
+
+/* Free a slot whose owner is another cache, or nobody the caller knows. Any thread. */
+static inline void free_remote(struct span *span, struct span_remote *remote, unsigned int slot)
+{
 	uint64_t bit = (uint64_t)1 << slot % 64;
 
 	/*
 	 * The free slots are looked at first: once the bit is set the owner may take it, as it takes others of this span. The
 	 * OR pairs with the swap in take_freed(): who gets the slot next sees it as it was left.
 	 */
-	if (atomic_load_relaxed(&span->free[slot / 64]) & bit ||
-	    atomic_or_seq_cst(&remote->freed[slot / 64], bit) & bit)
-		heap_misuse("free()", (void *)heap_slot_address(span, page, slot), "it is free already");
-	notify(span, remote, page);
+	if (unlikely(atomic_load_relaxed(&span->free[slot / 64]) & bit) ||
+	    unlikely(atomic_or_seq_cst(&remote->freed[slot / 64], bit) & bit))
+		freed_twice(span, slot);
+	/* Most often it is queued: then a look is cheaper than a swap. */
+	if (unlikely(!atomic_load_seq_cst(&remote->is_queued)))
+		notify(span, remote);
 }
 
 /* Bits that others have set become free slots; how many. */
@@ -233,13 +290,18 @@ static void drain_span(struct cache *cache, uint32_t page)
 
 	if (span_owner(span) != cache) {
 		/* It was adopted while it waited here. */
-		if (has_freed(remote))
-			notify(span, remote, page);
+		if (has_freed(remote) && !atomic_load_seq_cst(&remote->is_queued))
+			notify(span, remote);
 		return;
 	}
 	nr = take_freed(span, remote, page);
 	if (!nr || span->state == SPAN_CURRENT)
 		return;
+	/* As many frees as if this thread had done them. */
+	if (nr < span->left) {
+		span->left = (int16_t)(span->left - nr);
+		return;
+	}
 	if (span->state == SPAN_PARTIAL)
 		partial_remove(cache, span);
 	settle(cache, span, nr_used(span));
@@ -264,7 +326,7 @@ void cache_drain(struct cache *cache)
 }
 
 /* From where a class is allocated from now on. Sizes up to 256 bytes have one front, larger ones up to four. */
-static void set_fronts(struct cache *cache, unsigned int class, uint64_t *word, uintptr_t base)
+static inline void set_fronts(struct cache *cache, unsigned int class, uint64_t *word, uintptr_t base)
 {
 	struct front *last = &cache->fronts[size_classes[class].front];
 
@@ -290,8 +352,10 @@ static void forget_inbox(struct cache *cache)
 void cache_reset(struct cache *cache)
 {
 	forget_inbox(cache);
-	cache->group = 0;
+	cache->group = cache->apart = 0;
 	cache->group_shift = GROUP_LEAST_SHIFT;
+	cache->nr_pages = 0;
+	cache->wait_shift = WAIT_SHIFT_FEW;
 	for (unsigned int class = 1; class < NR_CLASSES; class++) {
 		if (cache->loans)
 			cache->loans->of[class] = (struct loan){ 0 };
@@ -309,35 +373,36 @@ static uintptr_t slot_address(const struct cache *cache, uint32_t page, unsigned
 	return cache->base + ((uintptr_t)page << PAGE_SHIFT) + size_classes[class].first_bytes + slot * (uintptr_t)size_classes[class].bytes;
 }
 
-/* The next word of the current span that has a free slot; false when none has. Only classes below 64 bytes have several words. */
-static bool next_word(struct cache *cache, struct span *span, unsigned int class)
+/* The first word of the current span that has a free slot; false when none has. Only classes below 64 bytes have several words. */
+static inline bool next_word(struct cache *cache, struct span *span, uint32_t page, unsigned int class)
 {
 	unsigned int last = size_classes[class].last_slot / 64u, w = 0;
 
 	while (!span->free[w])
 		if (w++ == last)
 			return false;
-	set_fronts(cache, class, &span->free[w], slot_address(cache, page_of(cache, span), class, w * 64));
+	set_fronts(cache, class, &span->free[w], slot_address(cache, page, class, w * 64));
 	return true;
 }
 
-static void leave_current(struct cache *cache, unsigned int class)
+static inline void leave_current(struct cache *cache, unsigned int class)
 {
 	struct span *span = span_at(cache, cache->bins[class].current);
 
 	span_set_state(span, SPAN_FULL);
-	span->left = (int16_t)full_frees(span);
+	span->prev = (size_classes[class].last_slot >> cache->wait_shift) + 1u;
+	span->left = (int16_t)span->prev;
 }
 
 /* The span has a free slot. */
-static void make_current(struct cache *cache, uint32_t page, unsigned int class)
+static inline void make_current(struct cache *cache, uint32_t page, unsigned int class)
 {
 	struct span *span = span_at(cache, page);
 
 	span_set_state(span, SPAN_CURRENT);
 	span->left = SPAN_LEFT_MANY;
 	cache->bins[class].current = page;
-	next_word(cache, span, class);
+	next_word(cache, span, page, class);
 }
 
 static void no_current(struct cache *cache, unsigned int class)
@@ -346,22 +411,55 @@ static void no_current(struct cache *cache, unsigned int class)
 	set_fronts(cache, class, &no_slots, 0);
 }
 
-static uint32_t take_page(struct cache *cache)
+/* Pages are new here. Their records must not lie beyond what frees may look at. */
+static void count_pages(struct cache *cache, uint32_t nr)
+{
+	cache->nr_pages += nr;
+	cache->wait_shift = cache->nr_pages <= WAIT_FEW_PAGES ? WAIT_SHIFT_FEW : WAIT_SHIFT_MANY;
+	cache->mask = heap_open_mask();
+}
+
+/* Pages for spans of several: neighbors at hand, or the heap's. */
+static uint32_t take_pages(struct cache *cache, uint32_t nr)
+{
+	unsigned int at = ones_find(cache->group, nr);
+	uint32_t page;
+
+	if (at < BITS_PER_WORD) {
+		cache->group &= ~bits_mask(at, nr);
+		return cache->group_first + at;
+	}
+	page = heap_take_pages(cache->heap, nr);
+	if (page != PAGE_NONE)
+		count_pages(cache, nr);
+	return page;
+}
+
+/* The group is used up. */
+static __attribute__((noinline)) void take_group(struct cache *cache)
+{
+	take_apart(cache);
+	if (cache->group)
+		return;
+	cache->group = heap_take_group(cache->heap, 1u << cache->group_shift, &cache->group_first);
+	cache->group_shift += cache->group_shift < GROUP_MOST_SHIFT;
+	count_pages(cache, (uint32_t)__builtin_popcountll(cache->group));
+}
+
+static inline uint32_t take_page(struct cache *cache)
 {
 	uint32_t page;
 
-	if (!cache->group) {
-		cache->group = heap_take_group(cache->heap, 1u << cache->group_shift, &cache->group_first);
-		cache->group_shift += cache->group_shift < GROUP_MOST_SHIFT;
-	}
-	if (!cache->group)
+	if (unlikely(!cache->group))
+		take_group(cache);
+	if (unlikely(!cache->group))
 		return PAGE_NONE;
-	page = cache->group_first + (uint32_t)__builtin_ctzll(cache->group);
+	page = cache->group_first + (uint32_t)word_lowest(cache->group);
 	cache->group &= cache->group - 1;
 	return page;
 }
 
-/* All but the owner. Field by field, because a thread that comes late (see cache_free_remote()) may look at the record. */
+/* All but the owner. Field by field, because a thread that comes late (see free_remote()) may look at the record. */
 static void start_record(struct cache *cache, uint32_t page, unsigned int class)
 {
 	struct span *span = span_at(cache, page);
@@ -397,65 +495,112 @@ static void start_inside(struct cache *cache, const struct span *first, uint32_t
 static uint32_t new_span(struct cache *cache, unsigned int class)
 {
 	uint32_t nr = size_classes[class].pages;
-	uint32_t page = nr == 1 ? take_page(cache) : heap_take_pages(cache->heap, nr);
+	uint32_t page = nr == 1 ? take_page(cache) : take_pages(cache, nr);
 
 	if (page == PAGE_NONE)
 		return PAGE_NONE;
 	start_record(cache, page, class);
 	span_set_owner(span_at(cache, page), cache, nr);
-	cache->mask = heap_open_mask();
 	if (CHECKED_VERIFY)
 		checked_new_span(slot_address(cache, page, class, 0), class);
 	start_inside(cache, span_at(cache, page), nr);
 	return page;
 }
 
-/* The first of the list. */
-static uint32_t take_partial(struct cache *cache, struct bin *bin)
+/* A span that waits for its turn, off the list; PAGE_NONE when none does. */
+static inline uint32_t take_partial(struct cache *cache, unsigned int class)
 {
+	struct bin *bin = &cache->bins[class];
 	uint32_t page = bin->partial;
 
-	if (page == PAGE_NONE)
-		return PAGE_NONE;
-	bin->partial = span_at(cache, page)->next;
-	if (bin->partial != PAGE_NONE)
-		span_at(cache, bin->partial)->prev = PAGE_NONE;
+	if (page != PAGE_NONE)
+		bin->partial = span_at(cache, page)->next;
 	return page;
 }
 
-/* A span with free slots for a bin that has none: what is there before what is new. */
-static uint32_t next_span(struct cache *cache, struct bin *bin, unsigned int class)
+/* A page at hand that was of the class before, so that its record is as it should be. */
+static inline uint32_t take_page_as_it_is(struct cache *cache, unsigned int class)
 {
-	uint32_t page = take_partial(cache, bin);
+	struct span *span;
+	uint32_t page;
 
-	if (page != PAGE_NONE)
-		return page;
-	if (atomic_load_relaxed(&cache->inbox))
+	if (!cache->group || size_classes[class].pages != 1 || CHECKED_VERIFY)
+		return PAGE_NONE;
+	page = cache->group_first + (uint32_t)word_lowest(cache->group);
+	span = span_at(cache, page);
+	if (span->class != class)
+		return PAGE_NONE;
+	cache->group &= cache->group - 1;
+	span_set_owner(span, cache, 1);
+	return page;
+}
+
+/* A class whose word is used up gets another one of those at hand: most often there is one. Takes no lock. */
+static inline __attribute__((always_inline)) bool refill_at_hand(struct cache *cache, unsigned int class)
+{
+	uint32_t current = cache->bins[class].current, page;
+
+	if (size_classes[class].last_slot >= 64 && current != PAGE_NONE && next_word(cache, span_at(cache, current), current, class))
+		return true;
+	page = take_partial(cache, class);
+	if (page == PAGE_NONE)
+		page = take_page_as_it_is(cache, class);
+	if (page == PAGE_NONE)
+		return false;
+	if (current != PAGE_NONE)
+		leave_current(cache, class);
+	make_current(cache, page, class);
+	return true;
+}
+
+/* A span with free slots that others have to do with: what they have freed is in the inbox, what ended threads left in their caches. */
+static uint32_t others_span(struct cache *cache, unsigned int class)
+{
+	uint32_t page = PAGE_NONE;
+
+	if (atomic_load_relaxed(&cache->inbox)) {
 		cache_drain(cache);
-	page = take_partial(cache, bin);
+		page = take_partial(cache, class);
+	}
 	if (page == PAGE_NONE && atomic_load_relaxed(&cache->heap->nr_parked))
 		page = heap_adopt(cache->heap, cache, class);
+	return page;
+}
+
+/*
+ * A span of a class of which none is at hand; PAGE_NONE when out of memory. Pages at hand go first: they cost neither a lock nor a line that others
+ * write, and what others free meanwhile comes in larger portions. So that waits for at most 128 pages.
+ */
+static uint32_t next_span(struct cache *cache, unsigned int class)
+{
+	uint32_t nr = size_classes[class].pages;
+	bool is_at_hand = ones_find(cache->group, nr) < BITS_PER_WORD || (nr == 1 && cache->apart);
+	uint32_t page = is_at_hand ? PAGE_NONE : others_span(cache, class);
+
 	return page == PAGE_NONE ? new_span(cache, class) : page;
 }
 
-/* A class whose word is used up gets one with a free slot; false when out of memory. */
-static bool refill(struct cache *cache, unsigned int class)
+/* The same when no span of the class is at hand; false when out of memory. */
+static __attribute__((noinline)) bool refill_afresh(struct cache *cache, unsigned int class)
 {
 	struct bin *bin = &cache->bins[class];
 	uint32_t page;
 
-	if (bin->current != PAGE_NONE) {
-		if (size_classes[class].last_slot >= 64 && next_word(cache, span_at(cache, bin->current), class))
-			return true;
-		/* What others have freed of it meanwhile is in the inbox. */
+	/* What others have freed of it meanwhile is in the inbox. */
+	if (bin->current != PAGE_NONE)
 		leave_current(cache, class);
-	}
-	page = next_span(cache, bin, class);
+	bin->current = PAGE_NONE;
+	page = next_span(cache, class);
 	if (likely(page != PAGE_NONE))
 		make_current(cache, page, class);
 	else
 		no_current(cache, class);
 	return likely(page != PAGE_NONE);
+}
+
+static __attribute__((noinline)) bool refill(struct cache *cache, unsigned int class)
+{
+	return refill_at_hand(cache, class) || refill_afresh(cache, class);
 }
 
 /* The lock of a heap in memory of the program is held here: see supplied_alloc(). */
@@ -488,7 +633,7 @@ static void *alloc_sampled(struct loan *loan, unsigned int class, struct heap *h
 }
 
 /* The slow path while there is sampling, or was. */
-static void *alloc_lending(struct cache *cache, unsigned int class, struct heap *heap)
+static __attribute__((noinline)) void *alloc_lending(struct cache *cache, unsigned int class, struct heap *heap)
 {
 	struct front *front = &cache->fronts[size_classes[class].front];
 	struct loan *loan = &cache->loans->of[class];
@@ -510,7 +655,8 @@ static void *alloc_lending(struct cache *cache, unsigned int class, struct heap 
 	return object;
 }
 
-void *cache_alloc_slow(struct cache *cache, unsigned int class, struct heap *heap)
+/* When nothing of the class is at hand, or other things are to be looked at. */
+static __attribute__((noinline)) void *alloc_slower(struct cache *cache, unsigned int class, struct heap *heap)
 {
 	if (cache == &cache_none && !(cache = heap_cache_get(heap)))
 		return NULL;
@@ -520,6 +666,17 @@ void *cache_alloc_slow(struct cache *cache, unsigned int class, struct heap *hea
 		return alloc_refused(heap, class);
 	settle_growth(heap);
 	return cache_alloc(cache, class, heap);
+}
+
+void *cache_alloc_slow(struct cache *cache, unsigned int class, struct heap *heap)
+{
+	void *object;
+
+	/* As in a fast path: cache_none has nothing at hand. */
+	if (likely(!loan_wanted(cache)) && likely(refill_at_hand(cache, class)) &&
+	    likely(front_take(&cache->fronts[size_classes[class].front], &object)))
+		return object;
+	return alloc_slower(cache, class, heap);
 }
 
 /* ---------------------------------------------------------------- freeing */
@@ -545,8 +702,8 @@ void cache_free_foreign(struct cache *cache, struct span *span, unsigned int slo
 	}
 	if (owner == (cache_name(cache) | SPAN_WIDE))
 		cache_free_slot(cache, span, slot, object);
-	else if (owner)
-		cache_free_remote(span, (uint32_t)(span - heap_region()->spans), slot);
+	else if (likely(owner))
+		free_remote(span, &cache->remotes[span - cache->spans], slot);
 	else
 		cache_free_slow(object);
 }
@@ -569,7 +726,7 @@ void cache_free_any(void *object)
 	if (cache && cache == heap_own_cache(cache->heap->id))
 		cache_free_slot(cache, span, slot, object);
 	else
-		cache_free_remote(span, page, slot);
+		free_remote(span, &heap_region()->remotes[page], slot);
 }
 
 void cache_free_slow(void *object)
@@ -622,7 +779,8 @@ static void validate_bin(const struct cache *cache, unsigned int class)
 		const struct span *span = span_at(cache, page);
 
 		check(span->state == SPAN_PARTIAL && span->class == class && span_owner(span) == cache);
-		check(span->prev == prev && span->left == nr_used(span) && span->left > 0 && nr_free(span));
+		check(prev == PAGE_NONE || span->prev == prev);
+		check(span->left == nr_used(span) && span->left > 0 && nr_free(span));
 		prev = page;
 	}
 }

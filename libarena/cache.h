@@ -9,7 +9,7 @@
  * for divisibility is that of T. Granlund and P. Montgomery, "Division by invariant integers using multiplication", 1994, section 9.)
  *
  * Objects of other threads' spans are freed by setting a bit in the span's remote record; the first to do so
- * puts the span into its owner's inbox. The owner looks there before it takes new memory.
+ * puts the span into its owner's inbox. The owner looks there when the pages at its hand are used up, before it takes more.
  */
 #ifndef LIBARENA_CACHE_H
 #define LIBARENA_CACHE_H
@@ -43,16 +43,22 @@ struct cache {
 	struct front fronts[NR_FRONTS];
 	struct span *spans;	/* of the region, and */
 	uint64_t mask;		/* which of them may be looked at, in bytes, as far as this cache has heard; cache_none: a record of its own */
+	struct span_remote *remotes; /* of the region; NULL where no other thread frees */
 	uintptr_t base;		/* of the region */
+	struct heap *heap;	/* fixed */
+	struct loans *loans;	/* atomic: see loan.h, per class; NULL while there was no sampling */
 	uint64_t group;		/* pages that are at hand: bits */
 	uint32_t group_first;	/* of these 64 pages */
 	uint32_t group_shift;	/* of the next group: so many pages are asked for, as a power of two */
-	uint32_t inbox;		/* atomic: page of a span in which others have freed, plus 1; 0 = none */
-	struct heap *heap;	/* fixed */
+	struct bin bins[NR_CLASSES];
+	uint64_t apart;		/* pages that came back and are not of those 64: bits */
+	uint32_t apart_first;	/* of 64 as well */
+	uint32_t nr_pages;	/* of its spans, and at hand */
+	uint32_t wait_shift;	/* a full span waits for so many free slots: its slots >> wait_shift, and one */
+	/* What other threads write has a line of its own: all above is read at every call. */
+	_Alignas(64) uint32_t inbox; /* atomic: page of a span in which others have freed, plus 1; 0 = none */
 	struct cache *next;	/* in the heap's list of all caches; fixed */
 	struct cache *next_parked; /* guarded by the heap's lock */
-	struct loans *loans;	/* atomic: see loan.h, per class; NULL while there was no sampling */
-	struct bin bins[NR_CLASSES];
 };
 
 /*
@@ -62,13 +68,22 @@ struct cache {
 #define GROUP_LEAST_SHIFT 3u
 #define GROUP_MOST_SHIFT 6u
 
+/*
+ * So many slots of a full span are to be free before it is allocated from again. With the first one it would be current and full again
+ * at the next allocation, and every pair of calls a slow one. Waiting costs memory, so the spans of a cache that holds much wait for an eighth, of one
+ * that holds at most 4 MiB for a quarter: a cache of the processor does not hold more, and misses would cost more than slow calls.
+ */
+#define WAIT_SHIFT_FEW 2u
+#define WAIT_SHIFT_MANY 3u
+#define WAIT_FEW_PAGES (4 * MiB / PAGE_BYTES)
+
 /* Caches lie within 4 GiB from here: a span names its owner by the lower half of the address. Fixed before there is one. */
 extern uintptr_t cache_area;
 
 /** Stands for "no cache yet": nothing is in it, so that fast paths need no test for it. */
 extern struct cache cache_none;
 
-/** Slow paths; @cache may be cache_none. */
+/** Slow paths; @cache may be cache_none. The first: after front_take() had nothing. */
 void *cache_alloc_slow(struct cache *cache, unsigned int class, struct heap *heap) __attribute__((noinline));
 void cache_free_slow(void *object) __attribute__((noinline));
 /** The same when nobody looks after objects (checked.h), or has done so. */
@@ -82,15 +97,14 @@ void cache_free_event(struct cache *cache, struct span *span) __attribute__((noi
 
 /** Make a cache empty, whatever was in it: a new one, or one whose heap is destroyed. */
 void cache_reset(struct cache *cache);
+/** Pages at hand go back. */
+void cache_give_pages(struct cache *cache);
 /** Take in what others have freed. */
 void cache_drain(struct cache *cache);
 /** Leave only spans with objects behind; the pages at hand are the caller's to give back. */
 void cache_clean(struct cache *cache);
 /** Panics when the spans of a cache contradict each other. Its thread's, or while parked. */
 void cache_validate(const struct cache *cache);
-
-/** Free a slot whose owner is another cache, or nobody the caller knows. Any thread. */
-void cache_free_remote(struct span *span, uint32_t page, unsigned int slot);
 
 static inline uint32_t cache_name(const struct cache *cache)
 {
@@ -162,13 +176,33 @@ static inline void *cache_alloc(struct cache *cache, unsigned int class, struct 
 	return likely(front_take(&cache->fronts[size_classes[class].front], &object)) ? object : cache_alloc_slow(cache, class, heap);
 }
 
-/** Free an object of any kind, of any heap of the region; NULL is allowed. */
-static inline void cache_free(struct cache *cache, void *object)
+/** The record that an address leads to, and the number that tells which slot of it that is: SPAN_MAX_SLOTS or more when it is none. */
+static inline struct span *cache_find(const struct cache *cache, const void *object, uint64_t *slot)
 {
 	uint64_t at = (uintptr_t)object >> (PAGE_SHIFT - SPAN_SHIFT) & cache->mask;
 	struct span *span = (struct span *)((uintptr_t)cache->spans + at);
+
 	/* Rotated, so that what is no multiple is large: one comparison tells a slot from any other address. */
-	uint64_t slot = word_rotate_right((uintptr_t)object * span->inverse - span->bias, SLOT_SHIFT);
+	*slot = word_rotate_right((uintptr_t)object * span->inverse - span->bias, SLOT_SHIFT);
+	return span;
+}
+
+/** Bytes of an object's slot, if it is in use and of this cache; 0 when more is to be looked at. */
+static inline size_t cache_slot_bytes(const struct cache *cache, const void *object)
+{
+	uint64_t slot;
+	const struct span *span = cache_find(cache, object, &slot);
+
+	if (unlikely(slot >= SPAN_MAX_SLOTS) || unlikely(!span_is_of(span, cache)) || unlikely(span->free[slot / 64] >> slot % 64 & 1))
+		return 0;
+	return size_classes[span->class].bytes;
+}
+
+/** Free an object of any kind, of any heap of the region; NULL is allowed. */
+static inline void cache_free(struct cache *cache, void *object)
+{
+	uint64_t slot;
+	struct span *span = cache_find(cache, object, &slot);
 
 	if (unlikely(slot >= SPAN_MAX_SLOTS))
 		goto slow;

@@ -84,6 +84,7 @@ static struct cache *new_cache(struct heap *heap)
 		return NULL;
 	cache->base = heap_region()->base;
 	cache->spans = heap_region()->spans;
+	cache->remotes = heap_region()->remotes;
 	cache->mask = heap_open_mask();
 	cache->heap = heap;
 	cache_reset(cache);
@@ -134,8 +135,7 @@ struct cache *heap_cache_get(struct heap *heap)
 static void flush(struct cache *cache)
 {
 	cache_clean(cache);
-	heap_give_group(cache->heap, cache->group_first, cache->group);
-	cache->group = 0;
+	cache_give_pages(cache);
 	cache->group_shift = GROUP_LEAST_SHIFT;
 }
 
@@ -192,9 +192,9 @@ static uint32_t adopt_from(struct cache *parked, struct cache *cache, unsigned i
 		return PAGE_NONE;
 	span = &heap_region()->spans[page];
 	parked->bins[class].partial = span->next;
-	if (span->next != PAGE_NONE)
-		heap_region()->spans[span->next].prev = PAGE_NONE;
 	span_set_owner(span, cache, size_classes[class].pages);
+	parked->nr_pages -= size_classes[class].pages;
+	cache->nr_pages += size_classes[class].pages;
 	return page;
 }
 

@@ -40,7 +40,7 @@ enum span_state {
 
 /*
  * Invariants: used slots = slots - ones in free; `left` frees from now something is to be done:
- *	FULL: an eighth of its slots and one (it becomes PARTIAL)   PARTIAL: its used slots (it becomes empty)   CURRENT: many
+ *	FULL: some of its slots (it becomes PARTIAL)   PARTIAL: its used slots (it becomes empty)   CURRENT: many
  * Written by the owner's thread; other threads read class, inverse, bias and back of spans in which they know an object,
  * which keeps these fixed, and owner, free and state as atomics. Who comes late, after the object is free, reads these too, of
  * whatever is there now, and believes nothing before it has looked at the owner.
@@ -63,7 +63,9 @@ struct span {
 	};
 	uint64_t inverse;	/* class_inverse() */
 	uint64_t bias;		/* of the first slot's address; INSIDE: as the first page's */
-	uint32_t next, prev;	/* pages; list of the owner's partial spans of this class. LARGE: next is the object's sample */
+	uint32_t next, prev;	/* pages; list of the owner's partial spans of this class: the first one's prev does not count, so that
+				 * taking that one needs no look at the next. FULL: prev is what left began with. LARGE: next is the object's
+				 * sample */
 };
 _Static_assert(sizeof(struct span) == (size_t)1 << SPAN_SHIFT, "a record is a cache line");
 

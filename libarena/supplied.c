@@ -167,7 +167,6 @@ void supplied_flush(struct heap *heap)
 
 	lock_acquire(&supplied->lock);
 	cache_clean(&supplied->cache);
-	heap_give_group(heap, supplied->cache.group_first, supplied->cache.group);
-	supplied->cache.group = 0;
+	cache_give_pages(&supplied->cache);
 	lock_release(&supplied->lock);
 }

@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: MIT
+/* Caches of threads: what is at hand, how long full spans wait, and what of others' frees is taken when. */
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "cache.h"
+#include "checked.h"
+#include "heap.h"
+#include "tests/harness.h"
+
+enum { BYTES = 64, SLOTS = PAGE_BYTES / BYTES };
+
+static struct heap *fresh_heap(void)
+{
+	struct heap *heap = heap_create(ARENA_SOURCE_THP);
+
+	CHECK(heap);
+	if (checked_is_on())
+		harness_skip("no cache is at hand where objects are looked after");
+	return heap;
+}
+
+static struct span *span_of(const void *object)
+{
+	uint32_t page;
+
+	return heap_find_span(object, &page, "test");
+}
+
+static void take(struct heap *heap, void **objects, size_t nr, size_t bytes)
+{
+	for (size_t i = 0; i < nr; i++) {
+		objects[i] = heap_alloc(heap, bytes);
+		CHECK(objects[i]);
+	}
+}
+
+static void give(struct heap *heap, void **objects, size_t nr)
+{
+	for (size_t i = 0; i < nr; i++)
+		heap_free(heap, objects[i]);
+}
+
+/* The same by another thread, which has ended when this returns. */
+struct gift {
+	struct heap *heap;
+	void **objects;
+	size_t nr;
+};
+
+static void *give_gift(void *argument)
+{
+	const struct gift *gift = argument;
+
+	give(gift->heap, gift->objects, gift->nr);
+	return NULL;
+}
+
+static void give_elsewhere(struct heap *heap, void **objects, size_t nr)
+{
+	struct gift gift = { heap, objects, nr };
+	pthread_t thread;
+
+	CHECK(!pthread_create(&thread, NULL, give_gift, &gift));
+	CHECK(!pthread_join(thread, NULL));
+}
+
+/* All pages of caches, which are all that is in use while there are no large objects. */
+static uint64_t cached_pages(const struct heap *heap)
+{
+	uint64_t nr = 0;
+
+	for (const struct cache *cache = heap->caches; cache; cache = cache->next)
+		nr += cache->nr_pages;
+	return nr;
+}
+
+/* ---------------------------------------------------------------- full spans */
+
+TEST(waits, "cache/a full span waits for as many free slots, whoever frees them")
+{
+	struct heap *heap = fresh_heap();
+	void *objects[SLOTS + 1];
+	struct cache *cache;
+	struct span *span;
+	size_t waits;
+
+	take(heap, objects, SLOTS + 1, BYTES);
+	cache = heap_own_cache(heap->id);
+	span = span_of(objects[0]);
+	waits = (SLOTS - 1) / 4 + 1;
+	CHECK(span_of(objects[SLOTS - 1]) == span && span_of(objects[SLOTS]) != span);
+	CHECK_EQ(span->state, SPAN_FULL);
+	give(heap, objects, 3);
+	give_elsewhere(heap, objects + 3, waits - 4);
+	cache_drain(cache);
+	CHECK_EQ(span->state, SPAN_FULL);
+	CHECK_EQ(span->left, 1);
+	heap_validate(heap);
+	give(heap, objects + waits - 1, 1);
+	CHECK_EQ(span->state, SPAN_PARTIAL);
+	CHECK_EQ(span->left, SLOTS - waits);
+	give_elsewhere(heap, objects + waits, 5);
+	cache_drain(cache);
+	CHECK_EQ(span->left, SLOTS - waits - 5);
+	heap_validate(heap);
+	give(heap, objects + waits + 5, SLOTS - waits - 6);
+	give_elsewhere(heap, objects + SLOTS - 1, 1);
+	cache_drain(cache);
+	CHECK_EQ(span->state, SPAN_NONE);
+	heap_validate(heap);
+}
+
+TEST(waits_others, "cache/what others free beyond the wait is counted, and all of a span gives it back")
+{
+	struct heap *heap = fresh_heap();
+	void *objects[2 * SLOTS + 1];
+	struct span *some, *all;
+
+	take(heap, objects, 2 * SLOTS + 1, BYTES);
+	some = span_of(objects[0]);
+	all = span_of(objects[SLOTS]);
+	give_elsewhere(heap, objects, SLOTS / 2);
+	give_elsewhere(heap, objects + SLOTS, SLOTS);
+	cache_drain(heap_own_cache(heap->id));
+	CHECK_EQ(some->state, SPAN_PARTIAL);
+	CHECK_EQ(some->left, SLOTS / 2);
+	CHECK_EQ(all->state, SPAN_NONE);
+	heap_validate(heap);
+}
+
+TEST(wait_shift, "cache/spans of a cache that holds much wait for less")
+{
+	struct heap *heap = fresh_heap();
+	size_t nr = (WAIT_FEW_PAGES + 100) * SLOTS;
+	void **objects = calloc(nr, sizeof(*objects));
+	struct cache *cache;
+
+	take(heap, objects, SLOTS + 1, BYTES);
+	cache = heap_own_cache(heap->id);
+	CHECK_EQ(cache->wait_shift, WAIT_SHIFT_FEW);
+	CHECK_EQ(span_of(objects[0])->left, (SLOTS - 1) / 4 + 1);
+	take(heap, objects + SLOTS + 1, nr - SLOTS - 1, BYTES);
+	CHECK_EQ(cache->wait_shift, WAIT_SHIFT_MANY);
+	CHECK_EQ(span_of(objects[nr - 2 * SLOTS])->left, (SLOTS - 1) / 8 + 1);
+	/* One that began to wait before counts what it waits for. */
+	give(heap, objects, nr);
+	heap_validate(heap);
+	heap_flush(heap);
+	CHECK_EQ(cache->nr_pages, 0);
+	take(heap, objects, 1, BYTES);
+	CHECK_EQ(cache->wait_shift, WAIT_SHIFT_FEW);
+	heap_validate(heap);
+	free(objects);
+}
+
+/* ---------------------------------------------------------------- pages at hand */
+
+TEST(counted, "cache/a cache knows how many pages it has, also of what ended threads left")
+{
+	struct heap *heap = fresh_heap();
+	static void *objects[6000];
+	struct random random = { harness_seed() };
+
+	for (size_t i = 0; i < ARRAY_LEN(objects); i++)
+		objects[i] = heap_alloc(heap, 1 + random_next(&random) % (random_next(&random) % 8 ? 300 : 32 * KiB));
+	CHECK_EQ(cached_pages(heap), heap->pages.used_pages);
+	give(heap, objects, ARRAY_LEN(objects) / 2);
+	CHECK_EQ(cached_pages(heap), heap->pages.used_pages);
+	give_elsewhere(heap, objects + ARRAY_LEN(objects) / 2, ARRAY_LEN(objects) / 4);
+	take(heap, objects, ARRAY_LEN(objects) / 2, 5000);
+	CHECK_EQ(cached_pages(heap), heap->pages.used_pages);
+	give(heap, objects, ARRAY_LEN(objects) / 2);
+	give(heap, objects + ARRAY_LEN(objects) / 4 * 3, ARRAY_LEN(objects) / 4);
+	heap_flush(heap);
+	CHECK_EQ(cached_pages(heap), heap->pages.used_pages);
+	CHECK_EQ(heap->pages.used_pages, 0);
+	heap_validate(heap);
+}
+
+static void *leave_some(void *argument)
+{
+	struct gift *gift = argument;
+
+	take(gift->heap, gift->objects, gift->nr, BYTES);
+	for (size_t i = 0; i < gift->nr; i += 2)
+		heap_free(gift->heap, gift->objects[i]);
+	return NULL;
+}
+
+TEST(adopted, "cache/spans of ended threads serve when no page is at hand, and count for who has them")
+{
+	struct heap *heap = fresh_heap();
+	static void *left[10 * SLOTS], *objects[200 * SLOTS];
+	struct gift gift = { heap, left, ARRAY_LEN(left) };
+	struct cache *cache;
+	pthread_t thread;
+
+	/* So that this thread does not take over the cache itself. */
+	take(heap, objects, 1, BYTES);
+	cache = heap_own_cache(heap->id);
+	CHECK(!pthread_create(&thread, NULL, leave_some, &gift));
+	CHECK(!pthread_join(thread, NULL));
+	CHECK_EQ(heap->nr_parked, 1);
+	take(heap, objects + 1, 8 * SLOTS - 1, BYTES);
+	CHECK(span_owner(span_of(left[1])) != cache);
+	take(heap, objects + 8 * SLOTS, ARRAY_LEN(objects) - 8 * SLOTS, BYTES);
+	for (size_t i = 1; i < ARRAY_LEN(left); i += 2)
+		CHECK(span_owner(span_of(left[i])) == cache);
+	CHECK_EQ(cached_pages(heap), heap->pages.used_pages);
+	heap_validate(heap);
+}
+
+TEST(at_hand, "cache/pages at hand go before what others have freed, and that before more pages")
+{
+	struct heap *heap = fresh_heap();
+	static void *objects[300 * SLOTS];
+	size_t nr = ARRAY_LEN(objects), taken = 0;
+	struct cache *cache;
+	uint64_t used;
+
+	take(heap, objects, nr, BYTES);
+	cache = heap_own_cache(heap->id);
+	while (cache->group)
+		heap_alloc(heap, PAGE_BYTES);
+	give(heap, objects, 100 * SLOTS);
+	CHECK(cache->group || cache->apart);
+	give_elsewhere(heap, objects + 100 * SLOTS, nr - 100 * SLOTS);
+	CHECK(cache->inbox);
+	used = heap->pages.used_pages;
+	for (; cache->inbox; taken++)
+		heap_alloc(heap, PAGE_BYTES);
+	CHECK(taken > 1 && taken <= 2 * BITS_PER_WORD + 1);
+	CHECK(heap->pages.used_pages <= used);
+	heap_validate(heap);
+}
+
+TEST(two_groups, "cache/pages that come back from all over leave the group that is allocated from alone")
+{
+	struct heap *heap = fresh_heap();
+	static void *objects[600];
+	struct cache *cache;
+	uint32_t first;
+
+	take(heap, objects, ARRAY_LEN(objects), PAGE_BYTES);
+	cache = heap_own_cache(heap->id);
+	CHECK(cache->group);
+	first = cache->group_first;
+	for (size_t i = 0; i < ARRAY_LEN(objects); i += 50)
+		heap_free(heap, objects[i]);
+	CHECK(cache->group && cache->group_first == first);
+	CHECK_EQ(__builtin_popcountll(cache->apart), 1);
+	CHECK_EQ(cached_pages(heap), heap->pages.used_pages);
+	heap_validate(heap);
+}
+
+TEST(wide, "cache/spans of several pages are neighbors at hand, and come back there")
+{
+	enum { WIDE_BYTES = 704, WIDE_SLOTS = 2 * PAGE_BYTES / WIDE_BYTES };
+	struct heap *heap = fresh_heap();
+	void *objects[WIDE_SLOTS + 1], *small;
+	struct cache *cache;
+	uint64_t group, used;
+
+	take(heap, &small, 1, BYTES);
+	cache = heap_own_cache(heap->id);
+	used = heap->pages.used_pages;
+	group = cache->group;
+	take(heap, objects, WIDE_SLOTS + 1, WIDE_BYTES);
+	CHECK(span_of(objects[WIDE_SLOTS]) == span_of(objects[0]) + 2);
+	CHECK_EQ(__builtin_popcountll(cache->group), __builtin_popcountll(group) - 4);
+	CHECK_EQ(heap->pages.used_pages, used);
+	give(heap, objects, WIDE_SLOTS);
+	CHECK_EQ(__builtin_popcountll(cache->group), __builtin_popcountll(group) - 2);
+	CHECK_EQ(cached_pages(heap), heap->pages.used_pages);
+	/* More than there are neighbors at hand. */
+	take(heap, objects, WIDE_SLOTS, 30720);
+	CHECK(heap->pages.used_pages > used);
+	give(heap, objects, WIDE_SLOTS);
+	CHECK_EQ(cached_pages(heap), heap->pages.used_pages);
+	heap_validate(heap);
+}
+
+/* ---------------------------------------------------------------- lists */
+
+TEST(removed, "cache/spans that become empty leave their list from the front, the middle and the end")
+{
+	static const unsigned char orders[][3] = { { 0, 1, 2 }, { 0, 2, 1 }, { 1, 0, 2 }, { 1, 2, 0 }, { 2, 0, 1 }, { 2, 1, 0 } };
+	struct heap *heap = fresh_heap();
+	void *objects[3 * SLOTS + 1];
+
+	for (size_t i = 0; i < ARRAY_LEN(orders); i++) {
+		take(heap, objects, ARRAY_LEN(objects), BYTES);
+		for (size_t j = 0; j < 3; j++)
+			give(heap, objects + j * SLOTS, SLOTS / 2);
+		heap_validate(heap);
+		for (size_t j = 0; j < 3; j++) {
+			give(heap, objects + orders[i][j] * SLOTS + SLOTS / 2, SLOTS / 2);
+			heap_validate(heap);
+		}
+		give(heap, objects + 3 * SLOTS, 1);
+		heap_flush(heap);
+		CHECK_EQ(heap->pages.used_pages, 0);
+	}
+}
+
+/* ---------------------------------------------------------------- slots */
+
+TEST(slot_bytes, "cache/the size of an object in use of this thread's is known without a look elsewhere")
+{
+	struct heap *heap = fresh_heap();
+	void *objects[2] = { heap_alloc(heap, 100), heap_alloc(heap, 100) };
+	struct cache *cache = heap_own_cache(heap->id);
+
+	CHECK_EQ(cache_slot_bytes(cache, objects[0]), 112);
+	CHECK_EQ(cache_slot_bytes(cache, (char *)objects[0] + 16), 0);
+	CHECK_EQ(cache_slot_bytes(cache, &heap), 0);
+	CHECK_EQ(cache_slot_bytes(cache, NULL), 0);
+	CHECK_EQ(cache_slot_bytes(&cache_none, objects[0]), 0);
+	heap_free(heap, objects[0]);
+	CHECK_EQ(cache_slot_bytes(cache, objects[0]), 0);
+	/* Not of a span of several pages, nor of one page's own. */
+	CHECK_EQ(cache_slot_bytes(cache, heap_alloc(heap, 700)), 0);
+	CHECK_EQ(cache_slot_bytes(cache, heap_alloc(heap, 100 * KiB)), 0);
+}
