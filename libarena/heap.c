@@ -655,7 +655,8 @@ static void *move(struct heap *heap, void *object, size_t usable, size_t bytes)
 	return fresh;
 }
 
-void *heap_realloc(struct heap *heap, void *object, size_t bytes)
+/* Objects that are not small ones of this thread. */
+static __attribute__((noinline)) void *realloc_slow(struct heap *heap, void *object, size_t bytes)
 {
 	struct span *span;
 	uint32_t page;
@@ -676,6 +677,15 @@ void *heap_realloc(struct heap *heap, void *object, size_t bytes)
 	if (is_large ? bytes > CLASS_MAX_BYTES && resize_large(heap_of(object), span, page, bytes) : stays(usable, bytes))
 		return object;
 	return move(heap, object, usable, bytes);
+}
+
+void *heap_realloc(struct heap *heap, void *object, size_t bytes)
+{
+	size_t usable = cache_slot_bytes(heap_caches[heap->id], object);
+
+	if (unlikely(!usable))
+		return realloc_slow(heap, object, bytes);
+	return stays(usable, bytes) ? object : move(heap, object, usable, bytes);
 }
 
 /* ---------------------------------------------------------------- validation, fork */

@@ -10,11 +10,11 @@
 #include <errno.h>
 #include <malloc.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "profile.h"
 #include "shim/shim.h"
 
-/* The number of the main heap is a constant, so that its cache is one load away. */
 #define MAIN_CACHE (heap_caches[0])
 
 /* A result that goes to the caller. */
@@ -45,9 +45,12 @@ static __attribute__((noinline)) void *alloc_slow(size_t bytes)
 
 	SHIM_FRAME();
 	/* While there is sampling it is to be known what was asked for: see shim_alloc(). */
-	if (likely(bytes <= CLASS_MAX_BYTES && cache != &cache_none && !atomic_load_relaxed(&profile_mean_word)))
-		return answer(cache_alloc(cache, class_of(bytes), cache->heap));
-	return answer(shim_alloc(bytes));
+	if (unlikely(bytes > CLASS_MAX_BYTES || cache == &cache_none || atomic_load_relaxed(&profile_mean_word)))
+		return answer(shim_alloc(bytes));
+	/* Small ones were looked for already. */
+	if (likely(bytes - 1 < CLASS_LOOKUP_BYTES))
+		return answer(cache_alloc_slow(cache, class_of(bytes), cache->heap));
+	return answer(cache_alloc(cache, class_of(bytes), cache->heap));
 }
 
 void *shim_alloc_aligned(size_t bytes, size_t align_bytes)
@@ -64,10 +67,7 @@ SHIM_API void *malloc(size_t bytes)
 {
 	void *object;
 
-	/* No bytes are many here. */
-	if (likely(bytes - 1 < CLASS_LOOKUP_BYTES) && likely(front_take(cache_front(MAIN_CACHE, bytes), &object)))
-		return object;
-	return alloc_slow(bytes);
+	return likely(shim_take(bytes, &object)) ? object : alloc_slow(bytes);
 }
 
 SHIM_API void free(void *object)
@@ -75,15 +75,22 @@ SHIM_API void free(void *object)
 	cache_free(MAIN_CACHE, object);
 }
 
-SHIM_API void *calloc(size_t count, size_t bytes)
+static __attribute__((noinline)) void *calloc_slow(size_t bytes)
 {
 	struct heap *heap = heap_main();
-	size_t product;
 
 	SHIM_FRAME();
-	if (__builtin_mul_overflow(count, bytes, &product) || !heap)
+	return answer(heap ? heap_calloc(heap, bytes) : NULL);
+}
+
+SHIM_API void *calloc(size_t count, size_t bytes)
+{
+	void *object;
+	size_t product;
+
+	if (unlikely(__builtin_mul_overflow(count, bytes, &product)))
 		return answer(NULL);
-	return answer(heap_calloc(heap, product));
+	return likely(shim_take(product, &object)) ? memset(object, 0, product) : calloc_slow(product);
 }
 
 SHIM_API void *realloc(void *old, size_t bytes)

@@ -18,7 +18,11 @@ extern void std_throw_bad_alloc(void) __asm__("_ZSt17__throw_bad_allocv") __attr
 
 static void *try_once(size_t bytes, size_t align_bytes)
 {
-	return align_bytes > 16 ? shim_alloc_aligned(bytes, align_bytes) : shim_alloc(bytes);
+	void *object;
+
+	if (unlikely(align_bytes > 16))
+		return shim_alloc_aligned(bytes, align_bytes);
+	return likely(shim_take(bytes, &object)) ? object : shim_alloc(bytes);
 }
 
 /* What libstdc++ has under a name, also when it came with a library that was opened later. */

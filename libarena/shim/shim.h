@@ -8,6 +8,13 @@
 
 #define SHIM_API __attribute__((visibility("default")))
 
+/** An object that is at hand; false when none is. The number of the main heap is a constant, so that its cache is one load away. */
+static inline bool shim_take(size_t bytes, void **object)
+{
+	/* No bytes are many here. */
+	return likely(bytes - 1 < CLASS_LOOKUP_BYTES) && likely(front_take(cache_front(heap_caches[0], bytes), object));
+}
+
 /** Objects of the heap that malloc() is; NULL, without errno, when out of memory. */
 void *shim_alloc(size_t bytes);
 void *shim_alloc_aligned(size_t bytes, size_t align_bytes);
