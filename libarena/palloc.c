@@ -259,14 +259,14 @@ void palloc_free(struct palloc *pages, uint32_t page, uint32_t nr)
 
 /* ---------------------------------------------------------------- finding */
 
-/* Does a run of @nr fit somewhere in the chunk? One load. */
-static bool fits(const struct palloc *pages, uint32_t chunk, uint32_t nr)
+/* Does a run of @nr fit somewhere in the chunk, which has a free page? */
+static bool fits(struct palloc *pages, uint32_t chunk, uint32_t nr)
 {
-	return sum_max(pages->tree.level[TREE_LEVELS - 1][chunk]) >= nr;
+	return nr == 1 || tree_longest(&pages->tree, chunk) >= nr;
 }
 
 /* The fullest chunk with room for a short run; an idle one, the lowest, only when no other has. */
-static uint32_t fullest(const struct palloc *pages, uint32_t nr)
+static uint32_t fullest(struct palloc *pages, uint32_t nr)
 {
 	for (unsigned int i = 0; i < PALLOC_LISTS; i++) {
 		uint32_t chunk = pages->lists[i];
@@ -424,7 +424,7 @@ uint64_t palloc_take_group(struct palloc *pages, unsigned int nr, uint32_t *firs
 		(uint16_t)size_max(info(pages, chunk)->zero_from,
 				   (at + 1) * BITS_PER_WORD - (unsigned int)__builtin_clzll(group));
 	set_free(pages, chunk, info(pages, chunk)->nr_free - (uint32_t)__builtin_popcountll(group));
-	tree_used(&pages->tree, *first, BITS_PER_WORD);
+	tree_touch(&pages->tree, *first, false);
 	pages->used_pages += (uint64_t)__builtin_popcountll(group);
 	return group;
 }
@@ -439,7 +439,7 @@ void palloc_give_group(struct palloc *pages, uint32_t first, uint64_t group)
 	check((*word & group) == group);
 	*word &= ~group;
 	set_free(pages, chunk, info(pages, chunk)->nr_free + (uint32_t)__builtin_popcountll(group));
-	tree_freed(&pages->tree, first, BITS_PER_WORD);
+	tree_touch(&pages->tree, first, true);
 	pages->used_pages -= (uint64_t)__builtin_popcountll(group);
 }
 
@@ -522,7 +522,8 @@ void palloc_validate(const struct palloc *pages)
 		check(it->is_backed && it->nr_free == PAGES_PER_CHUNK - in_use);
 		check(it->is_listed == (it->nr_free > 0) && bitset_has(&pages->idle, chunk) == !in_use);
 		check(!it->is_kept || (!in_use && it->source == ARENA_SOURCE_DEV));
-		check(pages->tree.level[TREE_LEVELS - 1][chunk] == sum_pack(bits_runs(leaf(pages, chunk))));
+		check(tree_is_touched(&pages->tree, chunk) ||
+		      pages->tree.level[TREE_LEVELS - 1][chunk] == sum_pack(bits_runs(leaf(pages, chunk))));
 		mapped += in_use > 0;
 		idle += !in_use;
 		used += in_use;

@@ -76,11 +76,30 @@ static void update_many(struct tree *tree, size_t first, size_t last)
 		changed = merge_level(tree, level, &first, &last);
 }
 
+/* Leaves that were touched are looked at: before a search, and before one of them changes in a way that is known. */
+static __attribute__((noinline)) void settle(struct tree *tree)
+{
+	for (unsigned int i = 0; i < tree->nr_touched; i++)
+		update_many(tree, tree->touched[i], tree->touched[i]);
+	tree->nr_touched = 0;
+}
+
+bool tree_is_touched(const struct tree *tree, size_t leaf)
+{
+	unsigned int i = 0;
+
+	while (i < tree->nr_touched && tree->touched[i] != leaf)
+		i++;
+	return i < tree->nr_touched;
+}
+
 static inline void update(struct tree *tree, size_t page, size_t nr_pages, bool is_freed)
 {
 	size_t first = page / BITS_PER_LEAF, last = (page + nr_pages - 1) / BITS_PER_LEAF;
 
 	check(first <= last && last < tree->nr_leaves);
+	if (unlikely(tree->nr_touched))
+		settle(tree);
 	if (first == last)
 		update_one(tree, first, is_freed);
 	else
@@ -96,6 +115,27 @@ void tree_freed(struct tree *tree, size_t page, size_t nr_pages)
 {
 	update(tree, page, nr_pages, true);
 	tree->freed = size_min(tree->freed, page);
+}
+
+void tree_touch(struct tree *tree, size_t page, bool is_freed)
+{
+	size_t leaf = page / BITS_PER_LEAF;
+
+	check(leaf < tree->nr_leaves);
+	if (is_freed)
+		tree->freed = size_min(tree->freed, page);
+	if (tree_is_touched(tree, leaf))
+		return;
+	if (tree->nr_touched == TREE_TOUCHED)
+		settle(tree);
+	tree->touched[tree->nr_touched++] = leaf;
+}
+
+unsigned int tree_longest(struct tree *tree, size_t leaf)
+{
+	if (tree->nr_touched)
+		settle(tree);
+	return sum_max(tree->level[TREE_LEVELS - 1][leaf]);
 }
 
 /* The first fit from page @from on, which is in the tree, when no run so long begins below. Entries that have no leaves are in use. */
@@ -152,6 +192,8 @@ size_t tree_find(struct tree *tree, size_t nr_pages)
 	size_t from, page;
 
 	check(nr_pages);
+	if (unlikely(tree->nr_touched))
+		settle(tree);
 	if (tree->freed != SIZE_MAX)
 		lower_hints(tree);
 	/* Where no shorter run begins no longer one does. */

@@ -23,6 +23,7 @@
 #define TREE_LEAVES ((size_t)TREE_ROOTS << (TREE_LEVELS - 1) * TREE_FANOUT_SHIFT)
 #define TREE_NONE SIZE_MAX
 #define TREE_HINTS 4 /* tree.c says of which lengths */
+#define TREE_TOUCHED 8 /* more than a few threads use at a time; each is compared with at every touch */
 
 /* No free run of @nr_pages or more begins below @page. */
 struct tree_hint {
@@ -36,6 +37,8 @@ struct tree {
 	size_t nr_leaves;
 	struct tree_hint hints[TREE_HINTS];	/* what was found last, by length, but for what was freed since then */
 	size_t freed;			/* from here on */
+	size_t touched[TREE_TOUCHED];	/* leaves whose summaries are of before they were touched */
+	unsigned int nr_touched;
 };
 
 /** Words that level @level of a tree over @nr_leaves needs: whole groups of children, so that merging reads no other's. */
@@ -45,6 +48,15 @@ size_t tree_level_entries(size_t nr_leaves, unsigned int level);
 void tree_used(struct tree *tree, size_t page, size_t nr_pages);
 /** Pages of them are free now that were in use. */
 void tree_freed(struct tree *tree, size_t page, size_t nr_pages);
+/**
+ * Pages of one leaf, none below @page, were freed or used: the summaries learn of it when somebody asks next. A few instructions where no search looks at
+ * what comes and goes. For any change of a leaf, also some of both kinds.
+ */
+void tree_touch(struct tree *tree, size_t page, bool is_freed);
+/** Whether the summaries of a leaf are still those of before. */
+bool tree_is_touched(const struct tree *tree, size_t leaf);
+/** Pages of the longest free run in a leaf. */
+unsigned int tree_longest(struct tree *tree, size_t leaf);
 /** The lowest page where @nr_pages free ones begin; TREE_NONE when there is none. The caller marks them and calls tree_used(). */
 size_t tree_find(struct tree *tree, size_t nr_pages);
 

@@ -324,3 +324,23 @@ TEST(two, "palloc/two allocators share a region and none of its chunks")
 	palloc_fini(&other);
 	CHECK_EQ(region.first_free, 0);
 }
+
+TEST(passed_on, "palloc/a chunk that went back to the region is not found any more, whoever has it now")
+{
+	static struct palloc other;
+	uint64_t group;
+	uint32_t first;
+	bool is_zero;
+
+	start();
+	CHECK_EQ(palloc_init(&other, &region, ARENA_SOURCE_PAGES), 0);
+	group = palloc_take_group(&pages, 64, &first);
+	palloc_give_group(&pages, first, group);
+	CHECK_EQ(palloc_scavenge(&pages, 0, UINT64_MAX), 1);
+	CHECK_EQ(palloc_run(&other, 1, 1, &is_zero), 0);
+	CHECK_EQ(take(9, 1), 512);
+	palloc_validate(&pages);
+	palloc_validate(&other);
+	palloc_fini(&other);
+	palloc_fini(&pages);
+}

@@ -148,7 +148,11 @@ static void model_set(struct model *model, size_t page, size_t nr, bool used)
 		(used ? bits_use : bits_free)(&model->leaves[at / BITS_PER_LEAF], (unsigned int)(at % BITS_PER_LEAF),
 					      (unsigned int)n);
 	}
-	(used ? tree_used : tree_freed)(&model->tree, page, nr);
+	/* One way or the other. */
+	if ((page ^ nr) & 1 && page / BITS_PER_LEAF == (page + nr - 1) / BITS_PER_LEAF)
+		tree_touch(&model->tree, page, !used);
+	else
+		(used ? tree_used : tree_freed)(&model->tree, page, nr);
 }
 
 static size_t model_find(const struct model *model, size_t nr)
@@ -238,4 +242,31 @@ TEST(long_rows, "tree/first fit in rows around every border of levels")
 
 	for (size_t i = 0; i < ARRAY_LEN(lengths); i++)
 		model_run(lengths[i], lengths[i] > 1000 ? 40 : 150, (unsigned int)i);
+}
+
+TEST(touched, "tree/leaves that were touched are looked at when somebody asks, each once, and no more after that")
+{
+	struct model model;
+
+	model_open(&model, 2 * TREE_TOUCHED);
+	for (size_t round = 0; round < 3; round++)
+		for (size_t i = 0; i < 2 * TREE_TOUCHED; i++) {
+			model_set(&model, i * BITS_PER_LEAF + round, 1 + (i + round + 1) % 2, true);
+			model_check(&model);
+			CHECK(model.tree.nr_touched <= TREE_TOUCHED);
+		}
+	CHECK(tree_is_touched(&model.tree, 2 * TREE_TOUCHED - 1));
+	CHECK_EQ(tree_find(&model.tree, BITS_PER_LEAF - 3), model_find(&model, BITS_PER_LEAF - 3));
+	CHECK_EQ(model.tree.nr_touched, 0);
+	/* Used and freed before somebody asks. */
+	model_set(&model, 100, 3, true);
+	model_set(&model, 100, 1, false);
+	CHECK_EQ(model.tree.nr_touched, 1);
+	CHECK_EQ(tree_longest(&model.tree, 0), BITS_PER_LEAF - 103);
+	/* Pages are in use or not for whoever asks, and the leaf is another's when it was asked for. */
+	tree_touch(&model.tree, 0, false);
+	tree_used(&model.tree, 0, BITS_PER_LEAF);
+	CHECK(!tree_is_touched(&model.tree, 0));
+	model_check(&model);
+	model_close(&model);
 }
