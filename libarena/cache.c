@@ -354,6 +354,7 @@ void cache_reset(struct cache *cache)
 	forget_inbox(cache);
 	cache->group = cache->apart = 0;
 	cache->group_shift = GROUP_LEAST_SHIFT;
+	cache->patience = PATIENCE_SPANS;
 	cache->nr_pages = 0;
 	cache->wait_shift = WAIT_SHIFT_FEW;
 	for (unsigned int class = 1; class < NR_CLASSES; class++) {
@@ -394,7 +395,7 @@ static inline void leave_current(struct cache *cache, unsigned int class)
 	span->left = (int16_t)span->prev;
 }
 
-/* The span has a free slot. */
+/* The span has a free slot, and there is patience left. */
 static inline void make_current(struct cache *cache, uint32_t page, unsigned int class)
 {
 	struct span *span = span_at(cache, page);
@@ -402,6 +403,7 @@ static inline void make_current(struct cache *cache, uint32_t page, unsigned int
 	span_set_state(span, SPAN_CURRENT);
 	span->left = SPAN_LEFT_MANY;
 	cache->bins[class].current = page;
+	cache->patience--;
 	next_word(cache, span, page, class);
 }
 
@@ -442,7 +444,7 @@ static __attribute__((noinline)) void take_group(struct cache *cache)
 	if (cache->group)
 		return;
 	cache->group = heap_take_group(cache->heap, 1u << cache->group_shift, &cache->group_first);
-	cache->group_shift += cache->group_shift < GROUP_MOST_SHIFT;
+	cache->group_shift = (uint16_t)size_min(cache->group_shift + 1u, GROUP_MOST_SHIFT);
 	count_pages(cache, (uint32_t)__builtin_popcountll(cache->group));
 }
 
@@ -542,6 +544,8 @@ static inline __attribute__((always_inline)) bool refill_at_hand(struct cache *c
 
 	if (size_classes[class].last_slot >= 64 && current != PAGE_NONE && next_word(cache, span_at(cache, current), current, class))
 		return true;
+	if (unlikely(!cache->patience))
+		return false;
 	page = take_partial(cache, class);
 	if (page == PAGE_NONE)
 		page = take_page_as_it_is(cache, class);
@@ -553,15 +557,14 @@ static inline __attribute__((always_inline)) bool refill_at_hand(struct cache *c
 	return true;
 }
 
-/* A span with free slots that others have to do with: what they have freed is in the inbox, what ended threads left in their caches. */
+/* A span with free slots that others may have to do with: what they have freed is in the inbox, what ended threads left in their caches. */
 static uint32_t others_span(struct cache *cache, unsigned int class)
 {
-	uint32_t page = PAGE_NONE;
+	uint32_t page;
 
-	if (atomic_load_relaxed(&cache->inbox)) {
-		cache_drain(cache);
-		page = take_partial(cache, class);
-	}
+	cache->patience = PATIENCE_SPANS;
+	cache_drain(cache);
+	page = take_partial(cache, class);
 	if (page == PAGE_NONE && atomic_load_relaxed(&cache->heap->nr_parked))
 		page = heap_adopt(cache->heap, cache, class);
 	return page;
@@ -569,13 +572,13 @@ static uint32_t others_span(struct cache *cache, unsigned int class)
 
 /*
  * A span of a class of which none is at hand; PAGE_NONE when out of memory. Pages at hand go first: they cost neither a lock nor a line that others
- * write, and what others free meanwhile comes in larger portions. So that waits for at most 128 pages.
+ * write, and what others free meanwhile comes in larger portions. That waits as long as there is patience: pages at hand may never be used up.
  */
 static uint32_t next_span(struct cache *cache, unsigned int class)
 {
 	uint32_t nr = size_classes[class].pages;
 	bool is_at_hand = ones_find(cache->group, nr) < BITS_PER_WORD || (nr == 1 && cache->apart);
-	uint32_t page = is_at_hand ? PAGE_NONE : others_span(cache, class);
+	uint32_t page = is_at_hand && cache->patience ? PAGE_NONE : others_span(cache, class);
 
 	return page == PAGE_NONE ? new_span(cache, class) : page;
 }

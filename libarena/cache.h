@@ -9,7 +9,7 @@
  * for divisibility is that of T. Granlund and P. Montgomery, "Division by invariant integers using multiplication", 1994, section 9.)
  *
  * Objects of other threads' spans are freed by setting a bit in the span's remote record; the first to do so
- * puts the span into its owner's inbox. The owner looks there when the pages at its hand are used up, before it takes more.
+ * puts the span into its owner's inbox. The owner looks there when nothing is at hand, and after 128 spans at the latest.
  */
 #ifndef LIBARENA_CACHE_H
 #define LIBARENA_CACHE_H
@@ -49,7 +49,8 @@ struct cache {
 	struct loans *loans;	/* atomic: see loan.h, per class; NULL while there was no sampling */
 	uint64_t group;		/* pages that are at hand: bits */
 	uint32_t group_first;	/* of these 64 pages */
-	uint32_t group_shift;	/* of the next group: so many pages are asked for, as a power of two */
+	uint16_t group_shift;	/* of the next group: so many pages are asked for, as a power of two */
+	uint16_t patience;	/* so many spans more come from what is at hand before the inbox is looked at; cache_none: none */
 	struct bin bins[NR_CLASSES];
 	uint64_t apart;		/* pages that came back and are not of those 64: bits */
 	uint32_t apart_first;	/* of 64 as well */
@@ -76,6 +77,12 @@ struct cache {
 #define WAIT_SHIFT_FEW 2u
 #define WAIT_SHIFT_MANY 3u
 #define WAIT_FEW_PAGES (4 * MiB / PAGE_BYTES)
+
+/*
+ * What others free is taken in after so many spans at the latest. Pages that a thread's own frees bring back may serve it for ever, and so may spans that wait:
+ * without a number a busy thread would hold without bound what others gave back.
+ */
+#define PATIENCE_SPANS 128u
 
 /* Caches lie within 4 GiB from here: a span names its owner by the lower half of the address. Fixed before there is one. */
 extern uintptr_t cache_area;

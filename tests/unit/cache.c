@@ -154,6 +154,64 @@ TEST(wait_shift, "cache/spans of a cache that holds much wait for less")
 	free(objects);
 }
 
+/* ---------------------------------------------------------------- what others free of a busy thread's */
+
+static struct cache *busy_cache(struct heap *heap, void **others, size_t nr)
+{
+	struct cache *cache;
+
+	take(heap, others, nr, BYTES);
+	cache = heap_own_cache(heap->id);
+	return cache;
+}
+
+TEST(busy_pages, "cache/a thread whose own frees bring back as many pages as it takes looks into its inbox")
+{
+	enum { NR = 1000 * SLOTS, WORK = 500 };
+	static void *others[NR], *objects[WORK];
+	struct heap *heap = fresh_heap();
+	struct cache *cache = busy_cache(heap, others, NR);
+	unsigned int round = 0;
+
+	for (; round < 20; round++) {
+		for (size_t i = 0; i < WORK; i++)
+			objects[i] = heap_alloc(heap, 16 + i * 37 % 400);
+		give(heap, objects, WORK);
+	}
+	give_elsewhere(heap, others, NR);
+	CHECK(cache->inbox);
+	for (round = 0; cache->inbox && round < 100; round++) {
+		for (size_t i = 0; i < WORK; i++)
+			objects[i] = heap_alloc(heap, 16 + i * 37 % 400);
+		give(heap, objects, WORK);
+	}
+	CHECK(round < 100);
+	CHECK(heap->pages.used_pages <= 3 * BITS_PER_WORD);
+	heap_validate(heap);
+}
+
+TEST(busy_spans, "cache/so does one whose own spans come back again and again")
+{
+	enum { NR = 500 * SLOTS, OWN = 64 * SLOTS };
+	static void *others[NR], *objects[OWN];
+	struct heap *heap = fresh_heap();
+	struct cache *cache = busy_cache(heap, others, NR);
+	struct random random = { harness_seed() };
+	size_t nr = 0;
+
+	take(heap, objects, OWN, BYTES);
+	give_elsewhere(heap, others, NR);
+	CHECK(cache->inbox);
+	for (; cache->inbox && nr < 2 * PATIENCE_SPANS * SLOTS; nr++) {
+		void **at = &objects[random_below(&random, OWN)];
+
+		heap_free(heap, *at);
+		*at = heap_alloc(heap, BYTES);
+	}
+	CHECK(!cache->inbox);
+	heap_validate(heap);
+}
+
 /* ---------------------------------------------------------------- pages at hand */
 
 TEST(counted, "cache/a cache knows how many pages it has, also of what ended threads left")
