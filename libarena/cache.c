@@ -22,6 +22,7 @@
 #include "loan.h"
 #include "panic.h"
 #include "relief.h"
+#include "spans.h"
 
 /* What fronts without a current span look at. Never written to: a word of zeros is not allocated from. */
 static uint64_t no_slots;
@@ -39,59 +40,6 @@ struct cache cache_none = {
 uintptr_t cache_area;
 
 /* ---------------------------------------------------------------- spans */
-
-static struct span *span_at(const struct cache *cache, uint32_t page)
-{
-	return &cache->spans[page];
-}
-
-static uint32_t page_of(const struct cache *cache, const struct span *span)
-{
-	return (uint32_t)(span - cache->spans);
-}
-
-static unsigned int nr_words(const struct span *span)
-{
-	return size_classes[span->class].last_slot / 64u + 1;
-}
-
-static unsigned int nr_free(const struct span *span)
-{
-	unsigned int nr = 0;
-
-	for (unsigned int w = 0; w < nr_words(span); w++)
-		nr += (unsigned int)__builtin_popcountll(span->free[w]);
-	return nr;
-}
-
-static int32_t nr_used(const struct span *span)
-{
-	return (int32_t)(class_slots(span->class) - nr_free(span));
-}
-
-static inline void partial_push(struct cache *cache, struct span *span)
-{
-	struct bin *bin = &cache->bins[span->class];
-	uint32_t page = page_of(cache, span);
-
-	span->next = bin->partial;
-	if (span->next != PAGE_NONE)
-		span_at(cache, span->next)->prev = page;
-	bin->partial = page;
-	span_set_state(span, SPAN_PARTIAL);
-}
-
-static inline void partial_remove(struct cache *cache, struct span *span)
-{
-	struct bin *bin = &cache->bins[span->class];
-
-	if (span->next != PAGE_NONE)
-		span_at(cache, span->next)->prev = span->prev;
-	if (bin->partial == page_of(cache, span))
-		bin->partial = span->next;
-	else
-		span_at(cache, span->prev)->next = span->next;
-}
 
 static void give_apart(struct cache *cache)
 {
@@ -192,6 +140,25 @@ static __attribute__((noinline)) void release_partial(struct cache *cache, struc
 	release(cache, span);
 }
 
+static void spend_hurry(struct cache *cache, uint32_t nr)
+{
+	cache->hurry -= (uint32_t)size_min(cache->hurry, nr);
+	cache_set_wait(cache);
+}
+
+/* All slots were used when it was left, and so many were freed since, by whomever. */
+static inline void settle_full(struct cache *cache, struct span *span)
+{
+	settle(cache, span, (int32_t)(class_slots(span->class) - span->prev));
+}
+
+/* A function of its own, so that others pay for no call. */
+static __attribute__((noinline)) void settle_in_hurry(struct cache *cache, struct span *span)
+{
+	spend_hurry(cache, 1);
+	settle_full(cache, span);
+}
+
 void cache_free_event(struct cache *cache, struct span *span)
 {
 	switch (span_state(span)) {
@@ -199,8 +166,10 @@ void cache_free_event(struct cache *cache, struct span *span)
 		span->left = SPAN_LEFT_MANY;
 		break;
 	case SPAN_FULL:
-		/* All slots were used when it was left, and so many were freed since, by whomever. */
-		settle(cache, span, (int32_t)(class_slots(span->class) - span->prev));
+		if (unlikely(cache->hurry))
+			settle_in_hurry(cache, span);
+		else
+			settle_full(cache, span);
 		break;
 	case SPAN_PARTIAL:
 		release_partial(cache, span);
@@ -218,7 +187,7 @@ static void inbox_push(struct cache *owner, struct span_remote *remote, uint32_t
 
 	do {
 		remote->next = head;
-		/* The release pairs with the acquire in cache_drain(). */
+		/* The release pairs with the acquire in drain(). */
 	} while (!atomic_cas_release(&owner->inbox, &head, page + 1));
 }
 
@@ -282,7 +251,8 @@ static bool has_freed(const struct span_remote *remote)
 	return any;
 }
 
-static void drain_span(struct cache *cache, uint32_t page)
+/* @waits: a full span goes on to wait for slots that are not free yet. */
+static void drain_span(struct cache *cache, uint32_t page, bool waits)
 {
 	struct span *span = span_at(cache, page);
 	struct span_remote *remote = &heap_region()->remotes[page];
@@ -298,7 +268,7 @@ static void drain_span(struct cache *cache, uint32_t page)
 	if (!nr || span->state == SPAN_CURRENT)
 		return;
 	/* As many frees as if this thread had done them. */
-	if (nr < span->left) {
+	if (nr < span->left && (waits || span->state == SPAN_PARTIAL)) {
 		span->left = (int16_t)(span->left - nr);
 		return;
 	}
@@ -307,7 +277,7 @@ static void drain_span(struct cache *cache, uint32_t page)
 	settle(cache, span, nr_used(span));
 }
 
-void cache_drain(struct cache *cache)
+static void drain(struct cache *cache, bool waits)
 {
 	uint32_t page, next;
 
@@ -321,8 +291,13 @@ void cache_drain(struct cache *cache)
 		next = remote->next;
 		/* Before the bits are taken: see the table above. */
 		atomic_swap_seq_cst(&remote->is_queued, 0u);
-		drain_span(cache, page);
+		drain_span(cache, page, waits);
 	}
+}
+
+void cache_drain(struct cache *cache)
+{
+	drain(cache, true);
 }
 
 /* From where a class is allocated from now on. Sizes up to 256 bytes have one front, larger ones up to four. */
@@ -356,7 +331,8 @@ void cache_reset(struct cache *cache)
 	cache->group_shift = GROUP_LEAST_SHIFT;
 	cache->patience = PATIENCE_SPANS;
 	cache->nr_pages = 0;
-	cache->wait_shift = WAIT_SHIFT_FEW;
+	cache->hurry = 0;
+	cache_set_wait(cache);
 	for (unsigned int class = 1; class < NR_CLASSES; class++) {
 		if (cache->loans)
 			cache->loans->of[class] = (struct loan){ 0 };
@@ -417,7 +393,7 @@ static void no_current(struct cache *cache, unsigned int class)
 static void count_pages(struct cache *cache, uint32_t nr)
 {
 	cache->nr_pages += nr;
-	cache->wait_shift = cache->nr_pages <= WAIT_FEW_PAGES ? WAIT_SHIFT_FEW : WAIT_SHIFT_MANY;
+	spend_hurry(cache, nr);
 	cache->mask = heap_open_mask();
 }
 
@@ -752,7 +728,7 @@ void cache_free_slow(void *object)
 
 void cache_clean(struct cache *cache)
 {
-	cache_drain(cache);
+	drain(cache, false);
 	for (unsigned int class = 1; class < NR_CLASSES; class++) {
 		struct bin *bin = &cache->bins[class];
 		uint32_t page = bin->current;
@@ -791,6 +767,7 @@ static void validate_bin(const struct cache *cache, unsigned int class)
 void cache_validate(const struct cache *cache)
 {
 	check(!no_slots);
+	check(cache->patience <= PATIENCE_SPANS && (cache->wait_shift == WAIT_SHIFT_NONE) == (cache->hurry > 0));
 	for (unsigned int class = 1; class < NR_CLASSES; class++)
 		validate_bin(cache, class);
 }

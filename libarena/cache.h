@@ -56,10 +56,13 @@ struct cache {
 	uint32_t apart_first;	/* of 64 as well */
 	uint32_t nr_pages;	/* of its spans, and at hand */
 	uint32_t wait_shift;	/* a full span waits for so many free slots: its slots >> wait_shift, and one */
+	uint32_t hurry;		/* memory was short: they wait for one until so many pages, or full spans with a free slot, have come */
 	/* What other threads write has a line of its own: all above is read at every call. */
 	_Alignas(64) uint32_t inbox; /* atomic: page of a span in which others have freed, plus 1; 0 = none */
 	struct cache *next;	/* in the heap's list of all caches; fixed */
-	struct cache *next_parked; /* guarded by the heap's lock */
+	struct cache *next_parked; /* guarded by the heap's lock, as is */
+	bool is_parked;
+	bool may_wait;		/* parked with full spans that wait though slots of theirs are free, for all that is known */
 };
 
 /*
@@ -77,10 +80,14 @@ struct cache {
 #define WAIT_SHIFT_FEW 2u
 #define WAIT_SHIFT_MANY 3u
 #define WAIT_FEW_PAGES (4 * MiB / PAGE_BYTES)
+/* When its thread has ended, one chunk's records are looked at for so many pages of a cache. */
+#define WAIT_PAGES_PER_CHUNK 16u
+/* Where memory was short they wait for one, whatever that costs. */
+#define WAIT_SHIFT_NONE 31u
 
 /*
- * What others free is taken in after so many spans at the latest. Pages that a thread's own frees bring back may serve it for ever, and so may spans that wait:
- * without a number a busy thread would hold without bound what others gave back.
+ * What others free is taken in after so many spans at the latest. Pages that a thread's own frees bring back may serve it for ever, and so may its
+ * spans: without a number a busy thread would hold without bound what others gave back.
  */
 #define PATIENCE_SPANS 128u
 
@@ -110,6 +117,18 @@ void cache_give_pages(struct cache *cache);
 void cache_drain(struct cache *cache);
 /** Leave only spans with objects behind; the pages at hand are the caller's to give back. */
 void cache_clean(struct cache *cache);
+/**
+ * For a cache whose thread has ended: full spans wait no longer that have free slots. Of those that lie far apart some are not found: O(pages of the
+ * cache), at most 32 records for each, and a chunk's.
+ */
+void cache_end_some_waits(struct cache *cache);
+/**
+ * When memory is short: none of @own's full spans with a free slot waits any more, nor one of a parked cache, and those that become full wait for
+ * one for a while. @own is the caller's, or NULL. The caller holds the heap's lock. O(pages of the heap), and within that while O(parked caches).
+ */
+void cache_end_waits(struct heap *heap, struct cache *own);
+/** For how many free slots a span waits that becomes full now: by the pages of the cache, and whether it is in a hurry. */
+void cache_set_wait(struct cache *cache);
 /** Panics when the spans of a cache contradict each other. Its thread's, or while parked. */
 void cache_validate(const struct cache *cache);
 

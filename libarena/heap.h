@@ -78,6 +78,12 @@ static inline bool heap_is_due(const struct heap *heap)
 /** Give back what this thread's cache has at hand: pages without objects. */
 void heap_flush(struct heap *heap);
 
+/**
+ * What is free in spans of this thread, and of those that have ended, can be allocated: none waits until more of it is free. Before a refusal.
+ * O(pages of the heap) under its lock.
+ */
+void heap_end_waits(struct heap *heap);
+
 /** Take in what was freed of one thread that has ended; false when there is none with such. */
 bool heap_read_news(struct heap *heap);
 

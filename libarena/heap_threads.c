@@ -95,7 +95,7 @@ static struct cache *new_cache(struct heap *heap)
 	return cache;
 }
 
-/* A parked cache off the list, or NULL; @with_news: one whose objects others have freed since it was parked. */
+/* A parked cache off the list, or NULL; @with_news: one in which more may be free than is on its lists. */
 static struct cache *take_parked(struct heap *heap, bool with_news)
 {
 	struct cache **link = &heap->parked, *cache;
@@ -103,10 +103,11 @@ static struct cache *take_parked(struct heap *heap, bool with_news)
 	if (!atomic_load_relaxed(&heap->nr_parked))
 		return NULL;
 	lock_acquire(&heap->lock);
-	while ((cache = *link) && with_news && !atomic_load_relaxed(&cache->inbox))
+	while ((cache = *link) && with_news && !cache->may_wait && !atomic_load_relaxed(&cache->inbox))
 		link = &cache->next_parked;
 	if (cache) {
 		*link = cache->next_parked;
+		cache->is_parked = false;
 		atomic_store_relaxed(&heap->nr_parked, heap->nr_parked - 1);
 	}
 	lock_release(&heap->lock);
@@ -149,14 +150,32 @@ void heap_flush(struct heap *heap)
 		flush(heap_own_cache(heap->id));
 }
 
-static void park(struct cache *cache)
+void heap_end_waits(struct heap *heap)
+{
+	struct cache *own = heap_own_cache(heap->id);
+
+	if (heap->supplied) {
+		supplied_end_waits(heap);
+		return;
+	}
+	lock_acquire(&heap->lock);
+	cache_end_waits(heap, has_cache(own) ? own : NULL);
+	lock_release(&heap->lock);
+}
+
+/* @may_wait: as it is left, for the thread that takes it over; else whatever is free of it can be adopted. */
+static void park(struct cache *cache, bool may_wait)
 {
 	struct heap *heap = cache->heap;
 
 	flush(cache);
+	if (!may_wait)
+		cache_end_some_waits(cache);
 	lock_acquire(&heap->lock);
 	cache->next_parked = heap->parked;
 	heap->parked = cache;
+	cache->is_parked = true;
+	cache->may_wait = may_wait;
 	atomic_store_relaxed(&heap->nr_parked, heap->nr_parked + 1);
 	lock_release(&heap->lock);
 }
@@ -173,7 +192,7 @@ static void park_all(void *caches_of_thread)
 
 		caches[i] = &cache_none;
 		if (has_cache(cache))
-			park(cache);
+			park(cache, true);
 	}
 	lock_release(&lock_setup);
 	if (caches == heap_hidden_caches) {
@@ -209,13 +228,13 @@ static uint32_t adopt(struct heap *heap, struct cache *cache, unsigned int class
 	return page;
 }
 
-/* What others have freed of an ended thread has no other reader: parking it once more takes that in. */
+/* What others have freed of an ended thread has no other reader, and its full spans wait for nobody: parking it once more takes that in. */
 bool heap_read_news(struct heap *heap)
 {
 	struct cache *parked = take_parked(heap, true);
 
 	if (parked)
-		park(parked);
+		park(parked, false);
 	return parked;
 }
 

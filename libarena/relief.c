@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Steps before a refusal, cheapest first: what this thread has at hand and what is idle anywhere goes back, and the allocation is tried again;
- * then the program's functions are called, the heap's and that of the process, and it is tried again for as long as one of them says that it
- * helped.
+ * Steps before a refusal, cheapest first: what this thread has at hand and what is idle anywhere goes back, slots that are free in spans that wait for
+ * more serve (cache.h), and the allocation is tried again; then the program's functions are called, the heap's and that of the process, and it is
+ * tried again for as long as one of them says that it helped.
  *
  * A refusal is met deep inside an allocation, where the thread's cache is being changed. So the steps are taken at its end, where nothing is
  * left half done, and whatever the program's function does, allocate and free included, meets a cache that is whole. What is refused inside
@@ -166,6 +166,9 @@ static bool take_step(struct heap *heap, unsigned int step, size_t bytes)
 		heap_scavenge(heap, 0, UINT64_MAX);
 	else
 		relief_give_back(UINT64_MAX);
+	/* Only small objects are in spans that wait. */
+	if (bytes <= CLASS_MAX_BYTES)
+		heap_end_waits(heap);
 	return true;
 }
 

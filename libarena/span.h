@@ -10,7 +10,7 @@
  *	             \---------------/
  *	NONE -> LARGE -> NONE					one object of whole pages
  *
- * Life of a span of slots: CURRENT is what its class is allocated from; FULL has no free slot and is on no list; PARTIAL
+ * Life of a span of slots: CURRENT is what its class is allocated from; FULL has no free slots, or too few to be worth it, and is on no list; PARTIAL
  * waits on the list of its cache. The record of a span's first page counts, the others of spans of several pages say how far it is.
  */
 #ifndef LIBARENA_SPAN_H

@@ -170,3 +170,14 @@ void supplied_flush(struct heap *heap)
 	cache_give_pages(&supplied->cache);
 	lock_release(&supplied->lock);
 }
+
+void supplied_end_waits(struct heap *heap)
+{
+	struct supplied *supplied = heap->supplied;
+
+	lock_acquire(&supplied->lock);
+	lock_acquire(&heap->lock);
+	cache_end_waits(heap, &supplied->cache);
+	lock_release(&heap->lock);
+	lock_release(&supplied->lock);
+}

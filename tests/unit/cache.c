@@ -2,6 +2,7 @@
 /* Caches of threads: what is at hand, how long full spans wait, and what of others' frees is taken when. */
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "cache.h"
 #include "checked.h"
@@ -154,6 +155,107 @@ TEST(wait_shift, "cache/spans of a cache that holds much wait for less")
 	free(objects);
 }
 
+/* ---------------------------------------------------------------- where memory is short */
+
+enum { SHORT_BYTES = 3 * CHUNK_BYTES, FEW = 20 };
+
+/* Memory for two chunks: a limit of the heap, or what the program supplies. */
+static struct heap *short_heap(bool is_supplied)
+{
+	struct arena_heap_options options = { .memory_bytes = SHORT_BYTES };
+	struct heap *heap;
+
+	if (is_supplied) {
+		options.memory = mmap(NULL, SHORT_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		CHECK(options.memory != MAP_FAILED);
+		heap = (struct heap *)(void *)arena_heap_create(&options);
+		CHECK(heap);
+		return heap;
+	}
+	heap = fresh_heap();
+	heap_set_limit(heap, limit_from_bytes(2 * CHUNK_BYTES));
+	return heap;
+}
+
+/* How many there are until it is refused. */
+static size_t fill(struct heap *heap, void **objects, size_t most, size_t bytes)
+{
+	size_t nr = 0;
+
+	while (nr < most && (objects[nr] = heap_alloc(heap, bytes)))
+		nr++;
+	CHECK(nr < most);
+	return nr;
+}
+
+/* A full heap: of @objects one in FEW is freed, by another thread or this one, and as many are to be had again. */
+static void check_again(struct heap *heap, void **objects, size_t nr, size_t bytes, bool elsewhere)
+{
+	static void *few[2 * CHUNK_BYTES / 16 / FEW + 1];
+	size_t nr_few = 0, nr_again = 0;
+
+	for (size_t i = 0; i < nr; i += FEW)
+		few[nr_few++] = objects[i];
+	if (elsewhere)
+		give_elsewhere(heap, few, nr_few);
+	else
+		give(heap, few, nr_few);
+	while (heap_alloc(heap, bytes))
+		nr_again++;
+	CHECK_EQ(nr_again, nr_few);
+	heap_validate(heap);
+}
+
+TEST(again, "cache/before a refusal whatever is free is found, whoever freed it, however little it is of a span")
+{
+	static const size_t sizes[] = { 16, 64, 700, 3000 };
+	static void *objects[2 * CHUNK_BYTES / 16 + 1];
+
+	for (unsigned int i = 0; i < 4 * ARRAY_LEN(sizes); i++) {
+		size_t bytes = sizes[i / 4];
+		struct heap *heap = short_heap(i & 1);
+		size_t nr = fill(heap, objects, ARRAY_LEN(objects), bytes);
+
+		/* One that was refused something, and one that was not. */
+		check_again(heap, objects, nr, bytes, i & 2);
+		heap_destroy(heap);
+		heap = short_heap(i & 1);
+		take(heap, objects, nr, bytes);
+		check_again(heap, objects, nr, bytes, i & 2);
+		heap_destroy(heap);
+	}
+}
+
+TEST(hurry, "cache/full spans wait for one free slot where memory was short, and for more again after some pages or spans")
+{
+	static void *objects[2 * CHUNK_BYTES / BYTES + 1];
+	struct heap *heap = short_heap(false);
+	size_t nr = fill(heap, objects, ARRAY_LEN(objects), BYTES), taken = 0;
+	struct cache *cache = heap_own_cache(heap->id);
+	uint32_t hurry = cache->hurry;
+
+	CHECK(hurry);
+	CHECK_EQ(cache->wait_shift, WAIT_SHIFT_NONE);
+	for (size_t i = 0; i < hurry; i++) {
+		CHECK_EQ(cache->hurry, hurry - i);
+		heap_free(heap, objects[i * SLOTS]);
+		CHECK_EQ(span_of(objects[i * SLOTS + 1])->state, SPAN_PARTIAL);
+	}
+	CHECK_EQ(cache->wait_shift, WAIT_SHIFT_FEW);
+	heap_validate(heap);
+	while (heap_alloc(heap, BYTES))
+		taken++;
+	CHECK_EQ(taken, hurry);
+	CHECK_EQ(cache->hurry, hurry);
+	/* Pages count as well. */
+	heap_set_limit(heap, limit_from_bytes(100 * CHUNK_BYTES));
+	take(heap, objects, hurry * SLOTS + SLOTS, BYTES);
+	CHECK_EQ(cache->hurry, 0);
+	CHECK_EQ(cache->wait_shift, WAIT_SHIFT_MANY);
+	CHECK(nr > hurry * SLOTS + SLOTS);
+	heap_validate(heap);
+}
+
 /* ---------------------------------------------------------------- what others free of a busy thread's */
 
 static struct cache *busy_cache(struct heap *heap, void **others, size_t nr)
@@ -267,6 +369,54 @@ TEST(adopted, "cache/spans of ended threads serve when no page is at hand, and c
 		CHECK(span_owner(span_of(left[i])) == cache);
 	CHECK_EQ(cached_pages(heap), heap->pages.used_pages);
 	heap_validate(heap);
+}
+
+static void *fill_and_leave(void *argument)
+{
+	struct gift *gift = argument;
+
+	take(gift->heap, gift->objects, gift->nr, BYTES);
+	return NULL;
+}
+
+static void *thin_and_leave(void *argument)
+{
+	struct gift *gift = argument;
+
+	fill_and_leave(gift);
+	for (size_t i = 0; i < gift->nr; i += FEW)
+		heap_free(gift->heap, gift->objects[i]);
+	return NULL;
+}
+
+/* A thread ends whose spans are full but for few objects: these it frees itself, or this one does. */
+static void check_few_left(bool elsewhere)
+{
+	struct heap *heap = fresh_heap();
+	static void *left[1000 * SLOTS], *objects[ARRAY_LEN(left) / FEW];
+	struct gift gift = { heap, left, ARRAY_LEN(left) };
+	pthread_t thread;
+	uint64_t used;
+
+	/* A cache of its own, with nothing at hand. */
+	take(heap, objects, 1, BYTES);
+	CHECK(!pthread_create(&thread, NULL, elsewhere ? fill_and_leave : thin_and_leave, &gift));
+	CHECK(!pthread_join(thread, NULL));
+	while (heap_own_cache(heap->id)->group)
+		heap_alloc(heap, PAGE_BYTES);
+	for (size_t i = 0; elsewhere && i < ARRAY_LEN(left); i += FEW)
+		heap_free(heap, left[i]);
+	used = heap->pages.used_pages;
+	take(heap, objects, ARRAY_LEN(objects), BYTES);
+	CHECK_EQ(heap->pages.used_pages, used);
+	CHECK_EQ(cached_pages(heap), used);
+	heap_validate(heap);
+}
+
+TEST(few_left, "cache/what is free of ended threads serves before more pages, whoever freed it, however little it is of a span")
+{
+	check_few_left(false);
+	check_few_left(true);
 }
 
 TEST(at_hand, "cache/pages at hand go before what others have freed, and that before more pages")

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "arena/profile.h"
+#include "checked.h"
 #include "guard.h"
 #include "tests/harness.h"
 #include "tests/unit/fit.h"
@@ -154,6 +155,28 @@ TEST(helps, "relief/what the program frees when asked is used for the allocation
 	CHECK_EQ(told.nr_hard, 16);
 	CHECK(nr >= 20 * 6);
 	CHECK_EQ(held(heap), 20);
+	validate(heap);
+}
+
+TEST(helps_little, "relief/one object that the program frees is enough for another, wherever it is")
+{
+	static void *objects[2 * CHUNK_BYTES / 64 + 1];
+	struct arena_heap *heap = limited(2);
+	unsigned int nr_hard;
+	size_t nr = 0;
+
+	if (checked_is_on())
+		harness_skip("what is freed rests where objects are looked after");
+	while (nr < ARRAY_LEN(objects) && (objects[nr] = arena_heap_alloc(heap, 64)))
+		nr++;
+	nr_hard = told.nr_hard;
+	for (size_t i = 0; told.nr_kept < NR_KEPT; i += nr / NR_KEPT)
+		told.kept[told.nr_kept++] = objects[i];
+	for (size_t i = 1; i <= NR_KEPT; i++) {
+		CHECK(arena_heap_alloc(heap, 64));
+		CHECK_EQ(told.nr_hard, nr_hard + i);
+	}
+	CHECK_EQ(told.nr_kept, 0);
 	validate(heap);
 }
 

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Spans of a cache: their records, what is free of them, and the lists of those that wait for their turn. For the cache's thread, or who has it while
+ * it is parked.
+ */
+#ifndef LIBARENA_SPANS_H
+#define LIBARENA_SPANS_H
+
+#include "cache.h"
+
+static inline struct span *span_at(const struct cache *cache, uint32_t page)
+{
+	return &cache->spans[page];
+}
+
+static inline uint32_t page_of(const struct cache *cache, const struct span *span)
+{
+	return (uint32_t)(span - cache->spans);
+}
+
+/** Of those that say which slots are free. */
+static inline unsigned int nr_words(const struct span *span)
+{
+	return size_classes[span->class].last_slot / 64u + 1;
+}
+
+/** Slots; what others have freed and the owner has not taken in counts as used. */
+static inline unsigned int nr_free(const struct span *span)
+{
+	unsigned int nr = 0;
+
+	for (unsigned int w = 0; w < nr_words(span); w++)
+		nr += (unsigned int)__builtin_popcountll(span->free[w]);
+	return nr;
+}
+
+static inline int32_t nr_used(const struct span *span)
+{
+	return (int32_t)(class_slots(span->class) - nr_free(span));
+}
+
+/** A span with free slots and used ones, on no list, waits for its turn to be allocated from. */
+static inline void partial_push(struct cache *cache, struct span *span)
+{
+	struct bin *bin = &cache->bins[span->class];
+	uint32_t page = page_of(cache, span);
+
+	span->next = bin->partial;
+	if (span->next != PAGE_NONE)
+		span_at(cache, span->next)->prev = page;
+	bin->partial = page;
+	span_set_state(span, SPAN_PARTIAL);
+}
+
+/** Its state is the caller's to set. */
+static inline void partial_remove(struct cache *cache, struct span *span)
+{
+	struct bin *bin = &cache->bins[span->class];
+
+	if (span->next != PAGE_NONE)
+		span_at(cache, span->next)->prev = span->prev;
+	if (bin->partial == page_of(cache, span))
+		bin->partial = span->next;
+	else
+		span_at(cache, span->prev)->next = span->next;
+}
+
+#endif /* LIBARENA_SPANS_H */
