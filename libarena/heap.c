@@ -643,7 +643,7 @@ size_t heap_slot_bytes(const void *object, const char *what)
 	return size_classes[span->class].bytes;
 }
 
-static void *move(struct heap *heap, void *object, size_t usable, size_t bytes)
+static void *realloc_move(struct heap *heap, void *object, size_t usable, size_t bytes)
 {
 	void *fresh = heap_alloc(heap, bytes);
 
@@ -666,7 +666,7 @@ static __attribute__((noinline)) void *realloc_slow(struct heap *heap, void *obj
 	if (!object)
 		return heap_alloc(heap, bytes);
 	if (guard_owns(object))
-		return move(heap, object, guard_usable_bytes(object, "realloc()"), bytes);
+		return realloc_move(heap, object, guard_usable_bytes(object, "realloc()"), bytes);
 	if (checked_is_on() && !heap->supplied)
 		return checked_realloc(heap, object, bytes);
 	span = heap_find_span(object, &page, "realloc()");
@@ -676,7 +676,7 @@ static __attribute__((noinline)) void *realloc_slow(struct heap *heap, void *obj
 	usable = is_large ? span->large_pages * PAGE_BYTES : size_classes[span->class].bytes;
 	if (is_large ? bytes > CLASS_MAX_BYTES && resize_large(heap_of(object), span, page, bytes) : stays(usable, bytes))
 		return object;
-	return move(heap, object, usable, bytes);
+	return realloc_move(heap, object, usable, bytes);
 }
 
 void *heap_realloc(struct heap *heap, void *object, size_t bytes)
@@ -685,7 +685,7 @@ void *heap_realloc(struct heap *heap, void *object, size_t bytes)
 
 	if (unlikely(!usable))
 		return realloc_slow(heap, object, bytes);
-	return stays(usable, bytes) ? object : move(heap, object, usable, bytes);
+	return stays(usable, bytes) ? object : realloc_move(heap, object, usable, bytes);
 }
 
 /* ---------------------------------------------------------------- validation, fork */

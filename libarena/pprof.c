@@ -30,7 +30,7 @@ typedef Arena__Pprof__ValueType ValueType;
 /* Frames of the allocator itself, where they were not left out already: programs that are linked with libarena.a. */
 #define DROP_FRAMES "malloc|calloc|realloc|reallocarray|aligned_alloc|posix_memalign|memalign|valloc|pvalloc|operator new.*|" \
 	"arena_(heap_)?(alloc|calloc|realloc|zalloc).*|arena_(array_alloc|slice_grow|strdup|strndup|memdup|printf)|" \
-	"heap_(alloc|calloc|realloc).*|cache_alloc.*|alloc_(lending|sampled)|shim_alloc.*|profile_add.*|stack_walk|walk"
+	"heap_(alloc|calloc|realloc).*|cache_alloc.*|alloc_(lending|sampled|slower)|realloc_(move|slow)|shim_alloc.*|profile_add.*|stack_walk|walk"
 
 /* The texts that are always there, in the order of string_table. */
 enum text { TEXT_NONE, TEXT_ALLOC_OBJECTS, TEXT_COUNT, TEXT_ALLOC_SPACE, TEXT_BYTES, TEXT_USED_OBJECTS, TEXT_USED_SPACE, TEXT_SPACE,
