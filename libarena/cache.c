@@ -300,6 +300,12 @@ void cache_drain(struct cache *cache)
 	drain(cache, true);
 }
 
+void cache_drain_parked(struct cache *cache)
+{
+	drain(cache, false);
+	cache_give_pages(cache);
+}
+
 /* From where a class is allocated from now on. Sizes up to 256 bytes have one front, larger ones up to four. */
 static inline void set_fronts(struct cache *cache, unsigned int class, uint64_t *word, uintptr_t base)
 {

@@ -38,6 +38,13 @@ struct bin {
 	uint32_t partial;	/* list of its spans with free slots, or PAGE_NONE */
 };
 
+/* Which full spans of a parked cache wait though slots of theirs are free. */
+enum parked_waits {
+	WAITS_NONE,		/* none */
+	WAITS_FEW,		/* those that were looked for and not found (cache_end_some_waits()) */
+	WAITS_MANY,		/* nobody has looked */
+};
+
 /* Belongs to its thread; while parked (its thread has ended) to who holds the heap's lock. Never unmapped. */
 struct cache {
 	struct front fronts[NR_FRONTS];
@@ -62,7 +69,7 @@ struct cache {
 	struct cache *next;	/* in the heap's list of all caches; fixed */
 	struct cache *next_parked; /* guarded by the heap's lock, as is */
 	bool is_parked;
-	bool may_wait;		/* parked with full spans that wait though slots of theirs are free, for all that is known */
+	uint8_t waits;		/* parked: enum parked_waits */
 };
 
 /*
@@ -115,6 +122,8 @@ void cache_reset(struct cache *cache);
 void cache_give_pages(struct cache *cache);
 /** Take in what others have freed. */
 void cache_drain(struct cache *cache);
+/** The same of a cache whose thread has ended: no full span waits for more, and pages at hand go back. */
+void cache_drain_parked(struct cache *cache);
 /** Leave only spans with objects behind; the pages at hand are the caller's to give back. */
 void cache_clean(struct cache *cache);
 /**

@@ -95,6 +95,19 @@ static struct cache *new_cache(struct heap *heap)
 	return cache;
 }
 
+static void put_parked(struct cache *cache, enum parked_waits waits)
+{
+	struct heap *heap = cache->heap;
+
+	lock_acquire(&heap->lock);
+	cache->next_parked = heap->parked;
+	heap->parked = cache;
+	cache->is_parked = true;
+	cache->waits = (uint8_t)waits;
+	atomic_store_relaxed(&heap->nr_parked, heap->nr_parked + 1);
+	lock_release(&heap->lock);
+}
+
 /* A parked cache off the list, or NULL; @with_news: one in which more may be free than is on its lists. */
 static struct cache *take_parked(struct heap *heap, bool with_news)
 {
@@ -103,7 +116,7 @@ static struct cache *take_parked(struct heap *heap, bool with_news)
 	if (!atomic_load_relaxed(&heap->nr_parked))
 		return NULL;
 	lock_acquire(&heap->lock);
-	while ((cache = *link) && with_news && !cache->may_wait && !atomic_load_relaxed(&cache->inbox))
+	while ((cache = *link) && with_news && cache->waits != WAITS_MANY && !atomic_load_relaxed(&cache->inbox))
 		link = &cache->next_parked;
 	if (cache) {
 		*link = cache->next_parked;
@@ -163,21 +176,12 @@ void heap_end_waits(struct heap *heap)
 	lock_release(&heap->lock);
 }
 
-/* @may_wait: as it is left, for the thread that takes it over; else whatever is free of it can be adopted. */
-static void park(struct cache *cache, bool may_wait)
+/* As it is left, for the thread that takes it over. */
+static void park(struct cache *cache)
 {
-	struct heap *heap = cache->heap;
-
 	flush(cache);
-	if (!may_wait)
-		cache_end_some_waits(cache);
-	lock_acquire(&heap->lock);
-	cache->next_parked = heap->parked;
-	heap->parked = cache;
-	cache->is_parked = true;
-	cache->may_wait = may_wait;
-	atomic_store_relaxed(&heap->nr_parked, heap->nr_parked + 1);
-	lock_release(&heap->lock);
+	/* In a hurry nothing waits. */
+	put_parked(cache, cache->hurry ? WAITS_NONE : WAITS_MANY);
 }
 
 /* The end of a thread. Destructors that run later and allocate get a cache again, and this is called again. */
@@ -192,7 +196,7 @@ static void park_all(void *caches_of_thread)
 
 		caches[i] = &cache_none;
 		if (has_cache(cache))
-			park(cache, true);
+			park(cache);
 	}
 	lock_release(&lock_setup);
 	if (caches == heap_hidden_caches) {
@@ -228,14 +232,18 @@ static uint32_t adopt(struct heap *heap, struct cache *cache, unsigned int class
 	return page;
 }
 
-/* What others have freed of an ended thread has no other reader, and its full spans wait for nobody: parking it once more takes that in. */
+/* What others have freed of an ended thread has no other reader. Its full spans wait for nobody, which is seen to once. */
 bool heap_read_news(struct heap *heap)
 {
 	struct cache *parked = take_parked(heap, true);
 
-	if (parked)
-		park(parked, false);
-	return parked;
+	if (!parked)
+		return false;
+	cache_drain_parked(parked);
+	if (parked->waits == WAITS_MANY)
+		cache_end_some_waits(parked);
+	put_parked(parked, parked->waits == WAITS_NONE ? WAITS_NONE : WAITS_FEW);
+	return true;
 }
 
 uint32_t heap_adopt(struct heap *heap, struct cache *cache, unsigned int class)

@@ -52,9 +52,6 @@ void cache_end_some_waits(struct cache *cache)
 	uint32_t nr_pages = cache->nr_pages, nr_chunks = nr_pages / WAIT_PAGES_PER_CHUNK + 1;
 	uint32_t chunk = cache->group_first / PAGES_PER_CHUNK;
 
-	/* In a hurry nothing waits that has a free slot. */
-	if (cache->hurry)
-		return;
 	/* From its last group down, and on from the end. */
 	for (uint32_t i = 0; nr_pages && nr_chunks && i < nr_open; i++, chunk = (chunk ? chunk : nr_open) - 1) {
 		struct span *records = records_of(cache->heap, chunk);
@@ -78,10 +75,11 @@ static struct cache *owner_at_rest(const struct heap *heap, const struct span *s
 	return owner && owner->is_parked ? owner : NULL;
 }
 
+/* Nothing waits that has a free slot. */
 static bool is_in_hurry(const struct heap *heap, const struct cache *own)
 {
 	for (const struct cache *cache = heap->parked; cache; cache = cache->next_parked)
-		if (!cache->hurry)
+		if (cache->waits != WAITS_NONE)
 			return false;
 	return !own || own->hurry;
 }
@@ -111,6 +109,8 @@ void cache_end_waits(struct heap *heap, struct cache *own)
 	}
 	if (own)
 		start_hurry(own, nr);
-	for (struct cache *cache = heap->parked; cache; cache = cache->next_parked)
+	for (struct cache *cache = heap->parked; cache; cache = cache->next_parked) {
 		start_hurry(cache, nr);
+		cache->waits = WAITS_NONE;
+	}
 }

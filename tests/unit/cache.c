@@ -419,6 +419,48 @@ TEST(few_left, "cache/what is free of ended threads serves before more pages, wh
 	check_few_left(true);
 }
 
+static void leave_full(struct heap *heap, void **objects, size_t nr)
+{
+	struct gift gift = { heap, objects, nr };
+	pthread_t thread;
+
+	CHECK(!pthread_create(&thread, NULL, fill_and_leave, &gift));
+	CHECK(!pthread_join(thread, NULL));
+}
+
+/* As it were if a slot had been freed before its thread ended. */
+static void make_wait(struct span *span)
+{
+	CHECK_EQ(span->state, SPAN_FULL);
+	span->free[0] |= 1;
+	span->left--;
+}
+
+TEST(sought_once, "cache/full spans of an ended thread that wait are looked for once, and all of them before a refusal")
+{
+	struct heap *heap = fresh_heap();
+	static void *left[2][100 * SLOTS];
+	struct span *span;
+
+	heap_alloc(heap, BYTES);
+	leave_full(heap, left[0], ARRAY_LEN(left[0]));
+	span = span_of(left[0][50 * SLOTS]);
+	heap_free(heap, left[0][0]);
+	CHECK(heap_read_news(heap));
+	CHECK(!heap_read_news(heap));
+	make_wait(span);
+	heap_free(heap, left[0][60 * SLOTS]);
+	CHECK(heap_read_news(heap));
+	CHECK_EQ(span_of(left[0][60 * SLOTS])->state, SPAN_PARTIAL);
+	CHECK_EQ(span->state, SPAN_FULL);
+	heap_end_waits(heap);
+	CHECK_EQ(span->state, SPAN_PARTIAL);
+	heap_cache_get(heap)->hurry = 0;
+	leave_full(heap, left[1], ARRAY_LEN(left[1]));
+	heap_end_waits(heap);
+	CHECK(!heap_read_news(heap));
+}
+
 TEST(at_hand, "cache/pages at hand go before what others have freed, and that before more pages")
 {
 	struct heap *heap = fresh_heap();
