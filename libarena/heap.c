@@ -97,6 +97,7 @@ static int start_locked(struct heap *heap, enum arena_source source, struct regi
 	if (error)
 		return error;
 	heap->lock = (struct lock)LOCK_INIT(LOCK_HEAP);
+	heap->news = (struct lock)LOCK_INIT(LOCK_NEWS);
 	heap->id = (uint32_t)(heap - heaps);
 	publish_start(heap);
 	heap->callback = (struct heap_callback){ 0 };
@@ -704,6 +705,7 @@ void heap_fork_prepare(void)
 {
 	for (size_t i = 0; i < HEAPS_MAX; i++)
 		if (heaps[i].is_live) {
+			lock_acquire_nested(&heaps[i].news);
 			if (heaps[i].supplied)
 				supplied_lock(&heaps[i]);
 			lock_acquire_nested(&heaps[i].lock);
@@ -725,6 +727,7 @@ void heap_fork_done(void)
 			lock_release_nested(&heaps[i].lock);
 			if (heaps[i].supplied)
 				supplied_unlock(&heaps[i]);
+			lock_release_nested(&heaps[i].news);
 		}
 }
 

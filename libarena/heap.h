@@ -24,8 +24,10 @@ struct heap {
 	struct palloc pages;
 	uint32_t id;		/* fixed */
 	bool is_live;		/* guarded by lock_setup */
-	uint32_t nr_parked;	/* atomic; relaxed: a hint whether it is worth to take the lock */
+	uint32_t nr_parked;	/* parked caches, off the list or not. Atomic; relaxed: a hint whether it is worth to take the lock */
 	struct cache *parked;	/* caches whose threads have ended; guarded by lock */
+	struct lock news;	/* held by who has one of them off the list, to take in what others have freed of it */
+	bool is_read;		/* somebody does, and it will be back; guarded by lock */
 	struct cache *caches;	/* all; guarded by lock */
 	struct supplied *supplied; /* of a heap in the program's memory (supplied.c), else NULL; fixed while it is live */
 	struct arena_shared_heap *shared; /* where its numbers are published; NULL = nowhere. Guarded by lock */
@@ -84,7 +86,7 @@ void heap_flush(struct heap *heap);
  */
 void heap_end_waits(struct heap *heap);
 
-/** Take in what was freed of one thread that has ended; false when there is none with such. */
+/** Take in what was freed of one thread that has ended; false when there is none with such. O(ended threads), and what was freed. May wait for who does. */
 bool heap_read_news(struct heap *heap);
 
 /** Pages for caches. */

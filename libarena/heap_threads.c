@@ -11,6 +11,7 @@
 #include "checked.h"
 #include "os.h"
 #include "panic.h"
+#include "relief.h"
 #include "supplied.h"
 
 /* Addresses that caches are cut from, one after the other: a 64th of the region, within what span_owner() can tell apart. */
@@ -95,31 +96,17 @@ static struct cache *new_cache(struct heap *heap)
 	return cache;
 }
 
-static void put_parked(struct cache *cache, enum parked_waits waits)
+/* A parked cache for a new thread, or NULL. */
+static struct cache *take_parked(struct heap *heap)
 {
-	struct heap *heap = cache->heap;
-
-	lock_acquire(&heap->lock);
-	cache->next_parked = heap->parked;
-	heap->parked = cache;
-	cache->is_parked = true;
-	cache->waits = (uint8_t)waits;
-	atomic_store_relaxed(&heap->nr_parked, heap->nr_parked + 1);
-	lock_release(&heap->lock);
-}
-
-/* A parked cache off the list, or NULL; @with_news: one in which more may be free than is on its lists. */
-static struct cache *take_parked(struct heap *heap, bool with_news)
-{
-	struct cache **link = &heap->parked, *cache;
+	struct cache *cache;
 
 	if (!atomic_load_relaxed(&heap->nr_parked))
 		return NULL;
 	lock_acquire(&heap->lock);
-	while ((cache = *link) && with_news && cache->waits != WAITS_MANY && !atomic_load_relaxed(&cache->inbox))
-		link = &cache->next_parked;
+	cache = heap->parked;
 	if (cache) {
-		*link = cache->next_parked;
+		heap->parked = cache->next_parked;
 		cache->is_parked = false;
 		atomic_store_relaxed(&heap->nr_parked, heap->nr_parked - 1);
 	}
@@ -135,7 +122,7 @@ struct cache *heap_cache_get(struct heap *heap)
 		return cache;
 	if (!caches)
 		return NULL;
-	cache = take_parked(heap, false);
+	cache = take_parked(heap);
 	if (!cache)
 		cache = new_cache(heap);
 	if (!cache)
@@ -171,17 +158,28 @@ void heap_end_waits(struct heap *heap)
 		supplied_end_waits(heap);
 		return;
 	}
+	/* So that none of the caches is off the list. */
+	lock_acquire(&heap->news);
 	lock_acquire(&heap->lock);
 	cache_end_waits(heap, has_cache(own) ? own : NULL);
 	lock_release(&heap->lock);
+	lock_release(&heap->news);
 }
 
 /* As it is left, for the thread that takes it over. */
 static void park(struct cache *cache)
 {
+	struct heap *heap = cache->heap;
+
 	flush(cache);
 	/* In a hurry nothing waits. */
-	put_parked(cache, cache->hurry ? WAITS_NONE : WAITS_MANY);
+	cache->waits = cache->hurry ? WAITS_NONE : WAITS_MANY;
+	lock_acquire(&heap->lock);
+	cache->next_parked = heap->parked;
+	heap->parked = cache;
+	cache->is_parked = true;
+	atomic_store_relaxed(&heap->nr_parked, heap->nr_parked + 1);
+	lock_release(&heap->lock);
 }
 
 /* The end of a thread. Destructors that run later and allocate get a cache again, and this is called again. */
@@ -205,6 +203,74 @@ static void park_all(void *caches_of_thread)
 	}
 }
 
+/* ---------------------------------------------------------------- what is free of ended threads */
+
+/* More may be free in it than is on its lists. */
+static bool has_news(const struct cache *parked)
+{
+	return parked->waits == WAITS_MANY || atomic_load_relaxed(&parked->inbox);
+}
+
+/* One that has news, off the list, or NULL. */
+static struct cache *take_news(struct heap *heap)
+{
+	struct cache **link = &heap->parked, *cache;
+
+	lock_acquire(&heap->lock);
+	while ((cache = *link) && !has_news(cache))
+		link = &cache->next_parked;
+	if (cache)
+		*link = cache->next_parked;
+	heap->is_read = cache;
+	lock_release(&heap->lock);
+	return cache;
+}
+
+/* Behind the others, so that each has its turn, whatever comes in for this one meanwhile. */
+static void put_back(struct heap *heap, struct cache *cache)
+{
+	struct cache **link = &heap->parked;
+
+	lock_acquire(&heap->lock);
+	while (*link)
+		link = &(*link)->next_parked;
+	*link = cache;
+	cache->next_parked = NULL;
+	heap->is_read = false;
+	lock_release(&heap->lock);
+}
+
+/*
+ * What others have freed of an ended thread has no other reader. Its full spans wait for nobody, which is seen to once. The caller holds the lock
+ * of news, which fork() takes as well: a cache that is off the list would be lost to the child.
+ */
+static bool read_news(struct heap *heap)
+{
+	struct cache *parked = take_news(heap);
+
+	if (!parked)
+		return false;
+	cache_drain_parked(parked);
+	if (parked->waits == WAITS_MANY) {
+		cache_end_some_waits(parked);
+		parked->waits = WAITS_FEW;
+	}
+	put_back(heap, parked);
+	return true;
+}
+
+bool heap_read_news(struct heap *heap)
+{
+	bool has_read;
+
+	if (!atomic_load_relaxed(&heap->nr_parked))
+		return false;
+	lock_acquire(&heap->news);
+	has_read = read_news(heap);
+	lock_release(&heap->news);
+	return has_read;
+}
+
 /* A partly used span that a parked cache has. */
 static uint32_t adopt_from(struct cache *parked, struct cache *cache, unsigned int class)
 {
@@ -221,40 +287,42 @@ static uint32_t adopt_from(struct cache *parked, struct cache *cache, unsigned i
 	return page;
 }
 
-static uint32_t adopt(struct heap *heap, struct cache *cache, unsigned int class)
+/* @news: whether there may be one in spite of what is returned. */
+static uint32_t adopt(struct heap *heap, struct cache *cache, unsigned int class, bool *news)
 {
 	uint32_t page = PAGE_NONE;
 
 	lock_acquire(&heap->lock);
-	for (struct cache *parked = heap->parked; parked && page == PAGE_NONE; parked = parked->next_parked)
+	*news = heap->is_read;
+	for (struct cache *parked = heap->parked; parked && page == PAGE_NONE; parked = parked->next_parked) {
 		page = adopt_from(parked, cache, class);
+		*news |= has_news(parked);
+	}
 	lock_release(&heap->lock);
 	return page;
 }
 
-/* What others have freed of an ended thread has no other reader. Its full spans wait for nobody, which is seen to once. */
-bool heap_read_news(struct heap *heap)
+/* One cache at a time, so that no allocation pays for all of them. Nor does one wait for who reads, unless it would be refused. */
+static bool read_some_news(struct heap *heap)
 {
-	struct cache *parked = take_parked(heap, true);
-
-	if (!parked)
+	if (relief_is_busy())
+		lock_acquire(&heap->news);
+	else if (!lock_try(&heap->news))
 		return false;
-	cache_drain_parked(parked);
-	if (parked->waits == WAITS_MANY)
-		cache_end_some_waits(parked);
-	put_parked(parked, parked->waits == WAITS_NONE ? WAITS_NONE : WAITS_FEW);
+	read_news(heap);
+	lock_release(&heap->news);
 	return true;
 }
 
 uint32_t heap_adopt(struct heap *heap, struct cache *cache, unsigned int class)
 {
 	uint32_t page;
+	bool news;
 
 	if (!atomic_load_relaxed(&heap->nr_parked))
 		return PAGE_NONE;
-	page = adopt(heap, cache, class);
-	/* One cache at a time, so that no allocation pays for all of them. */
-	return page == PAGE_NONE && heap_read_news(heap) ? adopt(heap, cache, class) : page;
+	page = adopt(heap, cache, class, &news);
+	return page == PAGE_NONE && news && read_some_news(heap) ? adopt(heap, cache, class, &news) : page;
 }
 
 /* ---------------------------------------------------------------- start */

@@ -16,13 +16,14 @@
 /* Ranks, outermost first. */
 enum lock_rank {
 	LOCK_SETUP = 1,	/* the start of the library and of sources */
-	LOCK_SUPPLIED = 2, /* the cache of a heap in the program's memory; one heap at a time */
-	LOCK_HEAP = 3,	/* a heap's page allocator and its parked caches; one heap at a time */
-	LOCK_REGION = 4, /* the addresses of heaps */
-	LOCK_WINDOW = 5, /* a window and its tables; one window at a time */
-	LOCK_META = 6,	/* names of arenas */
-	LOCK_GUARD = 7,	/* places of guarded objects */
-	LOCK_PROFILE = 8, /* sites and samples */
+	LOCK_NEWS = 2,	/* what was freed of ended threads, while it is read; one heap at a time */
+	LOCK_SUPPLIED = 3, /* the cache of a heap in the program's memory; one heap at a time */
+	LOCK_HEAP = 4,	/* a heap's page allocator and its parked caches; one heap at a time */
+	LOCK_REGION = 5, /* the addresses of heaps */
+	LOCK_WINDOW = 6, /* a window and its tables; one window at a time */
+	LOCK_META = 7,	/* names of arenas */
+	LOCK_GUARD = 8,	/* places of guarded objects */
+	LOCK_PROFILE = 9, /* sites and samples */
 };
 
 /* word: 0 free, 1 held, 2 held and somebody may wait. */
@@ -80,6 +81,17 @@ static inline void lock_acquire(struct lock *lock)
 {
 	lock_rank_enter(lock);
 	lock_acquire_nested(lock);
+}
+
+/** Whether it was free; then it is held now. */
+static inline bool lock_try(struct lock *lock)
+{
+	uint32_t expected = 0;
+
+	if (!atomic_cas_acquire(&lock->word, &expected, 1u))
+		return false;
+	lock_rank_enter(lock);
+	return true;
 }
 
 static inline void lock_release(struct lock *lock)

@@ -23,6 +23,11 @@
 /* This thread is taking the steps. */
 static __thread bool is_busy __attribute__((tls_model("initial-exec")));
 
+bool relief_is_busy(void)
+{
+	return is_busy;
+}
+
 /* For the process; guarded by lock_setup. */
 static struct heap_callback process_callback;
 

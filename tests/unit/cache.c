@@ -461,6 +461,45 @@ TEST(sought_once, "cache/full spans of an ended thread that wait are looked for 
 	CHECK(!heap_read_news(heap));
 }
 
+/* One in a thread that another one outlives: two caches. */
+static void *leave_two(void *argument)
+{
+	struct gift *gift = argument;
+
+	fill_and_leave(&gift[0]);
+	leave_full(gift[1].heap, gift[1].objects, gift[1].nr);
+	return NULL;
+}
+
+TEST(by_turns, "cache/of several ended threads each has its turn, whatever others go on to free of one")
+{
+	struct heap *heap = fresh_heap();
+	void *left[2][SLOTS];
+	struct gift gifts[2] = { { heap, left[0], SLOTS }, { heap, left[1], SLOTS } };
+	struct cache *caches[2];
+	unsigned int first;
+	pthread_t thread;
+
+	heap_alloc(heap, BYTES);
+	CHECK(!pthread_create(&thread, NULL, leave_two, gifts));
+	CHECK(!pthread_join(thread, NULL));
+	for (unsigned int i = 0; i < 2; i++)
+		caches[i] = span_owner(span_of(left[i][0]));
+	CHECK(caches[0] != caches[1]);
+	while (heap_read_news(heap))
+		;
+	first = heap->parked == caches[1];
+	heap_free(heap, left[!first][0]);
+	heap_free(heap, left[first][0]);
+	for (unsigned int i = 1; i <= 2; i++) {
+		CHECK(heap_read_news(heap));
+		heap_free(heap, left[first][i]);
+	}
+	CHECK(caches[first]->inbox && !caches[!first]->inbox);
+	CHECK_EQ(heap->nr_parked, 2);
+	heap_validate(heap);
+}
+
 TEST(at_hand, "cache/pages at hand go before what others have freed, and that before more pages")
 {
 	struct heap *heap = fresh_heap();

@@ -291,6 +291,75 @@ TEST(caches, "fork/a child takes over nothing of the caches of threads that it d
 		CHECK(!pthread_join(left[i].thread, NULL));
 }
 
+/* ---------------------------------------------------------------- what was freed of ended threads is read meanwhile */
+
+enum { ROUNDS = 20, ENDED_SLOTS = 64, ENDED_OBJECTS = 2000 * ENDED_SLOTS };
+
+static void *ended_objects[ENDED_OBJECTS];
+static unsigned int nr_read; /* atomic: rounds */
+
+static void *allocate_and_end(void *unused)
+{
+	for (size_t i = 0; i < ENDED_OBJECTS; i++)
+		CHECK((ended_objects[i] = heap_alloc(heap, PAGE_BYTES / ENDED_SLOTS)));
+	return unused;
+}
+
+static void *read_all_news(void *unused)
+{
+	while (!atomic_load_relaxed(&stop))
+		if (heap_read_news(heap))
+			atomic_store_relaxed(&nr_read, nr_read + 1);
+	return unused;
+}
+
+/* The cache of the ended thread is there for the next one. */
+static void *take_ended(void *cache)
+{
+	CHECK(heap_alloc(heap, 1) && heap_own_cache(heap->id) == cache);
+	return NULL;
+}
+
+static void use_ended(void *cache)
+{
+	pthread_t thread;
+
+	CHECK_EQ(heap->nr_parked, 1);
+	CHECK(!pthread_create(&thread, NULL, take_ended, cache) && !pthread_join(thread, NULL));
+	heap_validate(heap);
+}
+
+TEST(news, "fork/a child has the caches of ended threads, also of which news were read meanwhile")
+{
+	pthread_t ended, reader;
+	struct death death;
+	struct cache *cache;
+
+	if (harness_thread_sanitized())
+		harness_skip("thread sanitizer cannot fork a process with threads");
+	heap = heap_create(ARENA_SOURCE_PAGES);
+	CHECK(heap && heap_alloc(heap, 1));
+	if (checked_is_on())
+		harness_skip("what is freed rests where objects are looked after");
+	CHECK(!pthread_create(&ended, NULL, allocate_and_end, NULL) && !pthread_join(ended, NULL));
+	cache = heap->parked;
+	CHECK(cache && heap_read_news(heap));
+	CHECK(!pthread_create(&reader, NULL, read_all_news, NULL));
+	for (unsigned int round = 0; round < ROUNDS; round++) {
+		unsigned int before = atomic_load_relaxed(&nr_read);
+
+		for (size_t i = round; i < ENDED_OBJECTS; i += ENDED_SLOTS)
+			heap_free(heap, ended_objects[i]);
+		while (atomic_load_relaxed(&heap->parked) && atomic_load_relaxed(&nr_read) == before)
+			;
+		harness_child(&death, use_ended, cache);
+		if (death.signal || death.status)
+			harness_fail(__FILE__, __LINE__, "signal %d, status %d: %s", death.signal, death.status, death.text);
+	}
+	atomic_store_relaxed(&stop, true);
+	CHECK(!pthread_join(reader, NULL));
+}
+
 /* ---------------------------------------------------------------- fork() while the library starts */
 
 static void *first_arena(void *go)
