@@ -43,6 +43,7 @@ enum parked_waits {
 	WAITS_NONE,		/* none */
 	WAITS_FEW,		/* those that were looked for and not found (cache_end_some_waits()) */
 	WAITS_MANY,		/* nobody has looked */
+	WAITS_SOUGHT,		/* whoever goes through the heap's records will find all (cache_end_waits()) */
 };
 
 /* Belongs to its thread; while parked (its thread has ended) to who holds the heap's lock. Never unmapped. */
@@ -133,7 +134,8 @@ void cache_clean(struct cache *cache);
 void cache_end_some_waits(struct cache *cache);
 /**
  * When memory is short: none of @own's full spans with a free slot waits any more, nor one of a parked cache, and those that become full wait for
- * one for a while. @own is the caller's, or NULL. The caller holds the heap's lock. O(pages of the heap), and within that while O(parked caches).
+ * one for a while. @own is the caller's, or that of a heap in memory of the program, or NULL. The caller holds the lock of the heap's news. Unless
+ * nothing waits, O(pages of the heap + chunks of the region + ended threads); the heap's lock is held for 16 chunks at a time.
  */
 void cache_end_waits(struct heap *heap, struct cache *own);
 /** For how many free slots a span waits that becomes full now: by the pages of the cache, and whether it is in a hurry. */

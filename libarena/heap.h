@@ -82,7 +82,7 @@ void heap_flush(struct heap *heap);
 
 /**
  * What is free in spans of this thread, and of those that have ended, can be allocated: none waits until more of it is free. Before a refusal.
- * O(pages of the heap) under its lock.
+ * As cache_end_waits(); may wait for who does the same, or reads news.
  */
 void heap_end_waits(struct heap *heap);
 

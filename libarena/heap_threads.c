@@ -154,15 +154,11 @@ void heap_end_waits(struct heap *heap)
 {
 	struct cache *own = heap_own_cache(heap->id);
 
-	if (heap->supplied) {
-		supplied_end_waits(heap);
-		return;
-	}
-	/* So that none of the caches is off the list. */
+	if (heap->supplied)
+		own = supplied_cache(heap);
+	/* So that none of the caches is off the list, and who is refused meanwhile waits for the end of it. */
 	lock_acquire(&heap->news);
-	lock_acquire(&heap->lock);
 	cache_end_waits(heap, has_cache(own) ? own : NULL);
-	lock_release(&heap->lock);
 	lock_release(&heap->news);
 }
 
@@ -208,7 +204,7 @@ static void park_all(void *caches_of_thread)
 /* More may be free in it than is on its lists. */
 static bool has_news(const struct cache *parked)
 {
-	return parked->waits == WAITS_MANY || atomic_load_relaxed(&parked->inbox);
+	return parked->waits >= WAITS_MANY || atomic_load_relaxed(&parked->inbox);
 }
 
 /* One that has news, off the list, or NULL. */

@@ -171,13 +171,17 @@ void supplied_flush(struct heap *heap)
 	lock_release(&supplied->lock);
 }
 
-void supplied_end_waits(struct heap *heap)
+struct cache *supplied_cache(struct heap *heap)
 {
-	struct supplied *supplied = heap->supplied;
+	return &heap->supplied->cache;
+}
 
-	lock_acquire(&supplied->lock);
-	lock_acquire(&heap->lock);
-	cache_end_waits(heap, &supplied->cache);
-	lock_release(&heap->lock);
-	lock_release(&supplied->lock);
+void supplied_hold(struct heap *heap)
+{
+	lock_acquire(&heap->supplied->lock);
+}
+
+void supplied_pass(struct heap *heap)
+{
+	lock_pass(&heap->supplied->lock);
 }

@@ -23,8 +23,10 @@ void *supplied_alloc(struct heap *heap, size_t bytes, size_t align_bytes);
 void supplied_free(struct heap *heap, void *object);
 /** Give free pages at hand back to their chunks. */
 void supplied_flush(struct heap *heap);
-/** Full spans wait no longer (heap_end_waits()). */
-void supplied_end_waits(struct heap *heap);
+/** The cache of such a heap; and the same held: nobody else looks at it before supplied_pass(), which lets others have their turn. */
+struct cache *supplied_cache(struct heap *heap);
+void supplied_hold(struct heap *heap);
+void supplied_pass(struct heap *heap);
 
 /* fork(): held across it. */
 void supplied_lock(struct heap *heap);

@@ -5,6 +5,7 @@
  */
 #include "heap.h"
 #include "spans.h"
+#include "supplied.h"
 
 void cache_set_wait(struct cache *cache)
 {
@@ -85,32 +86,86 @@ static bool is_in_hurry(const struct heap *heap, const struct cache *own)
 }
 
 /* Records looked at: as many pages or spans as that is worth come before the next time. */
-static void start_hurry(struct cache *cache, uint32_t nr_records)
+static void start_hurry(struct cache *cache, const struct heap *heap)
 {
-	cache->hurry = nr_records / BITS_PER_WORD;
+	cache->hurry = (uint32_t)(heap->pages.mapped * PAGES_PER_CHUNK / BITS_PER_WORD);
 	cache_set_wait(cache);
 }
 
-void cache_end_waits(struct heap *heap, struct cache *own)
+/* Parked caches are the caller's, and that of a heap in memory of the program. */
+static void hold(struct heap *heap)
 {
-	uint32_t nr_open = atomic_load_acquire(&heap->pages.region->nr_open), nr = 0; /* pairs with open_tables() of region.c */
+	if (heap->supplied)
+		supplied_hold(heap);
+	lock_acquire(&heap->lock);
+}
 
-	if (is_in_hurry(heap, own))
+static void pass(struct heap *heap)
+{
+	if (!heap->supplied) {
+		lock_pass(&heap->lock);
 		return;
-	for (uint32_t chunk = 0; chunk < nr_open; chunk++) {
+	}
+	lock_release(&heap->lock);
+	supplied_pass(heap);
+}
+
+/* False when nothing waits. What becomes full from now on does not, where others go on with @own between two parts. */
+static bool start_search(struct heap *heap, struct cache *own)
+{
+	bool wanted;
+
+	hold(heap);
+	wanted = !is_in_hurry(heap, own);
+	if (wanted && own)
+		start_hurry(own, heap);
+	for (struct cache *cache = heap->parked; wanted && cache; cache = cache->next_parked)
+		cache->waits = WAITS_SOUGHT;
+	pass(heap);
+	return wanted;
+}
+
+/* Of the heap's chunks among some of the region. */
+static void search_part(struct heap *heap, struct cache *own, uint32_t chunk, uint32_t limit)
+{
+	hold(heap);
+	for (; chunk < limit; chunk++) {
 		struct span *span = records_of(heap, chunk);
 
-		for (size_t i = 0; span && i < PAGES_PER_CHUNK; i++, nr++) {
+		for (size_t i = 0; span && i < PAGES_PER_CHUNK; i++) {
 			struct cache *owner = span_state(&span[i]) == SPAN_FULL ? owner_at_rest(heap, &span[i], own) : NULL;
 
 			if (owner)
 				end_wait(owner, &span[i], true);
 		}
 	}
-	if (own)
-		start_hurry(own, nr);
+	pass(heap);
+}
+
+/* Those that were parked meanwhile had spans where the search had been already. */
+static void end_search(struct heap *heap)
+{
+	hold(heap);
 	for (struct cache *cache = heap->parked; cache; cache = cache->next_parked) {
-		start_hurry(cache, nr);
+		if (cache->waits != WAITS_SOUGHT)
+			continue;
+		start_hurry(cache, heap);
 		cache->waits = WAITS_NONE;
 	}
+	pass(heap);
+}
+
+void cache_end_waits(struct heap *heap, struct cache *own)
+{
+	uint32_t nr_open = atomic_load_acquire(&heap->pages.region->nr_open); /* pairs with open_tables() of region.c */
+
+	if (!start_search(heap, own))
+		return;
+	for (uint32_t chunk = 0; chunk < nr_open; chunk++) {
+		if (!records_of(heap, chunk))
+			continue;
+		search_part(heap, own, chunk, (uint32_t)size_min(chunk + HEAP_PART_CHUNKS, nr_open));
+		chunk += HEAP_PART_CHUNKS - 1;
+	}
+	end_search(heap);
 }

@@ -256,6 +256,72 @@ TEST(hurry, "cache/full spans wait for one free slot where memory was short, and
 	heap_validate(heap);
 }
 
+/* As it were if a slot had been freed before it began to wait for that. */
+static void make_wait(struct span *span)
+{
+	CHECK_EQ(span->state, SPAN_FULL);
+	span->free[0] |= 1;
+	span->left--;
+}
+
+enum { SEARCHED = 64 };
+
+/* Whether another thread had the heap's lock when of two spans that waited one was found and the other was not yet. */
+static struct search {
+	struct heap *heap;
+	struct span *first, *last;
+	bool is_done;		/* atomic */
+	bool was_between;
+} search;
+
+static void *look_between(void *unused)
+{
+	while (!atomic_load_relaxed(&search.is_done)) {
+		lock_acquire(&search.heap->lock);
+		search.was_between |= span_state(search.first) == SPAN_PARTIAL && span_state(search.last) == SPAN_FULL;
+		lock_release(&search.heap->lock);
+	}
+	return unused;
+}
+
+/* A heap with a span that waits in each of many chunks. */
+static void make_search(void)
+{
+	static void *objects[SEARCHED * SLOTS + 1];
+
+	search = (struct search){ .heap = fresh_heap() };
+	for (unsigned int i = 0; i < SEARCHED; i++)
+		CHECK(heap_alloc(search.heap, CHUNK_BYTES - PAGE_BYTES));
+	take(search.heap, objects, ARRAY_LEN(objects), BYTES);
+	for (unsigned int i = 0; i < SEARCHED; i++) {
+		struct span *span = span_of(objects[i * SLOTS]);
+
+		make_wait(span);
+		search.first = !search.first || span < search.first ? span : search.first;
+		search.last = span > search.last ? span : search.last;
+	}
+	CHECK(search.last - search.first > (ptrdiff_t)((SEARCHED - 2) * PAGES_PER_CHUNK));
+}
+
+/* Of many searches one is met: how soon depends on the machine. */
+TEST(parts, "cache/others have the heap's lock in turn while its records are gone through before a refusal")
+{
+	bool was_between = false;
+	pthread_t thread;
+
+	while (!was_between && harness_seconds() < 60) {
+		make_search();
+		CHECK(!pthread_create(&thread, NULL, look_between, NULL));
+		heap_end_waits(search.heap);
+		atomic_store_relaxed(&search.is_done, true);
+		CHECK(!pthread_join(thread, NULL));
+		CHECK_EQ(search.last->state, SPAN_PARTIAL);
+		was_between = search.was_between;
+		heap_destroy(search.heap);
+	}
+	CHECK(was_between);
+}
+
 /* ---------------------------------------------------------------- what others free of a busy thread's */
 
 static struct cache *busy_cache(struct heap *heap, void **others, size_t nr)
@@ -426,14 +492,6 @@ static void leave_full(struct heap *heap, void **objects, size_t nr)
 
 	CHECK(!pthread_create(&thread, NULL, fill_and_leave, &gift));
 	CHECK(!pthread_join(thread, NULL));
-}
-
-/* As it were if a slot had been freed before its thread ended. */
-static void make_wait(struct span *span)
-{
-	CHECK_EQ(span->state, SPAN_FULL);
-	span->free[0] |= 1;
-	span->left--;
 }
 
 TEST(sought_once, "cache/full spans of an ended thread that wait are looked for once, and all of them before a refusal")
