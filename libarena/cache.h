@@ -90,8 +90,9 @@ struct cache {
 #define WAIT_FEW_PAGES (4 * MiB / PAGE_BYTES)
 /* When its thread has ended, one chunk's records are looked at for so many pages of a cache. */
 #define WAIT_PAGES_PER_CHUNK 16u
-/* Where memory was short they wait for one, whatever that costs. */
+/* Where memory was short they wait for one, whatever that costs; in a small heap until so many have come, since a search is more than its records. */
 #define WAIT_SHIFT_NONE 31u
+#define HURRY_LEAST 256u
 
 /*
  * What others free is taken in after so many spans at the latest. Pages that a thread's own frees bring back may serve it for ever, and so may its

@@ -300,9 +300,7 @@ uint64_t heap_scavenge(struct heap *heap, uint64_t keep, uint64_t max)
 {
 	if (checked_is_on())
 		checked_flush(heap);
-	/* At most as many as there are: others may free on. */
-	for (uint32_t i = atomic_load_relaxed(&heap->nr_parked); i && heap_read_news(heap); i--)
-		;
+	heap_read_all_news(heap);
 	return give_back(heap, keep, max);
 }
 

@@ -88,6 +88,8 @@ void heap_end_waits(struct heap *heap);
 
 /** Take in what was freed of one thread that has ended; false when there is none with such. O(ended threads), and what was freed. May wait for who does. */
 bool heap_read_news(struct heap *heap);
+/** The same of each thread that has ended by now. */
+void heap_read_all_news(struct heap *heap);
 
 /** Pages for caches. */
 uint64_t heap_take_group(struct heap *heap, unsigned int nr, uint32_t *first);

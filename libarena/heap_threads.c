@@ -267,6 +267,13 @@ bool heap_read_news(struct heap *heap)
 	return has_read;
 }
 
+void heap_read_all_news(struct heap *heap)
+{
+	/* Each is read once at most, though others may free on. */
+	for (uint32_t i = atomic_load_relaxed(&heap->nr_parked); i && heap_read_news(heap); i--)
+		;
+}
+
 /* A partly used span that a parked cache has. */
 static uint32_t adopt_from(struct cache *parked, struct cache *cache, unsigned int class)
 {

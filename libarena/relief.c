@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Steps before a refusal, cheapest first: what this thread has at hand and what is idle anywhere goes back, slots that are free in spans that wait for
- * more serve (cache.h), and the allocation is tried again; then the program's functions are called, the heap's and that of the process, and it is
- * tried again for as long as one of them says that it helped.
+ * Steps before a refusal, cheapest first, and after each the allocation is tried again. What this thread has at hand and what was freed of ended ones
+ * goes back, and slots that are free in spans that wait for more serve (cache.h). What is idle anywhere goes back. The program's functions are called, the
+ * heap's and that of the process, for as long as one of them says that it helped.
  *
  * A refusal is met deep inside an allocation, where the thread's cache is being changed. So the steps are taken at its end, where nothing is
  * left half done, and whatever the program's function does, allocate and free included, meets a cache that is whole. What is refused inside
@@ -158,23 +158,44 @@ static bool is_possible(struct heap *heap, size_t bytes)
 	return possible && region_allows(heap->pages.region, nr);
 }
 
-/* The @step-th step, from 0 on. False: there is none left. */
-static bool take_step(struct heap *heap, unsigned int step, size_t bytes)
+/* What the heap has and could not use. Full spans hold only objects of classes. */
+static void find_own(struct heap *heap, unsigned int class)
 {
-	if (step)
-		return step <= CALLS_MOST && call_all(heap, ARENA_PRESSURE_HARD, bytes);
-	if (!is_possible(heap, bytes))
-		return false;
 	heap_flush(heap);
-	/* Nothing from elsewhere is of use to a heap in memory of the program. */
+	heap_read_all_news(heap);
+	if (class != CLASS_NONE)
+		heap_end_waits(heap);
+}
+
+/* All that is idle anywhere; nothing from elsewhere is of use to a heap in memory of the program. */
+static void find_all(struct heap *heap, unsigned int class)
+{
+	find_own(heap, class);
 	if (heap->supplied)
 		heap_scavenge(heap, 0, UINT64_MAX);
 	else
 		relief_give_back(UINT64_MAX);
-	/* Only small objects are in spans that wait. */
-	if (bytes <= CLASS_MAX_BYTES)
-		heap_end_waits(heap);
-	return true;
+}
+
+/* The @step-th step, from 0 on. False: there is none left. */
+static bool take_step(struct heap *heap, unsigned int step, unsigned int class, size_t bytes)
+{
+	switch (step) {
+	case 0:
+		if (!is_possible(heap, bytes))
+			return false;
+		find_own(heap, class);
+		return true;
+	case 1:
+		find_all(heap, class);
+		return true;
+	default:
+		if (step - 1 > CALLS_MOST || !call_all(heap, ARENA_PRESSURE_HARD, bytes))
+			return false;
+		/* What the program has freed may be anywhere, and of ended threads. */
+		find_all(heap, class);
+		return true;
+	}
 }
 
 static void *alloc_class(struct heap *heap, unsigned int class)
@@ -193,7 +214,7 @@ static void *alloc_again(struct heap *heap, unsigned int class, size_t bytes, si
 		return NULL;
 	is_busy = true;
 	heap_request_bytes = 0;
-	for (unsigned int step = 0; !object && take_step(heap, step, bytes); step++)
+	for (unsigned int step = 0; !object && take_step(heap, step, class, bytes); step++)
 		object = class == CLASS_NONE ? heap_alloc_large(heap, bytes, align_bytes, is_zero)
 					     : alloc_class(heap, class);
 	is_busy = false;

@@ -76,9 +76,7 @@ static bool press(size_t i)
 
 	if (!heap)
 		return false;
-	/* At most as many as there are: others may free on. */
-	for (uint32_t nr = atomic_load_relaxed(&heap->nr_parked); nr && heap_read_news(heap); nr--)
-		;
+	heap_read_all_news(heap);
 	given = give_back(heap, GIVE_MOST_CHUNKS);
 	heap_unhold();
 	return given == GIVE_MOST_CHUNKS;

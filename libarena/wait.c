@@ -88,7 +88,7 @@ static bool is_in_hurry(const struct heap *heap, const struct cache *own)
 /* Records looked at: as many pages or spans as that is worth come before the next time. */
 static void start_hurry(struct cache *cache, const struct heap *heap)
 {
-	cache->hurry = (uint32_t)(heap->pages.mapped * PAGES_PER_CHUNK / BITS_PER_WORD);
+	cache->hurry = (uint32_t)size_max(heap->pages.mapped * PAGES_PER_CHUNK / BITS_PER_WORD, HURRY_LEAST);
 	cache_set_wait(cache);
 }
 

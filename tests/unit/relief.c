@@ -9,6 +9,7 @@
 #include "arena/profile.h"
 #include "checked.h"
 #include "guard.h"
+#include "pace.h"
 #include "tests/harness.h"
 #include "tests/unit/fit.h"
 
@@ -180,6 +181,57 @@ TEST(helps_little, "relief/one object that the program frees is enough for anoth
 	validate(heap);
 }
 
+enum { NR_ENDED = 4000, ENDED_BYTES = 2000 };
+static void *ended_objects[NR_ENDED];
+
+static void *fill_and_end(void *unused)
+{
+	for (size_t i = 0; i < NR_ENDED; i++)
+		CHECK((ended_objects[i] = arena_heap_alloc(told.heap, ENDED_BYTES)));
+	return unused;
+}
+
+static void let_fill_and_end(void)
+{
+	pthread_t thread;
+
+	CHECK(!pthread_create(&thread, NULL, fill_and_end, NULL));
+	CHECK(!pthread_join(thread, NULL));
+}
+
+/* Only once there is something to say. */
+static bool free_ended(enum arena_pressure pressure, size_t want_bytes, void *context)
+{
+	(void)want_bytes;
+	(void)context;
+	if (pressure != ARENA_PRESSURE_HARD || !ended_objects[0])
+		return false;
+	for (size_t i = 0; i < NR_ENDED; i++)
+		arena_heap_free(ended_objects[i]);
+	ended_objects[0] = NULL;
+	return true;
+}
+
+TEST(helps_ended, "relief/what the program frees of a thread that has ended, or in another heap, is used as well")
+{
+	struct arena_heap *heap = limited(4), *other = plain_heap();
+
+	let_fill_and_end();
+	arena_heap_set_callback(heap, free_ended, NULL);
+	CHECK(arena_heap_alloc(heap, fit(3 * CHUNK_BYTES)));
+	CHECK(!ended_objects[0]);
+	validate(heap);
+	/* Idle chunks of the other one are in the process's way. */
+	told.heap = other;
+	let_fill_and_end();
+	heap = plain_heap();
+	arena_heap_set_callback(heap, free_ended, NULL);
+	CHECK_EQ(arena_heap_set_limit(NULL, heap_region()->nr_taken * CHUNK_BYTES), 0);
+	CHECK(arena_heap_alloc(heap, fit(3 * CHUNK_BYTES)));
+	CHECK(!ended_objects[0]);
+	validate(other);
+}
+
 /* The run of three chunks wants neighbors: one call is not enough. */
 TEST(helps_again, "relief/the program is asked again while it helps")
 {
@@ -293,23 +345,67 @@ TEST(others_idle, "relief/under the process's limit idle chunks of one heap make
 	CHECK(arena_heap_alloc(one, fit(10 * CHUNK_BYTES)));
 }
 
-static void *fill_and_end(void *objects)
+TEST(churn, "relief/a full heap whose objects are replaced leaves idle chunks of others alone, and seldom searches")
 {
-	for (size_t i = 0; i < 4000; i++)
-		CHECK((((void **)objects)[i] = arena_heap_alloc(told.heap, 2000)));
-	return NULL;
+	enum { PAIRS = 20000 };
+	static void *objects[2 * CHUNK_BYTES / 64 + 1];
+	struct arena_heap *heap = limited(2), *other = plain_heap();
+	struct random random = { .state = harness_seed() };
+	struct cache *cache;
+	size_t nr = 0, nr_searches = 0;
+	unsigned int nr_hard;
+	void *large;
+
+	if (checked_is_on())
+		harness_skip("what is freed rests where objects are looked after");
+	while (nr < ARRAY_LEN(objects) && (objects[nr] = arena_heap_alloc(heap, 64)))
+		nr++;
+	/* So many the scavenger leaves alone. */
+	large = arena_heap_alloc(other, fit(PACE_KEEP_CHUNKS * CHUNK_BYTES));
+	arena_heap_free(large);
+	CHECK_EQ(counts(other).idle_chunks, PACE_KEEP_CHUNKS);
+	cache = heap_own_cache(((struct heap *)(void *)heap)->id);
+	nr_hard = told.nr_hard;
+	for (size_t i = 0; i < PAIRS; i++) {
+		void **at = &objects[random_below(&random, nr)];
+		uint32_t hurry;
+
+		arena_heap_free(*at);
+		hurry = cache->hurry;
+		CHECK((*at = arena_heap_alloc(heap, 64)));
+		nr_searches += cache->hurry > hurry;
+	}
+	CHECK(nr_searches && nr_searches <= PAIRS / 250);
+	CHECK_EQ(counts(other).idle_chunks, PACE_KEEP_CHUNKS);
+	CHECK_EQ(told.nr_hard, nr_hard);
+	validate(heap);
+}
+
+TEST(pages_only, "relief/an object on pages of its own, little but much aligned, is refused without a search for slots")
+{
+	struct arena_heap *heap = limited(1);
+	const struct cache *cache;
+
+	CHECK(arena_heap_alloc(heap, 64));
+	if (checked_is_on())
+		harness_skip("no cache is at hand where objects are looked after");
+	cache = heap_own_cache(((struct heap *)(void *)heap)->id);
+	while (arena_heap_alloc(heap, fit(CHUNK_BYTES / 8)))
+		;
+	while (arena_heap_alloc_aligned(heap, 64, 16 * PAGE_BYTES))
+		;
+	CHECK_EQ(cache->hurry, 0);
+	while (arena_heap_alloc(heap, 64))
+		;
+	CHECK(cache->hurry);
 }
 
 TEST(ended, "relief/what was freed of a thread that has ended is found before a refusal")
 {
-	static void *objects[4000];
-	pthread_t thread;
-
 	limited(4);
-	CHECK(!pthread_create(&thread, NULL, fill_and_end, objects));
-	pthread_join(thread, NULL);
-	for (size_t i = 0; i < 4000; i++)
-		arena_heap_free(objects[i]);
+	let_fill_and_end();
+	for (size_t i = 0; i < NR_ENDED; i++)
+		arena_heap_free(ended_objects[i]);
 	CHECK(arena_heap_alloc(told.heap, fit(4 * CHUNK_BYTES)));
 	CHECK_EQ(told.nr_hard, 0);
 	validate(told.heap);
