@@ -274,6 +274,8 @@ static void drain_span(struct cache *cache, uint32_t page, bool waits)
 	}
 	if (span->state == SPAN_PARTIAL)
 		partial_remove(cache, span);
+	else if (unlikely(cache->hurry))
+		spend_hurry(cache, 1);
 	settle(cache, span, nr_used(span));
 }
 

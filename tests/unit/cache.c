@@ -256,6 +256,29 @@ TEST(hurry, "cache/full spans wait for one free slot where memory was short, and
 	heap_validate(heap);
 }
 
+TEST(hurry_others, "cache/spans that others bring back count as well")
+{
+	static void *objects[2 * CHUNK_BYTES / BYTES + 1];
+	struct heap *heap = short_heap(false);
+	struct cache *cache;
+	uint32_t hurry;
+
+	fill(heap, objects, ARRAY_LEN(objects), BYTES);
+	cache = heap_own_cache(heap->id);
+	hurry = cache->hurry;
+	for (size_t i = 1; i <= hurry; i++) {
+		give_elsewhere(heap, &objects[i * SLOTS], 3);
+		cache_drain(cache);
+		CHECK_EQ(cache->hurry, hurry - i);
+		/* Not a second time. */
+		give_elsewhere(heap, &objects[i * SLOTS + 3], 1);
+		cache_drain(cache);
+		CHECK_EQ(cache->hurry, hurry - i);
+	}
+	CHECK_EQ(cache->wait_shift, WAIT_SHIFT_FEW);
+	heap_validate(heap);
+}
+
 /* As it were if a slot had been freed before it began to wait for that. */
 static void make_wait(struct span *span)
 {
