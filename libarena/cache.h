@@ -143,6 +143,8 @@ void cache_end_waits(struct heap *heap, struct cache *own);
 void cache_set_wait(struct cache *cache);
 /** Panics when the spans of a cache contradict each other. Its thread's, or while parked. */
 void cache_validate(const struct cache *cache);
+/** The same of the full spans of all caches, which no cache lists. O(pages of the heap + chunks of the region). */
+void cache_validate_waits(const struct heap *heap);
 
 static inline uint32_t cache_name(const struct cache *cache)
 {

@@ -695,6 +695,7 @@ void heap_validate(struct heap *heap)
 	palloc_validate(&heap->pages);
 	for (const struct cache *cache = heap->caches; cache; cache = cache->next)
 		cache_validate(cache);
+	cache_validate_waits(heap);
 	lock_release(&heap->lock);
 }
 

@@ -4,6 +4,7 @@
  * free slots are wanted the records of the heap's chunks are gone through.
  */
 #include "heap.h"
+#include "panic.h"
 #include "spans.h"
 #include "supplied.h"
 
@@ -168,4 +169,24 @@ void cache_end_waits(struct heap *heap, struct cache *own)
 		chunk += HEAP_PART_CHUNKS - 1;
 	}
 	end_search(heap);
+}
+
+/* Of a full span, which is on no list. */
+static void validate_full(const struct heap *heap, const struct span *span)
+{
+	check(span->left > 0 && (int32_t)nr_free(span) == (int32_t)span->prev - span->left);
+	check(heap->supplied || (span_owner(span) && span_owner(span)->heap == heap));
+}
+
+void cache_validate_waits(const struct heap *heap)
+{
+	uint32_t nr_open = atomic_load_acquire(&heap->pages.region->nr_open); /* pairs with open_tables() of region.c */
+
+	for (uint32_t chunk = 0; chunk < nr_open; chunk++) {
+		const struct span *span = records_of(heap, chunk);
+
+		for (size_t i = 0; span && i < PAGES_PER_CHUNK; i++)
+			if (span[i].state == SPAN_FULL)
+				validate_full(heap, &span[i]);
+	}
 }
