@@ -645,8 +645,11 @@ static __attribute__((noinline)) void *alloc_lending(struct cache *cache, unsign
 /* When nothing of the class is at hand, or other things are to be looked at. */
 static __attribute__((noinline)) void *alloc_slower(struct cache *cache, unsigned int class, struct heap *heap)
 {
-	if (cache == &cache_none && !(cache = heap_cache_get(heap)))
-		return NULL;
+	if (unlikely(cache == &cache_none)) {
+		cache = heap_cache_get(heap);
+		/* Something may be at hand by now: that the thread has a cache is noted by a function that allocates, from that cache. */
+		return cache ? cache_alloc(cache, class, heap) : NULL;
+	}
 	if (unlikely(loan_wanted(cache)) && !heap->supplied && loan_open(cache))
 		return alloc_lending(cache, class, heap);
 	if (unlikely(!refill(cache, class)))

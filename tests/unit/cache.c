@@ -674,6 +674,19 @@ TEST(removed, "cache/spans that become empty leave their list from the front, th
 	}
 }
 
+/* ---------------------------------------------------------------- a thread's first */
+
+/* What the C library allocates to note a thread's cache, it allocates from that cache: who asked for the cache has still none at hand. */
+TEST(first, "cache/a thread's first object is from the same span as what noting its cache has allocated")
+{
+	struct heap *heap = fresh_heap();
+	const void *noted = heap_alloc(heap, 500), *object = cache_alloc_slow(&cache_none, class_of(500), heap);
+
+	CHECK(object && span_of(object) == span_of(noted));
+	CHECK_EQ(span_of(object)->state, SPAN_CURRENT);
+	heap_validate(heap);
+}
+
 /* ---------------------------------------------------------------- slots */
 
 TEST(slot_bytes, "cache/the size of an object in use of this thread's is known without a look elsewhere")
