@@ -93,9 +93,6 @@ static uint64_t excess_chunks(struct heap *heap)
 	uint64_t excess;
 
 	lock_acquire(&heap->lock);
-	/* The scavenger, which brings others under their limit, has no business in memory of the program. */
-	if (heap->supplied)
-		palloc_scavenge(&heap->pages, 0, palloc_excess(&heap->pages, 0));
 	excess = palloc_excess(&heap->pages, 0);
 	lock_release(&heap->lock);
 	return excess;
@@ -113,6 +110,11 @@ void relief_settle(struct heap *heap)
 	scavenger_start();
 	give_back_excess();
 	excess = excess_chunks(heap);
+	/* The scavenger, which brings others under their limit, has no business in memory of the program. */
+	if (excess && heap->supplied) {
+		heap_scavenge(heap, 0, excess);
+		excess = excess_chunks(heap);
+	}
 	if (excess)
 		call_all(heap, ARENA_PRESSURE_SOFT, excess * CHUNK_BYTES);
 	is_busy = false;

@@ -137,6 +137,27 @@ static void check_same(const struct arena_shared_heap *shared)
 	CHECK_EQ(copy.used_bytes, stats.used_bytes);
 }
 
+TEST(supplied, "publish/so is what a heap in memory of the program gives back when it is beyond 95 % of its limit", "ARENA_SHARED_STATS=1")
+{
+	enum { HAS = 40, LIMIT = 20 };
+	struct arena_heap_options options = { .memory_bytes = HAS * CHUNK_BYTES, .limit_bytes = LIMIT * CHUNK_BYTES };
+	void *objects[LIMIT];
+
+	options.memory = mmap(NULL, options.memory_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	CHECK(options.memory != MAP_FAILED);
+	heap = (struct heap *)(void *)arena_heap_create(&options);
+	CHECK(heap);
+	for (size_t i = 0; i < LIMIT; i++)
+		CHECK((objects[i] = arena_heap_alloc(outer(), CHUNK_BYTES)));
+	for (size_t i = 0; i < LIMIT; i += 2)
+		arena_heap_free(objects[i]);
+	/* As when another thread has just made it grow. */
+	atomic_store_relaxed(&heap->is_due, true);
+	CHECK(arena_heap_alloc(outer(), CHUNK_BYTES));
+	CHECK_EQ(heap->pages.nr_idle, 8);
+	check_same(&map_shared(getpid())->heaps[heap->id]);
+}
+
 TEST(same, "publish/what others read is what the heap says, after every kind of change", "ARENA_SHARED_STATS=1")
 {
 	struct random random = { .state = harness_seed() };
