@@ -129,8 +129,8 @@ void cache_drain_parked(struct cache *cache);
 /** Leave only spans with objects behind; the pages at hand are the caller's to give back. */
 void cache_clean(struct cache *cache);
 /**
- * For a cache whose thread has ended: full spans wait no longer that have free slots. Of those that lie far apart some are not found: O(pages of the
- * cache), at most 32 records for each, and a chunk's.
+ * For a cache whose thread has ended: full spans wait no longer that have free slots. Of those that lie far apart some are not found. O(pages of the
+ * cache), at most 32 records for each and a chunk's, and a look at each chunk of the region.
  */
 void cache_end_some_waits(struct cache *cache);
 /**

@@ -77,7 +77,7 @@ static inline bool heap_is_due(const struct heap *heap)
 	return atomic_load_relaxed(&heap->is_due);
 }
 
-/** Give back what this thread's cache has at hand: pages without objects. */
+/** Give back what this thread's cache has at hand: pages without objects. O(classes), and what others have freed of the thread's. */
 void heap_flush(struct heap *heap);
 
 /**
@@ -96,7 +96,10 @@ uint64_t heap_take_group(struct heap *heap, unsigned int nr, uint32_t *first);
 void heap_give_group(struct heap *heap, uint32_t first, uint64_t group);
 uint32_t heap_take_pages(struct heap *heap, uint32_t nr);
 void heap_give_pages(struct heap *heap, uint32_t page, uint32_t nr);
-/** A partly used span of a class that an ended thread left, now @cache's: its page, or PAGE_NONE. */
+/**
+ * A partly used span of a class that an ended thread left, now @cache's: its page, or PAGE_NONE. O(ended threads), and what was freed of one of them;
+ * while somebody else reads that it is left to him, unless this thread is about to be refused.
+ */
 uint32_t heap_adopt(struct heap *heap, struct cache *cache, unsigned int class);
 
 /** Objects of any size; aligned to 16 bytes, as far as they are that long. NULL when out of memory. */

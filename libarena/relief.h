@@ -14,7 +14,10 @@
  * program is told. To be called where this thread's cache is whole and no lock is held.
  */
 void relief_settle(struct heap *heap) __attribute__((noinline, cold));
-/** An object of a class, or of pages, after the heap had none: NULL when nothing helped. As relief_settle(). */
+/**
+ * An object of a class, or of pages, after the heap had none: NULL when nothing helped. As relief_settle(). O(pages of the heap), each time that the
+ * cache is in no hurry (cache.h), and if that does not help O(chunks that are idle anywhere + ended threads of all heaps).
+ */
 void *relief_alloc(struct heap *heap, unsigned int class) __attribute__((noinline, cold));
 void *relief_alloc_large(struct heap *heap, size_t bytes, size_t align_bytes, bool *is_zero) __attribute__((noinline, cold));
 
