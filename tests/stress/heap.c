@@ -239,3 +239,99 @@ TEST(late, "stress/heap: frees of others arrive while their spans are given back
 		heap_free(heap, pair[i]);
 	heap_validate(heap);
 }
+
+/* ---------------------------------------------------------------- at a limit */
+
+enum { FULL_CHUNKS = 2, FULL_OBJECTS = 30000 };
+
+/* Objects of a heap that has room for less; atomic: of whoever takes them out. */
+static uint64_t *full[FULL_OBJECTS];
+static uint64_t nr_refused; /* atomic, about */
+
+static void put_full(size_t place, uint64_t *object)
+{
+	object = __atomic_exchange_n(&full[place], object, __ATOMIC_ACQ_REL);
+	if (object)
+		CHECK_EQ(*object, (uintptr_t)object);
+	heap_free(heap, object);
+}
+
+/* What is refused leaves its place empty. */
+static void replace_full(struct random *rng, size_t nr)
+{
+	static const size_t sizes[] = { 16, 32, 64, 200, 700 };
+
+	for (size_t i = 0; i < nr; i++) {
+		size_t place = random_below(rng, FULL_OBJECTS);
+		uint64_t *object;
+
+		put_full(place, NULL);
+		object = heap_alloc(heap, random_below(rng, 100) ? sizes[random_below(rng, ARRAY_LEN(sizes))] : 40000);
+		if (object)
+			*object = (uintptr_t)object;
+		else
+			__atomic_store_n(&nr_refused, __atomic_load_n(&nr_refused, __ATOMIC_RELAXED) + 1, __ATOMIC_RELAXED);
+		put_full(place, object);
+	}
+}
+
+static void *visit_full(void *seed)
+{
+	struct random rng = { .state = (uintptr_t)seed };
+
+	replace_full(&rng, 1000);
+	return NULL;
+}
+
+static void *work_full(void *seed)
+{
+	struct random rng = { .state = harness_seed() + (uintptr_t)seed };
+	size_t nr = harness_sanitized() ? 20 : 100;
+
+	for (size_t i = 0; i < nr && harness_seconds() < 10; i++) {
+		pthread_t thread;
+
+		replace_full(&rng, 1000);
+		CHECK(!pthread_create(&thread, NULL, visit_full, (void *)(uintptr_t)random_next(&rng)));
+		CHECK(!pthread_join(thread, NULL));
+		if (!random_below(&rng, 10))
+			heap_scavenge(heap, 0, UINT64_MAX);
+	}
+	return NULL;
+}
+
+/* Looks into what ended threads have left, searches before refusals and allocations meet each other at every moment. */
+static void check_full(void)
+{
+	pthread_t threads[THREADS];
+
+	CHECK(heap);
+	for (size_t i = 0; i < THREADS; i++)
+		CHECK(!pthread_create(&threads[i], NULL, work_full, (void *)i));
+	for (size_t i = 0; i < THREADS; i++)
+		CHECK(!pthread_join(threads[i], NULL));
+	CHECK(nr_refused);
+	heap_validate(heap);
+	for (size_t i = 0; i < FULL_OBJECTS; i++)
+		put_full(i, NULL);
+	heap_validate(heap);
+	heap_flush(heap);
+	heap_scavenge(heap, 0, UINT64_MAX);
+	CHECK_EQ(heap->pages.used_pages, 0);
+}
+
+TEST(limit, "stress/heap: threads that come and go in a heap at its limit; nothing is lost or left")
+{
+	heap = heap_create(ARENA_SOURCE_THP);
+	CHECK(heap);
+	heap_set_limit(heap, limit_from_bytes(FULL_CHUNKS * CHUNK_BYTES));
+	check_full();
+}
+
+TEST(limit_supplied, "stress/heap: the same in memory of the program")
+{
+	static char memory[(FULL_CHUNKS + 1) * CHUNK_BYTES];
+
+	heap = (struct heap *)(void *)arena_heap_create(&(struct arena_heap_options){ .memory = memory, .memory_bytes = sizeof(memory) });
+	check_full();
+}
