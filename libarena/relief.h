@@ -21,7 +21,7 @@ void relief_settle(struct heap *heap) __attribute__((noinline, cold));
 void *relief_alloc(struct heap *heap, unsigned int class) __attribute__((noinline, cold));
 void *relief_alloc_large(struct heap *heap, size_t bytes, size_t align_bytes, bool *is_zero) __attribute__((noinline, cold));
 
-/** Whether the calling thread is about to be refused something, and tries whatever there is. */
+/** Whether the calling thread takes steps near a limit: what it finds now keeps it from a refusal. */
 bool relief_is_busy(void);
 
 /** Give idle chunks of all heaps back to the system, at most @max, what was freed of ended threads included; returns how many. */
