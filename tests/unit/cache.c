@@ -8,73 +8,7 @@
 #include "checked.h"
 #include "heap.h"
 #include "tests/harness.h"
-
-enum { BYTES = 64, SLOTS = PAGE_BYTES / BYTES };
-
-static struct heap *fresh_heap(void)
-{
-	struct heap *heap = heap_create(ARENA_SOURCE_THP);
-
-	CHECK(heap);
-	if (checked_is_on())
-		harness_skip("no cache is at hand where objects are looked after");
-	return heap;
-}
-
-static struct span *span_of(const void *object)
-{
-	uint32_t page;
-
-	return heap_find_span(object, &page, "test");
-}
-
-static void take(struct heap *heap, void **objects, size_t nr, size_t bytes)
-{
-	for (size_t i = 0; i < nr; i++) {
-		objects[i] = heap_alloc(heap, bytes);
-		CHECK(objects[i]);
-	}
-}
-
-static void give(struct heap *heap, void **objects, size_t nr)
-{
-	for (size_t i = 0; i < nr; i++)
-		heap_free(heap, objects[i]);
-}
-
-/* The same by another thread, which has ended when this returns. */
-struct gift {
-	struct heap *heap;
-	void **objects;
-	size_t nr;
-};
-
-static void *give_gift(void *argument)
-{
-	const struct gift *gift = argument;
-
-	give(gift->heap, gift->objects, gift->nr);
-	return NULL;
-}
-
-static void give_elsewhere(struct heap *heap, void **objects, size_t nr)
-{
-	struct gift gift = { heap, objects, nr };
-	pthread_t thread;
-
-	CHECK(!pthread_create(&thread, NULL, give_gift, &gift));
-	CHECK(!pthread_join(thread, NULL));
-}
-
-/* All pages of caches, which are all that is in use while there are no large objects. */
-static uint64_t cached_pages(const struct heap *heap)
-{
-	uint64_t nr = 0;
-
-	for (const struct cache *cache = heap->caches; cache; cache = cache->next)
-		nr += cache->nr_pages;
-	return nr;
-}
+#include "tests/unit/caches.h"
 
 /* ---------------------------------------------------------------- full spans */
 
@@ -157,7 +91,7 @@ TEST(wait_shift, "cache/spans of a cache that holds much wait for less")
 
 /* ---------------------------------------------------------------- where memory is short */
 
-enum { SHORT_BYTES = 3 * CHUNK_BYTES, FEW = 20 };
+enum { SHORT_BYTES = 3 * CHUNK_BYTES };
 
 /* Memory for two chunks: a limit of the heap, or what the program supplies. */
 static struct heap *short_heap(bool is_supplied)
@@ -277,14 +211,6 @@ TEST(hurry_others, "cache/spans that others bring back count as well")
 	}
 	CHECK_EQ(cache->wait_shift, WAIT_SHIFT_FEW);
 	heap_validate(heap);
-}
-
-/* As it were if a slot had been freed before it began to wait for that. */
-static void make_wait(struct span *span)
-{
-	CHECK_EQ(span->state, SPAN_FULL);
-	span->free[0] |= 1;
-	span->left--;
 }
 
 enum { SEARCHED = 64 };
@@ -424,160 +350,6 @@ TEST(counted, "cache/a cache knows how many pages it has, also of what ended thr
 	heap_flush(heap);
 	CHECK_EQ(cached_pages(heap), heap->pages.used_pages);
 	CHECK_EQ(heap->pages.used_pages, 0);
-	heap_validate(heap);
-}
-
-static void *leave_some(void *argument)
-{
-	struct gift *gift = argument;
-
-	take(gift->heap, gift->objects, gift->nr, BYTES);
-	for (size_t i = 0; i < gift->nr; i += 2)
-		heap_free(gift->heap, gift->objects[i]);
-	return NULL;
-}
-
-TEST(adopted, "cache/spans of ended threads serve when no page is at hand, and count for who has them")
-{
-	struct heap *heap = fresh_heap();
-	static void *left[10 * SLOTS], *objects[200 * SLOTS];
-	struct gift gift = { heap, left, ARRAY_LEN(left) };
-	struct cache *cache;
-	pthread_t thread;
-
-	/* So that this thread does not take over the cache itself. */
-	take(heap, objects, 1, BYTES);
-	cache = heap_own_cache(heap->id);
-	CHECK(!pthread_create(&thread, NULL, leave_some, &gift));
-	CHECK(!pthread_join(thread, NULL));
-	CHECK_EQ(heap->nr_parked, 1);
-	take(heap, objects + 1, 8 * SLOTS - 1, BYTES);
-	CHECK(span_owner(span_of(left[1])) != cache);
-	take(heap, objects + 8 * SLOTS, ARRAY_LEN(objects) - 8 * SLOTS, BYTES);
-	for (size_t i = 1; i < ARRAY_LEN(left); i += 2)
-		CHECK(span_owner(span_of(left[i])) == cache);
-	CHECK_EQ(cached_pages(heap), heap->pages.used_pages);
-	heap_validate(heap);
-}
-
-static void *fill_and_leave(void *argument)
-{
-	struct gift *gift = argument;
-
-	take(gift->heap, gift->objects, gift->nr, BYTES);
-	return NULL;
-}
-
-static void *thin_and_leave(void *argument)
-{
-	struct gift *gift = argument;
-
-	fill_and_leave(gift);
-	for (size_t i = 0; i < gift->nr; i += FEW)
-		heap_free(gift->heap, gift->objects[i]);
-	return NULL;
-}
-
-/* A thread ends whose spans are full but for few objects: these it frees itself, or this one does. */
-static void check_few_left(bool elsewhere)
-{
-	struct heap *heap = fresh_heap();
-	static void *left[1000 * SLOTS], *objects[ARRAY_LEN(left) / FEW];
-	struct gift gift = { heap, left, ARRAY_LEN(left) };
-	pthread_t thread;
-	uint64_t used;
-
-	/* A cache of its own, with nothing at hand. */
-	take(heap, objects, 1, BYTES);
-	CHECK(!pthread_create(&thread, NULL, elsewhere ? fill_and_leave : thin_and_leave, &gift));
-	CHECK(!pthread_join(thread, NULL));
-	while (heap_own_cache(heap->id)->group)
-		heap_alloc(heap, PAGE_BYTES);
-	for (size_t i = 0; elsewhere && i < ARRAY_LEN(left); i += FEW)
-		heap_free(heap, left[i]);
-	used = heap->pages.used_pages;
-	take(heap, objects, ARRAY_LEN(objects), BYTES);
-	CHECK_EQ(heap->pages.used_pages, used);
-	CHECK_EQ(cached_pages(heap), used);
-	heap_validate(heap);
-}
-
-TEST(few_left, "cache/what is free of ended threads serves before more pages, whoever freed it, however little it is of a span")
-{
-	check_few_left(false);
-	check_few_left(true);
-}
-
-static void leave_full(struct heap *heap, void **objects, size_t nr)
-{
-	struct gift gift = { heap, objects, nr };
-	pthread_t thread;
-
-	CHECK(!pthread_create(&thread, NULL, fill_and_leave, &gift));
-	CHECK(!pthread_join(thread, NULL));
-}
-
-TEST(sought_once, "cache/full spans of an ended thread that wait are looked for once, and all of them before a refusal")
-{
-	struct heap *heap = fresh_heap();
-	static void *left[2][100 * SLOTS];
-	struct span *span;
-
-	heap_alloc(heap, BYTES);
-	leave_full(heap, left[0], ARRAY_LEN(left[0]));
-	span = span_of(left[0][50 * SLOTS]);
-	heap_free(heap, left[0][0]);
-	CHECK(heap_read_news(heap));
-	CHECK(!heap_read_news(heap));
-	make_wait(span);
-	heap_free(heap, left[0][60 * SLOTS]);
-	CHECK(heap_read_news(heap));
-	CHECK_EQ(span_of(left[0][60 * SLOTS])->state, SPAN_PARTIAL);
-	CHECK_EQ(span->state, SPAN_FULL);
-	heap_end_waits(heap);
-	CHECK_EQ(span->state, SPAN_PARTIAL);
-	heap_cache_get(heap)->hurry = 0;
-	leave_full(heap, left[1], ARRAY_LEN(left[1]));
-	heap_end_waits(heap);
-	CHECK(!heap_read_news(heap));
-}
-
-/* One in a thread that another one outlives: two caches. */
-static void *leave_two(void *argument)
-{
-	struct gift *gift = argument;
-
-	fill_and_leave(&gift[0]);
-	leave_full(gift[1].heap, gift[1].objects, gift[1].nr);
-	return NULL;
-}
-
-TEST(by_turns, "cache/of several ended threads each has its turn, whatever others go on to free of one")
-{
-	struct heap *heap = fresh_heap();
-	void *left[2][SLOTS];
-	struct gift gifts[2] = { { heap, left[0], SLOTS }, { heap, left[1], SLOTS } };
-	struct cache *caches[2];
-	unsigned int first;
-	pthread_t thread;
-
-	heap_alloc(heap, BYTES);
-	CHECK(!pthread_create(&thread, NULL, leave_two, gifts));
-	CHECK(!pthread_join(thread, NULL));
-	for (unsigned int i = 0; i < 2; i++)
-		caches[i] = span_owner(span_of(left[i][0]));
-	CHECK(caches[0] != caches[1]);
-	while (heap_read_news(heap))
-		;
-	first = heap->parked == caches[1];
-	heap_free(heap, left[!first][0]);
-	heap_free(heap, left[first][0]);
-	for (unsigned int i = 1; i <= 2; i++) {
-		CHECK(heap_read_news(heap));
-		heap_free(heap, left[first][i]);
-	}
-	CHECK(caches[first]->inbox && !caches[!first]->inbox);
-	CHECK_EQ(heap->nr_parked, 2);
 	heap_validate(heap);
 }
 

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: MIT
+/* What becomes of caches whose threads have ended: who takes over what is in them, and what others have freed of it. */
+#include <pthread.h>
+
+#include "heap.h"
+#include "tests/harness.h"
+#include "tests/unit/caches.h"
+
+static void *leave_some(void *argument)
+{
+	struct gift *gift = argument;
+
+	take(gift->heap, gift->objects, gift->nr, BYTES);
+	for (size_t i = 0; i < gift->nr; i += 2)
+		heap_free(gift->heap, gift->objects[i]);
+	return NULL;
+}
+
+TEST(adopted, "heap_threads/spans of ended threads serve when no page is at hand, and count for who has them")
+{
+	struct heap *heap = fresh_heap();
+	static void *left[10 * SLOTS], *objects[200 * SLOTS];
+	struct gift gift = { heap, left, ARRAY_LEN(left) };
+	struct cache *cache;
+	pthread_t thread;
+
+	/* So that this thread does not take over the cache itself. */
+	take(heap, objects, 1, BYTES);
+	cache = heap_own_cache(heap->id);
+	CHECK(!pthread_create(&thread, NULL, leave_some, &gift));
+	CHECK(!pthread_join(thread, NULL));
+	CHECK_EQ(heap->nr_parked, 1);
+	take(heap, objects + 1, 8 * SLOTS - 1, BYTES);
+	CHECK(span_owner(span_of(left[1])) != cache);
+	take(heap, objects + 8 * SLOTS, ARRAY_LEN(objects) - 8 * SLOTS, BYTES);
+	for (size_t i = 1; i < ARRAY_LEN(left); i += 2)
+		CHECK(span_owner(span_of(left[i])) == cache);
+	CHECK_EQ(cached_pages(heap), heap->pages.used_pages);
+	heap_validate(heap);
+}
+
+static void *fill_and_leave(void *argument)
+{
+	struct gift *gift = argument;
+
+	take(gift->heap, gift->objects, gift->nr, BYTES);
+	return NULL;
+}
+
+static void *thin_and_leave(void *argument)
+{
+	struct gift *gift = argument;
+
+	fill_and_leave(gift);
+	for (size_t i = 0; i < gift->nr; i += FEW)
+		heap_free(gift->heap, gift->objects[i]);
+	return NULL;
+}
+
+/* A thread ends whose spans are full but for few objects: these it frees itself, or this one does. */
+static void check_few_left(bool elsewhere)
+{
+	struct heap *heap = fresh_heap();
+	static void *left[1000 * SLOTS], *objects[ARRAY_LEN(left) / FEW];
+	struct gift gift = { heap, left, ARRAY_LEN(left) };
+	pthread_t thread;
+	uint64_t used;
+
+	/* A cache of its own, with nothing at hand. */
+	take(heap, objects, 1, BYTES);
+	CHECK(!pthread_create(&thread, NULL, elsewhere ? fill_and_leave : thin_and_leave, &gift));
+	CHECK(!pthread_join(thread, NULL));
+	while (heap_own_cache(heap->id)->group)
+		heap_alloc(heap, PAGE_BYTES);
+	for (size_t i = 0; elsewhere && i < ARRAY_LEN(left); i += FEW)
+		heap_free(heap, left[i]);
+	used = heap->pages.used_pages;
+	take(heap, objects, ARRAY_LEN(objects), BYTES);
+	CHECK_EQ(heap->pages.used_pages, used);
+	CHECK_EQ(cached_pages(heap), used);
+	heap_validate(heap);
+}
+
+TEST(few_left, "heap_threads/what is free of ended threads serves before more pages, whoever freed it, however little it is of a span")
+{
+	check_few_left(false);
+	check_few_left(true);
+}
+
+static void leave_full(struct heap *heap, void **objects, size_t nr)
+{
+	struct gift gift = { heap, objects, nr };
+	pthread_t thread;
+
+	CHECK(!pthread_create(&thread, NULL, fill_and_leave, &gift));
+	CHECK(!pthread_join(thread, NULL));
+}
+
+TEST(sought_once, "heap_threads/full spans of an ended thread that wait are looked for once, and all of them before a refusal")
+{
+	struct heap *heap = fresh_heap();
+	static void *left[2][100 * SLOTS];
+	struct span *span;
+
+	heap_alloc(heap, BYTES);
+	leave_full(heap, left[0], ARRAY_LEN(left[0]));
+	span = span_of(left[0][50 * SLOTS]);
+	heap_free(heap, left[0][0]);
+	CHECK(heap_read_news(heap));
+	CHECK(!heap_read_news(heap));
+	make_wait(span);
+	heap_free(heap, left[0][60 * SLOTS]);
+	CHECK(heap_read_news(heap));
+	CHECK_EQ(span_of(left[0][60 * SLOTS])->state, SPAN_PARTIAL);
+	CHECK_EQ(span->state, SPAN_FULL);
+	heap_end_waits(heap);
+	CHECK_EQ(span->state, SPAN_PARTIAL);
+	heap_cache_get(heap)->hurry = 0;
+	leave_full(heap, left[1], ARRAY_LEN(left[1]));
+	heap_end_waits(heap);
+	CHECK(!heap_read_news(heap));
+}
+
+/* One in a thread that another one outlives: two caches. */
+static void *leave_two(void *argument)
+{
+	struct gift *gift = argument;
+
+	fill_and_leave(&gift[0]);
+	leave_full(gift[1].heap, gift[1].objects, gift[1].nr);
+	return NULL;
+}
+
+TEST(by_turns, "heap_threads/of several ended threads each has its turn, whatever others go on to free of one")
+{
+	struct heap *heap = fresh_heap();
+	void *left[2][SLOTS];
+	struct gift gifts[2] = { { heap, left[0], SLOTS }, { heap, left[1], SLOTS } };
+	struct cache *caches[2];
+	unsigned int first;
+	pthread_t thread;
+
+	heap_alloc(heap, BYTES);
+	CHECK(!pthread_create(&thread, NULL, leave_two, gifts));
+	CHECK(!pthread_join(thread, NULL));
+	for (unsigned int i = 0; i < 2; i++)
+		caches[i] = span_owner(span_of(left[i][0]));
+	CHECK(caches[0] != caches[1]);
+	while (heap_read_news(heap))
+		;
+	first = heap->parked == caches[1];
+	heap_free(heap, left[!first][0]);
+	heap_free(heap, left[first][0]);
+	for (unsigned int i = 1; i <= 2; i++) {
+		CHECK(heap_read_news(heap));
+		heap_free(heap, left[first][i]);
+	}
+	CHECK(caches[first]->inbox && !caches[!first]->inbox);
+	CHECK_EQ(heap->nr_parked, 2);
+	heap_validate(heap);
+}
