@@ -340,6 +340,7 @@ void cache_reset(struct cache *cache)
 	cache->patience = PATIENCE_SPANS;
 	cache->nr_pages = 0;
 	cache->hurry = 0;
+	cache->waits = WAITS_NONE;
 	cache_set_wait(cache);
 	for (unsigned int class = 1; class < NR_CLASSES; class++) {
 		if (cache->loans)

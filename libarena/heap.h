@@ -25,7 +25,7 @@ struct heap {
 	uint32_t id;		/* fixed */
 	bool is_live;		/* guarded by lock_setup */
 	uint32_t nr_parked;	/* parked caches, off the list or not. Atomic; relaxed: a hint whether it is worth to take the lock */
-	struct cache *parked;	/* caches whose threads have ended; guarded by lock */
+	struct cache *parked;	/* caches whose threads have ended; guarded by lock. Of one in the program's memory: empty, of a heap before it */
 	struct lock news;	/* held by who has one of them off the list, to take in what others have freed of it */
 	bool is_read;		/* somebody does, and it will be back; guarded by lock */
 	struct cache *caches;	/* all; guarded by lock */
@@ -70,6 +70,15 @@ void heap_destroy(struct heap *heap);
 int heap_start_threads(void);
 /** This thread's cache, made or taken over now when there is none; NULL when out of memory. */
 struct cache *heap_cache_get(struct heap *heap);
+
+/**
+ * The first of the parked caches that may have something for the heap; the caller holds its lock. A heap in memory of the program has none: its threads
+ * share a cache, and what an ordinary heap of its number left is empty.
+ */
+static inline struct cache *heap_parked(const struct heap *heap)
+{
+	return heap->supplied ? NULL : heap->parked;
+}
 
 /** Whether relief_settle() is to be called. */
 static inline bool heap_is_due(const struct heap *heap)

@@ -201,6 +201,13 @@ static void park_all(void *caches_of_thread)
 
 /* ---------------------------------------------------------------- what is free of ended threads */
 
+/* Whether ended threads may have left something there, for who holds no lock. An allocation in memory of the program holds a
+ * lock that comes after that of news. */
+static bool has_parked(const struct heap *heap)
+{
+	return !heap->supplied && atomic_load_relaxed(&heap->nr_parked);
+}
+
 /* More may be free in it than is on its lists. */
 static bool has_news(const struct cache *parked)
 {
@@ -259,7 +266,7 @@ bool heap_read_news(struct heap *heap)
 {
 	bool has_read;
 
-	if (!atomic_load_relaxed(&heap->nr_parked))
+	if (!has_parked(heap))
 		return false;
 	lock_acquire(&heap->news);
 	has_read = read_news(heap);
@@ -322,7 +329,7 @@ uint32_t heap_adopt(struct heap *heap, struct cache *cache, unsigned int class)
 	uint32_t page;
 	bool news;
 
-	if (!atomic_load_relaxed(&heap->nr_parked))
+	if (!has_parked(heap))
 		return PAGE_NONE;
 	page = adopt(heap, cache, class, &news);
 	return page == PAGE_NONE && news && read_some_news(heap) ? adopt(heap, cache, class, &news) : page;

@@ -80,7 +80,7 @@ static struct cache *owner_at_rest(const struct heap *heap, const struct span *s
 /* Nothing waits that has a free slot. */
 static bool is_in_hurry(const struct heap *heap, const struct cache *own)
 {
-	for (const struct cache *cache = heap->parked; cache; cache = cache->next_parked)
+	for (const struct cache *cache = heap_parked(heap); cache; cache = cache->next_parked)
 		if (cache->waits != WAITS_NONE)
 			return false;
 	return !own || own->hurry;
@@ -120,7 +120,7 @@ static bool start_search(struct heap *heap, struct cache *own)
 	wanted = !is_in_hurry(heap, own);
 	if (wanted && own)
 		start_hurry(own, heap);
-	for (struct cache *cache = heap->parked; wanted && cache; cache = cache->next_parked)
+	for (struct cache *cache = heap_parked(heap); wanted && cache; cache = cache->next_parked)
 		cache->waits = WAITS_SOUGHT;
 	pass(heap);
 	return wanted;
@@ -147,7 +147,7 @@ static void search_part(struct heap *heap, struct cache *own, uint32_t chunk, ui
 static void end_search(struct heap *heap)
 {
 	hold(heap);
-	for (struct cache *cache = heap->parked; cache; cache = cache->next_parked) {
+	for (struct cache *cache = heap_parked(heap); cache; cache = cache->next_parked) {
 		if (cache->waits != WAITS_SOUGHT)
 			continue;
 		start_hurry(cache, heap);

@@ -439,6 +439,86 @@ TEST(whole, "supplied/a heap is whole when others can see it")
 	harness_note("met %zu times", nr);
 }
 
+/* ---------------------------------------------------------------- heaps of the same number */
+
+static pthread_barrier_t in_turn;
+
+/* Its cache is parked when the ordinary heap that it was of is no more. */
+static void *outlive(void *ordinary)
+{
+	CHECK(arena_heap_alloc(ordinary, 100));
+	pthread_barrier_wait(&in_turn);
+	pthread_barrier_wait(&in_turn);
+	return NULL;
+}
+
+static void *use(void *ordinary)
+{
+	CHECK(arena_heap_alloc(ordinary, 100));
+	return NULL;
+}
+
+/* A heap in memory where there was one whose threads ended, some before it and some after. */
+static struct heap *start_after_others(void)
+{
+	struct arena_heap *ordinary = arena_heap_create(&(struct arena_heap_options){ .source = ARENA_SOURCE_THP });
+	pthread_t first, second;
+
+	CHECK(ordinary && !pthread_barrier_init(&in_turn, NULL, 2));
+	CHECK(!pthread_create(&first, NULL, use, ordinary) && !pthread_create(&second, NULL, outlive, ordinary));
+	CHECK(!pthread_join(first, NULL));
+	pthread_barrier_wait(&in_turn);
+	arena_heap_destroy(ordinary);
+	start();
+	CHECK((void *)heap == (void *)ordinary);
+	pthread_barrier_wait(&in_turn);
+	CHECK(!pthread_join(second, NULL));
+	return (struct heap *)(void *)heap;
+}
+
+TEST(left, "supplied/what ended threads left in a heap of the same number is nothing to it")
+{
+	struct heap *inner = start_after_others();
+
+	CHECK(inner->nr_parked);
+	CHECK(arena_heap_alloc(heap, 100));
+	CHECK(!heap_read_news(inner));
+	while (arena_heap_alloc(heap, 1000))
+		;
+	for (const struct cache *cache = inner->parked; cache; cache = cache->next_parked)
+		CHECK(!cache->hurry && !cache->nr_pages);
+	heap_validate(inner);
+}
+
+/* As while another thread, before a refusal, goes through the heap's records: it may wait for the lock that an allocation holds. */
+static bool alloc_while_searched(enum arena_pressure pressure, size_t want_bytes, void *context)
+{
+	struct heap *inner = context;
+
+	(void)want_bytes;
+	if (pressure == ARENA_PRESSURE_HARD) {
+		lock_acquire(&inner->news);
+		CHECK(arena_heap_alloc(heap, 100));
+		lock_release(&inner->news);
+	}
+	return false;
+}
+
+TEST(searched, "supplied/an allocation does not wait for who goes through the heap's records, also not near another heap's limit")
+{
+	struct arena_heap_options options = { .source = ARENA_SOURCE_THP, .limit_bytes = CHUNK_BYTES, .on_pressure = alloc_while_searched };
+	struct arena_heap *limited;
+
+	options.context = start_after_others();
+	limited = arena_heap_create(&options);
+	CHECK(limited);
+	/* Ends by SIGALRM when it waits. */
+	alarm(10);
+	while (arena_heap_alloc(limited, 1000))
+		;
+	alarm(0);
+}
+
 /* ---------------------------------------------------------------- fork */
 
 static uint32_t is_locked, is_forked; /* atomic: the release of each pairs with the acquire of the other thread */
