@@ -65,13 +65,26 @@ void cache_give_pages(struct cache *cache)
 	give_apart(cache);
 }
 
-/* Pages that are not of the group's 64. */
+/* Whether those apart are all that keeps a chunk from being idle. Who frees the others meanwhile finds a chunk in use, as with any page at hand. */
+static inline bool is_last_apart(const struct cache *cache)
+{
+	uint32_t nr_free = atomic_load_relaxed(&cache->heap->pages.region->chunks[cache->apart_first / PAGES_PER_CHUNK].nr_free);
+
+	return unlikely(nr_free >= PAGES_PER_CHUNK - BITS_PER_WORD) && nr_free + (uint32_t)__builtin_popcountll(cache->apart) == PAGES_PER_CHUNK;
+}
+
+/*
+ * Pages that are not of the group's 64. Once a thread is idle nobody gives back what it has at hand: a chunk stays for the group, but none for those
+ * apart from it, which may be elsewhere.
+ */
 static __attribute__((noinline)) void give_pages_apart(struct cache *cache, uint32_t first, uint64_t pages)
 {
 	if (first != cache->apart_first)
 		give_apart(cache);
 	cache->apart_first = first;
 	cache->apart |= pages;
+	if (is_last_apart(cache))
+		give_apart(cache);
 }
 
 /*

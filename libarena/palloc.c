@@ -75,12 +75,12 @@ static void set_free(struct palloc *pages, uint32_t chunk, uint32_t nr_free)
 	bool was_idle = it->nr_free == PAGES_PER_CHUNK, is_idle = nr_free == PAGES_PER_CHUNK;
 
 	if (it->is_listed && nr_free && fullness(it->nr_free) == fullness(nr_free)) {
-		it->nr_free = (uint16_t)nr_free;
+		atomic_store_relaxed(&it->nr_free, (uint16_t)nr_free);
 		return;
 	}
 	if (it->is_listed)
 		list_remove(pages, chunk);
-	it->nr_free = (uint16_t)nr_free;
+	atomic_store_relaxed(&it->nr_free, (uint16_t)nr_free);
 	if (nr_free)
 		list_add(pages, chunk);
 	pages->nr_idle += (uint64_t)is_idle - was_idle;
@@ -163,7 +163,7 @@ int palloc_set_place(struct palloc *pages, const struct palloc_place *place)
 static void add_idle(struct palloc *pages, uint32_t chunk)
 {
 	*leaf(pages, chunk) = (struct bits){ 0 };
-	info(pages, chunk)->nr_free = PAGES_PER_CHUNK;
+	atomic_store_relaxed(&info(pages, chunk)->nr_free, (uint16_t)PAGES_PER_CHUNK);
 	list_add(pages, chunk);
 	pages->nr_idle++;
 	pages->handed++;

@@ -29,7 +29,7 @@ struct palloc;
 struct chunk_info {
 	struct palloc *pages;	/* atomic, relaxed: the page allocator whose it is; NULL = nobody's */
 	uint32_t next, prev;	/* chunks; list of those as full as this one */
-	uint16_t nr_free;	/* free pages */
+	uint16_t nr_free;	/* free pages. Atomic, relaxed: caches look at it without the lock of the heap */
 	uint16_t zero_from;	/* pages from here on are known to be zero: never used since the system gave them */
 	uint8_t source;		/* enum arena_source that its memory is from */
 	bool is_backed;		/* has memory, as far as it was touched */

@@ -396,6 +396,47 @@ TEST(two_groups, "cache/pages that come back from all over leave the group that 
 	heap_validate(heap);
 }
 
+/* Numbers in which order all of @nr are freed: from the front, from the back, or anyhow. */
+static void order(size_t *numbers, size_t nr, int kind)
+{
+	struct random random = { .state = harness_seed() };
+
+	for (size_t i = 0; i < nr; i++)
+		numbers[i] = kind == 1 ? nr - 1 - i : i;
+	for (size_t i = nr; kind == 2 && i > 1; i--) {
+		size_t other = random_below(&random, i), number = numbers[i - 1];
+
+		numbers[i - 1] = numbers[other];
+		numbers[other] = number;
+	}
+}
+
+TEST(one_chunk, "cache/when all is freed what is at hand keeps one chunk from being idle, in whatever order it came back")
+{
+	enum { LEAST = 3 * PAGES_PER_CHUNK, MOST = 5 * PAGES_PER_CHUNK };
+	static void *objects[MOST];
+	static size_t numbers[MOST];
+
+	for (int kind = 0; kind < 3; kind++) {
+		struct heap *heap = fresh_heap();
+		struct cache *cache;
+		size_t nr = 0;
+
+		/* Until a chunk has just been begun: what comes back before it is of another one. */
+		do {
+			CHECK(nr < MOST);
+			take(heap, &objects[nr++], 1, PAGE_BYTES);
+			cache = heap_own_cache(heap->id);
+		} while (nr < LEAST || !cache->group || cache->group_first % PAGES_PER_CHUNK);
+		order(numbers, nr, kind);
+		for (size_t i = 0; i < nr; i++)
+			heap_free(heap, objects[numbers[i]]);
+		CHECK_EQ(heap->pages.mapped, 1);
+		CHECK_EQ(cached_pages(heap), heap->pages.used_pages);
+		heap_validate(heap);
+	}
+}
+
 TEST(wide, "cache/spans of several pages are neighbors at hand, and come back there")
 {
 	enum { WIDE_BYTES = 704, WIDE_SLOTS = 2 * PAGE_BYTES / WIDE_BYTES };
