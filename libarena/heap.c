@@ -689,9 +689,16 @@ void *heap_realloc(struct heap *heap, void *object, size_t bytes)
 
 /* ---------------------------------------------------------------- validation, fork */
 
+static void validate_parked(const struct heap *heap)
+{
+	for (const struct cache *cache = heap->parked; cache; cache = cache->next_parked)
+		check(cache->is_parked && !cache->next_parked == (cache == heap->parked_last));
+}
+
 void heap_validate(struct heap *heap)
 {
 	lock_acquire(&heap->lock);
+	validate_parked(heap);
 	palloc_validate(&heap->pages);
 	for (const struct cache *cache = heap->caches; cache; cache = cache->next)
 		cache_validate(cache);

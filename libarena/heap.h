@@ -26,6 +26,7 @@ struct heap {
 	bool is_live;		/* guarded by lock_setup */
 	uint32_t nr_parked;	/* parked caches, off the list or not. Atomic; relaxed: a hint whether it is worth to take the lock */
 	struct cache *parked;	/* caches whose threads have ended; guarded by lock. Of one in the program's memory: empty, of a heap before it */
+	struct cache *parked_last; /* at the end of that list, unless it is empty; guarded by lock */
 	struct lock news;	/* held by who has one of them off the list, to take in what others have freed of it */
 	bool is_read;		/* somebody does, and it will be back; guarded by lock */
 	struct cache *caches;	/* all; guarded by lock */
@@ -97,7 +98,7 @@ void heap_end_waits(struct heap *heap);
 
 /** Take in what was freed of one thread that has ended; false when there is none with such. O(ended threads), and what was freed. May wait for who does. */
 bool heap_read_news(struct heap *heap);
-/** The same of each thread that has ended by now. */
+/** The same of each thread that has ended by now. O(ended threads), and what was freed. */
 void heap_read_all_news(struct heap *heap);
 
 /** Pages for caches. */

@@ -96,6 +96,35 @@ static struct cache *new_cache(struct heap *heap)
 	return cache;
 }
 
+/* The list of parked caches: last come, first served. The caller holds the heap's lock. */
+static void push_parked(struct heap *heap, struct cache *cache)
+{
+	cache->next_parked = heap->parked;
+	if (!heap->parked)
+		heap->parked_last = cache;
+	heap->parked = cache;
+}
+
+static void append_parked(struct heap *heap, struct cache *cache)
+{
+	cache->next_parked = NULL;
+	if (heap->parked)
+		heap->parked_last->next_parked = cache;
+	else
+		heap->parked = cache;
+	heap->parked_last = cache;
+}
+
+/* The first, off the list, or NULL. */
+static struct cache *pop_parked(struct heap *heap)
+{
+	struct cache *cache = heap->parked;
+
+	if (cache)
+		heap->parked = cache->next_parked;
+	return cache;
+}
+
 /* A parked cache for a new thread, or NULL. */
 static struct cache *take_parked(struct heap *heap)
 {
@@ -104,9 +133,8 @@ static struct cache *take_parked(struct heap *heap)
 	if (!atomic_load_relaxed(&heap->nr_parked))
 		return NULL;
 	lock_acquire(&heap->lock);
-	cache = heap->parked;
+	cache = pop_parked(heap);
 	if (cache) {
-		heap->parked = cache->next_parked;
 		cache->is_parked = false;
 		atomic_store_relaxed(&heap->nr_parked, heap->nr_parked - 1);
 	}
@@ -171,8 +199,7 @@ static void park(struct cache *cache)
 	/* In a hurry nothing waits. */
 	cache->waits = cache->hurry ? WAITS_NONE : WAITS_MANY;
 	lock_acquire(&heap->lock);
-	cache->next_parked = heap->parked;
-	heap->parked = cache;
+	push_parked(heap, cache);
 	cache->is_parked = true;
 	atomic_store_relaxed(&heap->nr_parked, heap->nr_parked + 1);
 	lock_release(&heap->lock);
@@ -214,16 +241,18 @@ static bool has_news(const struct cache *parked)
 	return parked->waits >= WAITS_MANY || atomic_load_relaxed(&parked->inbox);
 }
 
-/* One that has news, off the list, or NULL. */
-static struct cache *take_news(struct heap *heap)
+/* One that has news, off the list, or NULL. Of the next @left, which are counted down: those that have none go behind the others. */
+static struct cache *take_news(struct heap *heap, uint32_t *left)
 {
-	struct cache **link = &heap->parked, *cache;
+	struct cache *cache = NULL;
 
 	lock_acquire(&heap->lock);
-	while ((cache = *link) && !has_news(cache))
-		link = &cache->next_parked;
-	if (cache)
-		*link = cache->next_parked;
+	for (; *left && heap->parked && !has_news(heap->parked); --*left)
+		append_parked(heap, pop_parked(heap));
+	if (*left) {
+		cache = pop_parked(heap);
+		--*left;
+	}
 	heap->is_read = cache;
 	lock_release(&heap->lock);
 	return cache;
@@ -232,24 +261,19 @@ static struct cache *take_news(struct heap *heap)
 /* Behind the others, so that each has its turn, whatever comes in for this one meanwhile. */
 static void put_back(struct heap *heap, struct cache *cache)
 {
-	struct cache **link = &heap->parked;
-
 	lock_acquire(&heap->lock);
-	while (*link)
-		link = &(*link)->next_parked;
-	*link = cache;
-	cache->next_parked = NULL;
+	append_parked(heap, cache);
 	heap->is_read = false;
 	lock_release(&heap->lock);
 }
 
 /*
  * What others have freed of an ended thread has no other reader. Its full spans wait for nobody, which is seen to once. The caller holds the lock
- * of news, which fork() takes as well: a cache that is off the list would be lost to the child.
+ * of news, which fork() takes as well: a cache that is off the list would be lost to the child. Of the next @left, as take_news().
  */
-static bool read_news(struct heap *heap)
+static bool read_news(struct heap *heap, uint32_t *left)
 {
-	struct cache *parked = take_news(heap);
+	struct cache *parked = take_news(heap, left);
 
 	if (!parked)
 		return false;
@@ -262,22 +286,31 @@ static bool read_news(struct heap *heap)
 	return true;
 }
 
-bool heap_read_news(struct heap *heap)
+static bool read_next(struct heap *heap, uint32_t *left)
 {
 	bool has_read;
 
 	if (!has_parked(heap))
 		return false;
 	lock_acquire(&heap->news);
-	has_read = read_news(heap);
+	has_read = read_news(heap, left);
 	lock_release(&heap->news);
 	return has_read;
 }
 
+bool heap_read_news(struct heap *heap)
+{
+	uint32_t left = atomic_load_relaxed(&heap->nr_parked);
+
+	return read_next(heap, &left);
+}
+
 void heap_read_all_news(struct heap *heap)
 {
-	/* Each is read once at most, though others may free on. */
-	for (uint32_t i = atomic_load_relaxed(&heap->nr_parked); i && heap_read_news(heap); i--)
+	/* Once round: each is looked at once, though others may free on. */
+	uint32_t left = atomic_load_relaxed(&heap->nr_parked);
+
+	while (read_next(heap, &left))
 		;
 }
 
@@ -315,11 +348,13 @@ static uint32_t adopt(struct heap *heap, struct cache *cache, unsigned int class
 /* One cache at a time, so that no allocation pays for all of them. Nor does one wait for who reads, unless it would be refused. */
 static bool read_some_news(struct heap *heap)
 {
+	uint32_t left = atomic_load_relaxed(&heap->nr_parked);
+
 	if (relief_is_busy())
 		lock_acquire(&heap->news);
 	else if (!lock_try(&heap->news))
 		return false;
-	read_news(heap);
+	read_news(heap, &left);
 	lock_release(&heap->news);
 	return true;
 }

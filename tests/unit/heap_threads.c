@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* What becomes of caches whose threads have ended: who takes over what is in them, and what others have freed of it. */
 #include <pthread.h>
+#include <string.h>
 
 #include "heap.h"
 #include "tests/harness.h"
@@ -157,5 +158,58 @@ TEST(by_turns, "heap_threads/of several ended threads each has its turn, whateve
 	}
 	CHECK(caches[first]->inbox && !caches[!first]->inbox);
 	CHECK_EQ(heap->nr_parked, 2);
+	heap_validate(heap);
+}
+
+enum { NR_ROUND = 5 };
+
+/* Of the heap's parked caches; how many. */
+static size_t parked_caches(const struct heap *heap, const struct cache **caches)
+{
+	size_t nr = 0;
+
+	for (const struct cache *cache = heap->parked; cache; cache = cache->next_parked) {
+		CHECK(nr < NR_ROUND);
+		caches[nr++] = cache;
+	}
+	return nr;
+}
+
+static void *left_round[NR_ROUND];
+static pthread_barrier_t all_have;
+
+static void *leave_one(void *heap)
+{
+	static uint32_t nr_left; /* atomic */
+
+	left_round[atomic_add_relaxed(&nr_left, 1u)] = heap_alloc(heap, BYTES);
+	pthread_barrier_wait(&all_have);
+	return NULL;
+}
+
+TEST(once_round, "heap_threads/what was freed of ended threads is read once round: each is looked at once, and all are where they were")
+{
+	struct heap *heap = fresh_heap();
+	const struct cache *before[NR_ROUND], *after[NR_ROUND];
+	pthread_t threads[NR_ROUND];
+
+	CHECK(!pthread_barrier_init(&all_have, NULL, NR_ROUND));
+	for (size_t i = 0; i < NR_ROUND; i++)
+		CHECK(!pthread_create(&threads[i], NULL, leave_one, heap));
+	for (size_t i = 0; i < NR_ROUND; i++)
+		CHECK(!pthread_join(threads[i], NULL));
+	heap_read_all_news(heap);
+	CHECK(!heap_read_news(heap));
+	CHECK_EQ(parked_caches(heap, before), NR_ROUND);
+	/* Of some of them, neither the first nor the last. */
+	for (size_t i = 0; i < NR_ROUND; i++)
+		if (span_owner(span_of(left_round[i])) == before[1] || span_owner(span_of(left_round[i])) == before[3])
+			heap_free(heap, left_round[i]);
+	CHECK(before[1]->inbox && before[3]->inbox);
+	heap_read_all_news(heap);
+	CHECK(!before[1]->inbox && !before[3]->inbox);
+	CHECK_EQ(parked_caches(heap, after), NR_ROUND);
+	CHECK(!memcmp(before, after, sizeof(before)));
+	CHECK_EQ(heap->nr_parked, NR_ROUND);
 	heap_validate(heap);
 }
