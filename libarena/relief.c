@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
  * Steps before a refusal, cheapest first, and after each the allocation is tried again. What this thread has at hand and what was freed of ended ones
- * goes back, and slots that are free in spans that wait for more serve (cache.h). What is idle anywhere goes back. The program's functions are called, the
- * heap's and that of the process, for as long as one of them says that it helped.
+ * goes back, and slots that are free in spans that wait for more serve (cache.h). What is idle in the heap goes back, and unless its own limit is what
+ * refuses, what is idle anywhere. The program's functions are called, the heap's and that of the process, for as long as one of them says that it
+ * helped.
  *
  * A refusal is met deep inside an allocation, where the thread's cache is being changed. So the steps are taken at its end, where nothing is
  * left half done, and whatever the program's function does, allocate and free included, meets a cache that is whole. What is refused inside
@@ -169,13 +170,23 @@ static void find_own(struct heap *heap, unsigned int class)
 		heap_end_waits(heap);
 }
 
-/* All that is idle anywhere; nothing from elsewhere is of use to a heap in memory of the program. */
-static void find_all(struct heap *heap, unsigned int class)
+/* Whether the heap's own limit lets it have what others give back, for so much in one piece. None gives anything to a heap in memory of the program. */
+static bool may_grow(struct heap *heap, size_t bytes)
+{
+	bool may;
+
+	lock_acquire(&heap->lock);
+	may = !heap->supplied && limit_allows(&heap->pages.limit, palloc_held(&heap->pages), chunks_from_bytes(bytes));
+	lock_release(&heap->lock);
+	return may;
+}
+
+/* All that is idle in the heap, and anywhere if that can be of use to it. */
+static void find_all(struct heap *heap, unsigned int class, size_t bytes)
 {
 	find_own(heap, class);
-	if (heap->supplied)
-		heap_scavenge(heap, 0, UINT64_MAX);
-	else
+	heap_scavenge(heap, 0, UINT64_MAX);
+	if (may_grow(heap, bytes))
 		relief_give_back(UINT64_MAX);
 }
 
@@ -189,13 +200,13 @@ static bool take_step(struct heap *heap, unsigned int step, unsigned int class, 
 		find_own(heap, class);
 		return true;
 	case 1:
-		find_all(heap, class);
+		find_all(heap, class, bytes);
 		return true;
 	default:
 		if (step - 1 > CALLS_MOST || !call_all(heap, ARENA_PRESSURE_HARD, bytes))
 			return false;
 		/* What the program has freed may be anywhere, and of ended threads. */
-		find_all(heap, class);
+		find_all(heap, class, bytes);
 		return true;
 	}
 }

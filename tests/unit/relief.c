@@ -345,6 +345,31 @@ TEST(others_idle, "relief/under the process's limit idle chunks of one heap make
 	CHECK(arena_heap_alloc(one, fit(10 * CHUNK_BYTES)));
 }
 
+TEST(own_limit, "relief/a refusal by a heap's own limit leaves idle chunks of others alone, whatever is asked for and whatever the program says")
+{
+	static const size_t bytes[] = { 1000, CHUNK_BYTES / 4, 2 * CHUNK_BYTES };
+	struct arena_heap *other = plain_heap();
+
+	/* So many the scavenger leaves alone. */
+	arena_heap_free(arena_heap_alloc(other, fit(PACE_KEEP_CHUNKS * CHUNK_BYTES)));
+	for (size_t i = 0; i < ARRAY_LEN(bytes); i++) {
+		struct arena_heap *heap = limited(4);
+
+		told.lies = true;
+		told.nr_hard = 0;
+		while (arena_heap_alloc(heap, fit(bytes[i])))
+			;
+		CHECK(told.nr_hard);
+		CHECK_EQ(counts(other).idle_chunks, PACE_KEEP_CHUNKS);
+		validate(heap);
+		arena_heap_destroy(heap);
+	}
+	/* The process's is another matter. */
+	CHECK_EQ(arena_heap_set_limit(NULL, (PACE_KEEP_CHUNKS + 4) * CHUNK_BYTES), 0);
+	CHECK(arena_heap_alloc(limited(PACE_KEEP_CHUNKS + 4), fit((PACE_KEEP_CHUNKS + 3) * CHUNK_BYTES)));
+	CHECK_EQ(counts(other).idle_chunks, 0);
+}
+
 TEST(churn, "relief/a full heap whose objects are replaced leaves idle chunks of others alone, and seldom searches")
 {
 	enum { PAIRS = 20000 };
