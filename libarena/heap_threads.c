@@ -151,7 +151,10 @@ struct cache *heap_cache_get(struct heap *heap)
 	if (!caches)
 		return NULL;
 	cache = take_parked(heap);
-	if (!cache)
+	/* Now: what was freed of it is news to nobody else any more, and this thread may never look. */
+	if (cache)
+		cache_drain(cache);
+	else
 		cache = new_cache(heap);
 	if (!cache)
 		return NULL;

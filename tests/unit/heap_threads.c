@@ -161,6 +161,36 @@ TEST(by_turns, "heap_threads/of several ended threads each has its turn, whateve
 	heap_validate(heap);
 }
 
+static void *take_over(void *argument)
+{
+	const struct gift *gift = argument;
+	const struct cache *cache;
+
+	/* From a span that is at hand: nothing else makes the thread look. */
+	CHECK(heap_alloc(gift->heap, BYTES));
+	cache = heap_own_cache(gift->heap->id);
+	CHECK(cache == span_owner(span_of(gift->objects[gift->nr - 1])));
+	CHECK(!cache->inbox);
+	return NULL;
+}
+
+TEST(inherited, "heap_threads/a thread that takes over a cache takes in at once what others have freed of it")
+{
+	struct heap *heap = fresh_heap();
+	static void *objects[20 * SLOTS + 1];
+	struct gift gift = { heap, objects, ARRAY_LEN(objects) };
+	pthread_t thread;
+
+	heap_alloc(heap, BYTES);
+	leave_full(heap, objects, ARRAY_LEN(objects));
+	give(heap, objects, 10 * SLOTS);
+	CHECK(heap->parked->inbox);
+	CHECK(!pthread_create(&thread, NULL, take_over, &gift));
+	CHECK(!pthread_join(thread, NULL));
+	CHECK_EQ(cached_pages(heap), heap->pages.used_pages);
+	heap_validate(heap);
+}
+
 enum { NR_ROUND = 5 };
 
 /* Of the heap's parked caches; how many. */
