@@ -370,7 +370,12 @@ uint32_t heap_adopt(struct heap *heap, struct cache *cache, unsigned int class)
 	if (!has_parked(heap))
 		return PAGE_NONE;
 	page = adopt(heap, cache, class, &news);
-	return page == PAGE_NONE && news && read_some_news(heap) ? adopt(heap, cache, class, &news) : page;
+	if (page == PAGE_NONE && news && read_some_news(heap))
+		page = adopt(heap, cache, class, &news);
+	/* Its record may lie beyond those that this cache has heard of. */
+	if (page != PAGE_NONE)
+		cache->mask = heap_open_mask();
+	return page;
 }
 
 /* ---------------------------------------------------------------- start */

@@ -40,6 +40,31 @@ TEST(adopted, "heap_threads/spans of ended threads serve when no page is at hand
 	heap_validate(heap);
 }
 
+TEST(adopted_beyond, "heap_threads/frees of objects in spans that were adopted are fast ones, wherever those are")
+{
+	struct heap *heap = fresh_heap();
+	static void *left[10 * SLOTS];
+	struct gift gift = { heap, left, ARRAY_LEN(left) };
+	struct cache *cache;
+	pthread_t thread;
+	uint64_t slot;
+
+	heap_alloc(heap, BYTES);
+	cache = heap_own_cache(heap->id);
+	/* What the thread leaves is behind all that this one has met. */
+	while (cache->group || heap->pages.used_pages < PAGES_PER_CHUNK)
+		heap_alloc(heap, PAGE_BYTES);
+	CHECK(heap_alloc(heap, heap_open_bytes()));
+	CHECK(!pthread_create(&thread, NULL, leave_some, &gift));
+	CHECK(!pthread_join(thread, NULL));
+	for (size_t i = 0; i < SLOTS; i++)
+		heap_alloc(heap, BYTES);
+	CHECK(span_owner(span_of(left[ARRAY_LEN(left) - 1])) == cache);
+	CHECK(cache_find(cache, left[ARRAY_LEN(left) - 1], &slot) == span_of(left[ARRAY_LEN(left) - 1]));
+	CHECK_EQ(cache->mask, heap_open_mask());
+	heap_validate(heap);
+}
+
 static void *fill_and_leave(void *argument)
 {
 	struct gift *gift = argument;
