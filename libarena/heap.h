@@ -96,10 +96,15 @@ void heap_flush(struct heap *heap);
  */
 void heap_end_waits(struct heap *heap);
 
-/** Take in what was freed of one thread that has ended; false when there is none with such. O(ended threads), and what was freed. May wait for who does. */
+/**
+ * Take in what was freed of one thread that has ended; false when there is none with such, or somebody else does, or searches. O(ended threads), and
+ * what was freed.
+ */
 bool heap_read_news(struct heap *heap);
-/** The same of each thread that has ended by now. O(ended threads), and what was freed. */
+/** The same of each thread that has ended by now: waits for who does, or searches. O(ended threads), and what was freed. */
 void heap_read_all_news(struct heap *heap);
+/** The same, but what somebody else sees to is left to him. For who holds the heap, so that all threads that need lock_setup would wait as well. */
+void heap_try_all_news(struct heap *heap);
 
 /** Pages for caches. */
 uint64_t heap_take_group(struct heap *heap, unsigned int nr, uint32_t *first);

@@ -289,13 +289,17 @@ static bool read_news(struct heap *heap, uint32_t *left)
 	return true;
 }
 
-static bool read_next(struct heap *heap, uint32_t *left)
+/* @waits: for who reads, or searches (cache_end_waits()). */
+static bool read_next(struct heap *heap, uint32_t *left, bool waits)
 {
 	bool has_read;
 
 	if (!has_parked(heap))
 		return false;
-	lock_acquire(&heap->news);
+	if (waits)
+		lock_acquire(&heap->news);
+	else if (!lock_try(&heap->news))
+		return false;
 	has_read = read_news(heap, left);
 	lock_release(&heap->news);
 	return has_read;
@@ -305,16 +309,26 @@ bool heap_read_news(struct heap *heap)
 {
 	uint32_t left = atomic_load_relaxed(&heap->nr_parked);
 
-	return read_next(heap, &left);
+	return read_next(heap, &left, false);
+}
+
+/* Once round: each is looked at once, though others may free on. */
+static void read_all_news(struct heap *heap, bool waits)
+{
+	uint32_t left = atomic_load_relaxed(&heap->nr_parked);
+
+	while (read_next(heap, &left, waits))
+		;
 }
 
 void heap_read_all_news(struct heap *heap)
 {
-	/* Once round: each is looked at once, though others may free on. */
-	uint32_t left = atomic_load_relaxed(&heap->nr_parked);
+	read_all_news(heap, true);
+}
 
-	while (read_next(heap, &left))
-		;
+void heap_try_all_news(struct heap *heap)
+{
+	read_all_news(heap, false);
 }
 
 /* A partly used span that a parked cache has. */

@@ -76,7 +76,7 @@ static bool press(size_t i)
 
 	if (!heap)
 		return false;
-	heap_read_all_news(heap);
+	heap_try_all_news(heap);
 	given = give_back(heap, GIVE_MOST_CHUNKS);
 	heap_unhold();
 	return given == GIVE_MOST_CHUNKS;

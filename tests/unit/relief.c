@@ -10,6 +10,7 @@
 #include "checked.h"
 #include "guard.h"
 #include "pace.h"
+#include "scavenger.h"
 #include "tests/harness.h"
 #include "tests/unit/fit.h"
 
@@ -478,6 +479,37 @@ TEST(at_once, "relief/beyond the soft limit what becomes idle goes back without 
 	while (held(heap) > 195 && harness_seconds() < end)
 		os_sleep_ns(1000000);
 	CHECK_EQ(held(heap), 195);
+}
+
+/* A heap with so many idle chunks, and an ended thread. */
+static struct arena_heap *idle_and_left(size_t nr)
+{
+	const struct arena_heap_options options = { .source = ARENA_SOURCE_THP };
+	void *objects[4 * SCAVENGER_LEAST_CHUNKS];
+
+	told.heap = arena_heap_create(&options);
+	CHECK(told.heap && nr <= ARRAY_LEN(objects));
+	let_fill_and_end();
+	for (size_t i = 0; i < nr; i++)
+		CHECK((objects[i] = arena_heap_alloc(told.heap, fit(CHUNK_BYTES))));
+	for (size_t i = 0; i < nr; i++)
+		arena_heap_free(objects[i]);
+	return told.heap;
+}
+
+TEST(searched, "relief/the scavenger does not wait for who goes through a heap's records, and sees to other heaps and what is idle in that one")
+{
+	struct arena_heap *one = idle_and_left(2 * SCAVENGER_LEAST_CHUNKS), *other = idle_and_left(2 * SCAVENGER_LEAST_CHUNKS);
+	struct lock *news = &((struct heap *)(void *)one)->news;
+	double end = harness_seconds() + 60;
+
+	lock_acquire(news);
+	scavenger_press();
+	while ((counts(one).idle_chunks || counts(other).idle_chunks) && harness_seconds() < end)
+		os_sleep_ns(1000000);
+	lock_release(news);
+	CHECK_EQ(counts(one).idle_chunks, 0);
+	CHECK_EQ(counts(other).idle_chunks, 0);
 }
 
 /* ---------------------------------------------------------------- of the process */
