@@ -278,15 +278,21 @@ void heap_give_group(struct heap *heap, uint32_t first, uint64_t group)
 	end(heap);
 }
 
-uint32_t heap_take_pages(struct heap *heap, uint32_t nr)
+uint32_t heap_take_run(struct heap *heap, uint32_t nr, bool *is_zero)
 {
 	uint32_t page;
-	bool is_zero;
 
 	begin(heap);
-	page = palloc_run(&heap->pages, nr, 1, &is_zero);
+	page = palloc_run(&heap->pages, nr, 1, is_zero);
 	end(heap);
 	return page;
+}
+
+uint32_t heap_take_pages(struct heap *heap, uint32_t nr)
+{
+	bool is_zero;
+
+	return heap_take_run(heap, nr, &is_zero);
 }
 
 void heap_give_pages(struct heap *heap, uint32_t page, uint32_t nr)

@@ -110,6 +110,8 @@ void heap_try_all_news(struct heap *heap);
 uint64_t heap_take_group(struct heap *heap, unsigned int nr, uint32_t *first);
 void heap_give_group(struct heap *heap, uint32_t first, uint64_t group);
 uint32_t heap_take_pages(struct heap *heap, uint32_t nr);
+/** The same; *@is_zero: they are known to hold zeros. */
+uint32_t heap_take_run(struct heap *heap, uint32_t nr, bool *is_zero);
 void heap_give_pages(struct heap *heap, uint32_t page, uint32_t nr);
 /**
  * A partly used span of a class that an ended thread left, now @cache's: its page, or PAGE_NONE. O(ended threads), and what was freed of one of them;

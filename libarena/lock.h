@@ -16,14 +16,18 @@
 /* Ranks, outermost first. */
 enum lock_rank {
 	LOCK_SETUP = 1,	/* the start of the library and of sources */
-	LOCK_NEWS = 2,	/* what was freed of ended threads, while it is read; one heap at a time */
-	LOCK_SUPPLIED = 3, /* the cache of a heap in the program's memory; one heap at a time */
-	LOCK_HEAP = 4,	/* a heap's page allocator and its parked caches; one heap at a time */
-	LOCK_REGION = 5, /* the addresses of heaps */
-	LOCK_WINDOW = 6, /* a window and its tables; one window at a time */
-	LOCK_META = 7,	/* names of arenas */
-	LOCK_GUARD = 8,	/* places of guarded objects */
-	LOCK_PROFILE = 9, /* sites and samples */
+	LOCK_GC_THREADS = 2, /* the mutators of a collected heap */
+	LOCK_GC = 3,	/* its types, roots and tables */
+	LOCK_GC_KIND = 4, /* the spans of one kind; one kind at a time */
+	LOCK_GC_QUEUE = 5, /* what is to be marked */
+	LOCK_NEWS = 6,	/* what was freed of ended threads, while it is read; one heap at a time */
+	LOCK_SUPPLIED = 7, /* the cache of a heap in the program's memory; one heap at a time */
+	LOCK_HEAP = 8,	/* a heap's page allocator and its parked caches; one heap at a time */
+	LOCK_REGION = 9, /* the addresses of heaps */
+	LOCK_WINDOW = 10, /* a window and its tables; one window at a time */
+	LOCK_META = 11,	/* names of arenas */
+	LOCK_GUARD = 12, /* places of guarded objects */
+	LOCK_PROFILE = 13, /* sites and samples */
 };
 
 /* word: 0 free, 1 held, 2 held and somebody may wait. */

@@ -81,6 +81,10 @@ static const struct {
 		"1 walks stacks by libgcc's tables, for programs without frame pointers; slower, and may wait for the dynamic linker" },
 	[OPT_GUARDED_OBJECTS] = { "ARENA_GUARDED_OBJECTS", "objects", 0, 0, 16384,
 		"places for sampled objects that lie alone between inaccessible pages; 0 = none" },
+	[OPT_GC_TRACE] = { "ARENA_GCTRACE", "bool", 0, 0, 1,
+		"1 prints a line for each cycle of a collected heap, and names threads that do not answer" },
+	[OPT_GC_VERIFY] = { "ARENA_GCVERIFY", "bool", 0, 0, 1,
+		"1 stops all threads at the end of each cycle and marks once more, to find what was lost" },
 };
 
 /* The shift of a suffix, 0 of none; -1 for anything else. */

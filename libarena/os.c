@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/futex.h>
 #include <linux/mempolicy.h>
 #include <sys/mman.h>
@@ -475,10 +476,34 @@ void os_futex_wait(uint32_t *word, uint32_t value)
 	errno = saved;
 }
 
-void os_futex_wake(uint32_t *word)
+void os_futex_wait_for(uint32_t *word, uint32_t value, uint64_t ns)
+{
+	struct timespec most = { .tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u) };
+	int saved = errno;
+
+	syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, &most, NULL, 0);
+	errno = saved;
+}
+
+static void wake(uint32_t *word, int nr)
 {
 	int saved = errno;
 
-	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, nr, NULL, NULL, 0);
 	errno = saved;
+}
+
+void os_futex_wake(uint32_t *word)
+{
+	wake(word, 1);
+}
+
+void os_futex_wake_all(uint32_t *word)
+{
+	wake(word, INT_MAX);
+}
+
+uint32_t os_thread_id(void)
+{
+	return (uint32_t)syscall(SYS_gettid);
 }

@@ -85,7 +85,13 @@ bool os_is_main_thread(void);
 bool os_find_mapping(uintptr_t address, uintptr_t *base, uintptr_t *limit);
 /** Wait while *word is @value; may wake early. */
 void os_futex_wait(uint32_t *word, uint32_t value);
+/** The same for at most @ns. */
+void os_futex_wait_for(uint32_t *word, uint32_t value, uint64_t ns);
 /** Wake one waiter. */
 void os_futex_wake(uint32_t *word);
+/** Wake all. */
+void os_futex_wake_all(uint32_t *word);
+/** The kernel's number of the calling thread. */
+uint32_t os_thread_id(void);
 
 #endif /* LIBARENA_OS_H */

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: MIT
+/* The public functions of collected heaps: check arguments, allocate from what is at hand, and call the files below. */
+#include <errno.h>
+
+#include "gc_alloc.h"
+#include "gc_barrier.h"
+#include "gc_cycle.h"
+#include "gc_roots.h"
+#include "gc_threads.h"
+#include "opt.h"
+
+/* Cycles that an allocation waits for before it is refused: the second one frees what was allocated while the first one ran. */
+#define REFUSAL_CYCLES 2
+#define GC_BYTES align_up(sizeof(struct arena_gc), PAGE_BYTES)
+
+static struct gc_mutator *require(struct arena_gc *gc, const char *what)
+{
+	struct gc_mutator *mutator = gc_mutator_of(gc);
+
+	if (unlikely(!mutator))
+		panic("%s: the calling thread is not attached to this heap (arena_gc_attach())", what);
+	return mutator;
+}
+
+/* ---------------------------------------------------------------- heaps */
+
+static bool start(struct arena_gc *gc, const struct arena_gc_options *options)
+{
+	gc->lock = (struct lock)LOCK_INIT(LOCK_GC);
+	gc->threads_lock = (struct lock)LOCK_INIT(LOCK_GC_THREADS);
+	gc->percent = options->percent ? options->percent : 100;
+	gc->is_traced = opt_get(OPT_GC_TRACE);
+	gc->is_verified = opt_get(OPT_GC_VERIFY);
+	gc->birth_ns = os_clock_ns();
+	gc_queue_init(&gc->queue);
+	gc_roots_init(&gc->roots);
+	if (gc_space_init(&gc->space, options->source, &gc->lock))
+		return false;
+	if (!gc_types_init(&gc->types, &gc->lock)) {
+		if (!gc_cycle_start(gc))
+			return true;
+		gc_types_fini(&gc->types);
+	}
+	gc_space_fini(&gc->space);
+	return false;
+}
+
+struct arena_gc *arena_gc_create(const struct arena_gc_options *options)
+{
+	static const struct arena_gc_options defaults;
+	struct arena_gc *gc;
+
+	if (!options)
+		options = &defaults;
+	gc = options->source < ARENA_NR_SOURCES ? os_table(GC_BYTES) : NULL;
+	if (gc && !start(gc, options)) {
+		os_unreserve(gc, GC_BYTES);
+		gc = NULL;
+	}
+	return gc;
+}
+
+void arena_gc_destroy(struct arena_gc *gc)
+{
+	if (!gc)
+		return;
+	if (gc_mutator_of(gc))
+		gc_detach(gc_mutator_of(gc));
+	gc_cycle_stop(gc);
+	if (gc->mutators)
+		panic("arena_gc_destroy(): thread %u is still attached", gc->mutators->thread_id);
+	gc_queue_fini(&gc->queue);
+	gc_roots_fini(&gc->roots);
+	gc_types_fini(&gc->types);
+	gc_space_fini(&gc->space);
+	os_unreserve(gc, GC_BYTES);
+}
+
+/* ---------------------------------------------------------------- threads */
+
+int arena_gc_attach(struct arena_gc *gc)
+{
+	if (gc_mutator_of(gc))
+		panic("arena_gc_attach(): the calling thread is attached already");
+	return gc_attach(gc);
+}
+
+void arena_gc_detach(struct arena_gc *gc)
+{
+	gc_detach(require(gc, "arena_gc_detach()"));
+}
+
+void arena_gc_answer_(void)
+{
+	gc_answer();
+}
+
+void *arena_gc_blocking(void *(*function)(void *context), void *context)
+{
+	return gc_blocking(function, context);
+}
+
+void arena_gc_shade_(const void *old_value, const void *new_value)
+{
+	for (struct gc_mutator *mutator = gc_own; mutator; mutator = mutator->next_own) {
+		gc_shade_old(mutator, (uintptr_t)old_value);
+		gc_shade_new(mutator, (uintptr_t)new_value);
+	}
+}
+
+/* ---------------------------------------------------------------- objects */
+
+struct arena_gc_type *arena_gc_type_create(struct arena_gc *gc, const struct arena_gc_layout *layout)
+{
+	return gc_type_create(&gc->types, layout);
+}
+
+/* Between two answers. */
+static void *allocate(struct gc_mutator *mutator, uint32_t kind, size_t bytes)
+{
+	struct gc_bin *bin = &mutator->bins[kind];
+
+	if (bytes > CLASS_MAX_BYTES)
+		return gc_alloc_large(mutator, kind, bytes);
+	return bin->free || gc_bin_refill(mutator, kind) ? gc_bin_take(bin) : NULL;
+}
+
+static void note_time(struct gc_mutator *mutator, uint64_t begin_ns)
+{
+	uint64_t took_ns = os_clock_ns() - begin_ns;
+
+	if (took_ns > atomic_load_relaxed(&mutator->runtime_max_ns))
+		atomic_store_relaxed(&mutator->runtime_max_ns, took_ns);
+}
+
+__attribute__((noinline)) static void *alloc_slow(struct arena_gc *gc, struct arena_gc_type *type, size_t bytes, const char *what)
+{
+	struct gc_mutator *mutator = require(gc, what);
+	uint64_t begin_ns = os_clock_ns();
+	uint32_t kind;
+	void *object;
+
+	if (type->owner != &gc->types)
+		panic("%s: the type is of another heap", what);
+	kind = gc_kind_get(&gc->types, type, gc_class_of(bytes));
+	if (!kind)
+		return NULL;
+	arena_gc_poll();
+	object = allocate(mutator, kind, bytes);
+	for (int i = 0; !object && i < REFUSAL_CYCLES; i++) {
+		gc_cycle_wait(gc);
+		object = allocate(mutator, kind, bytes);
+	}
+	note_time(mutator, begin_ns);
+	return object;
+}
+
+void *arena_gc_alloc(struct arena_gc *gc, struct arena_gc_type *type)
+{
+	struct gc_mutator *mutator = gc_mutator_of(gc);
+	void *object = likely(mutator) ? gc_bin_take(&mutator->bins[type->single]) : NULL;
+
+	return likely(object) ? object : alloc_slow(gc, type, type->bytes, "arena_gc_alloc()");
+}
+
+static void *alloc_bytes(struct arena_gc *gc, struct arena_gc_type *type, size_t bytes, const char *what)
+{
+	struct gc_mutator *mutator = gc_mutator_of(gc);
+	uint32_t kind = bytes <= CLASS_MAX_BYTES ? atomic_load_acquire(&type->kinds[class_of(bytes)]) : 0;
+	void *object = likely(mutator && kind) ? gc_bin_take(&mutator->bins[kind]) : NULL;
+
+	return likely(object) ? object : alloc_slow(gc, type, bytes, what);
+}
+
+void *arena_gc_alloc_array(struct arena_gc *gc, struct arena_gc_type *type, size_t count)
+{
+	size_t bytes;
+
+	return __builtin_mul_overflow(type->bytes, count, &bytes) ? NULL : alloc_bytes(gc, type, bytes, "arena_gc_alloc_array()");
+}
+
+void *arena_gc_alloc_atomic(struct arena_gc *gc, size_t bytes)
+{
+	return alloc_bytes(gc, gc->types.atomic, bytes, "arena_gc_alloc_atomic()");
+}
+
+void *arena_gc_alloc_conservative(struct arena_gc *gc, size_t bytes)
+{
+	return alloc_bytes(gc, gc->types.conservative, bytes, "arena_gc_alloc_conservative()");
+}
+
+static bool find_object(const struct arena_gc *gc, const void *pointer, struct gc_ref *ref)
+{
+	return gc_find(&gc->space, (uintptr_t)pointer, ref) && gc_is_object(ref);
+}
+
+void *arena_gc_alloc_uncollectable(struct arena_gc *gc, struct arena_gc_type *type)
+{
+	void *object = arena_gc_alloc(gc, type);
+	struct gc_ref ref;
+
+	if (!object || !find_object(gc, object, &ref))
+		return NULL;
+	/* Before it answers again: so roots are read after it, or the object is black. */
+	atomic_add_relaxed(&gc->nr_pinned, 1u);
+	atomic_or_relaxed(&ref.span->pinned[ref.slot / 64], gc_bit(ref.slot));
+	atomic_store_relaxed(&ref.span->has_pinned, true);
+	return object;
+}
+
+/* An edge goes, as by a store. */
+void arena_gc_make_collectable(struct arena_gc *gc, void *object)
+{
+	struct gc_mutator *mutator = require(gc, "arena_gc_make_collectable()");
+	struct gc_ref ref;
+
+	if (!find_object(gc, object, &ref) ||
+	    !(atomic_and_relaxed(&ref.span->pinned[ref.slot / 64], ~gc_bit(ref.slot)) & gc_bit(ref.slot)))
+		panic("arena_gc_make_collectable(): %p is no object that is uncollectable", object);
+	atomic_add_relaxed(&gc->nr_pinned, (uint64_t)-1);
+	gc_shade_old(mutator, (uintptr_t)object);
+}
+
+size_t arena_gc_usable_bytes(struct arena_gc *gc, const void *pointer)
+{
+	struct gc_ref ref;
+
+	return find_object(gc, pointer, &ref) ? gc_object_bytes(ref.span) : 0;
+}
+
+/* ---------------------------------------------------------------- roots */
+
+int arena_gc_add_roots(struct arena_gc *gc, void *base, size_t bytes)
+{
+	return gc_roots_add(require(gc, "arena_gc_add_roots()"), (uintptr_t)base, bytes);
+}
+
+int arena_gc_remove_roots(struct arena_gc *gc, void *base)
+{
+	return gc_roots_remove(require(gc, "arena_gc_remove_roots()"), (uintptr_t)base);
+}
+
+struct arena_gc_handle *arena_gc_handle_create(struct arena_gc *gc, const void *object)
+{
+	struct arena_gc_handle *handle;
+
+	require(gc, "arena_gc_handle_create()");
+	handle = gc_handle_get(&gc->roots);
+	if (handle)
+		arena_gc_store(&handle->object, object);
+	return handle;
+}
+
+void *arena_gc_handle_get(const struct arena_gc_handle *handle)
+{
+	return arena_gc_load(&handle->object);
+}
+
+void arena_gc_handle_set(struct arena_gc_handle *handle, const void *object)
+{
+	arena_gc_store(&handle->object, object);
+}
+
+void arena_gc_handle_free(struct arena_gc *gc, struct arena_gc_handle *handle)
+{
+	if (!handle)
+		return;
+	require(gc, "arena_gc_handle_free()");
+	arena_gc_store(&handle->object, NULL);
+	gc_handle_put(&gc->roots, handle);
+}
+
+/* ---------------------------------------------------------------- cycles */
+
+void arena_gc_collect(struct arena_gc *gc)
+{
+	gc_cycle_wait(gc);
+}
+
+void arena_gc_stats(struct arena_gc *gc, struct arena_gc_stats *stats)
+{
+	*stats = (struct arena_gc_stats){
+		.nr_cycles = atomic_load_acquire(&gc->done),
+		.live_bytes = atomic_load_relaxed(&gc->live_bytes),
+		.allocated_bytes = atomic_load_relaxed(&gc->allocated_bytes),
+		.freed_objects = atomic_load_relaxed(&gc->freed_objects),
+		.freed_bytes = atomic_load_relaxed(&gc->freed_bytes),
+		.handshake_max_ns = atomic_load_relaxed(&gc->cycle.handshake_max_ns),
+		.runtime_max_ns = atomic_load_relaxed(&gc->cycle.runtime_max_ns),
+	};
+	lock_acquire(&gc->space.heap->lock);
+	stats->held_bytes = palloc_held(&gc->space.heap->pages) * CHUNK_BYTES;
+	lock_release(&gc->space.heap->lock);
+}

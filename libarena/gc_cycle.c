@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The cycle. Threads run throughout; each of the four handshakes waits for each of them to do a small thing when it suits it:
+ *
+ *	all spans are swept, no mark is set
+ *	H1	barriers on, for old and new values; new objects are black
+ *		roots are shaded
+ *	H2	stacks are copied; from then on a thread's barrier shades old values only
+ *		mark
+ *	H3	barriers are flushed; again, until a round brings nothing
+ *		all lists of spans become unswept
+ *	H4	barriers off; spans that are not swept are handed in
+ *		sweep
+ *
+ * Why it may end: when a round begins nothing is left to scan. If then an object that is reachable were not marked, some mutator's buffer
+ * would hold one on the way to it (a store shades what it removes; stacks are scanned, new objects black). That buffer is handed over in this
+ * round, by the flush, because it is full, or because its thread goes; and it is looked at before the round is judged. So a round in which
+ * nothing new was marked, although all buffers that were there when it began were looked at, shows that nothing was left. It
+ * does not matter how many buffers were handed over: under a program that stores all the time some always are.
+ *
+ * doc/gc.md has the protocol, and what models of it have shown.
+ */
+#include "gc_cycle.h"
+
+#include <time.h>
+
+#include "gc_alloc.h"
+#include "gc_mark.h"
+#include "gc_sweep.h"
+#include "gc_threads.h"
+#include "gc_trace.h"
+#include "gc_verify.h"
+#include "thread.h"
+
+/* A heap that is nearly empty need not be collected each time it doubles. */
+#define GROWTH_LEAST_BYTES (4 * MiB)
+
+uint64_t gc_growth_bytes(uint64_t live_bytes, unsigned int percent)
+{
+	uint64_t base = size_max(live_bytes, GROWTH_LEAST_BYTES);
+
+	return percent == ARENA_GC_OFF ? UINT64_MAX : size_max(base / 100 * percent, 1);
+}
+
+static uint64_t cpu_ns(void)
+{
+	struct timespec spent;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
+	return (uint64_t)spent.tv_sec * 1000000000u + (uint64_t)spent.tv_nsec;
+}
+
+/* ---------------------------------------------------------------- phases */
+
+static void begin(struct arena_gc *gc)
+{
+	uint32_t nr = 0;
+
+	/* What was left is swept: no mark is set anywhere. */
+	gc_sweep_rest(gc);
+	gc_threads_begin(gc, gc->types.gen);
+	for (struct gc_mutator *mutator = gc_threads_first(gc); mutator; mutator = mutator->next) {
+		atomic_store_relaxed(&mutator->runtime_max_ns, 0u);
+		nr++;
+	}
+	gc->cycle = (struct gc_cycle){ .start_ns = os_clock_ns(), .nr_mutators = nr };
+	gc->cycle.start_bytes = atomic_load_relaxed(&gc->live_bytes) + atomic_load_relaxed(&gc->allocated_bytes);
+}
+
+/* Whether nothing was found that was not marked. */
+static bool is_clean_round(struct gc_marker *marker)
+{
+	uint64_t before = marker->nr_marked;
+
+	gc_ask(marker->gc, GC_REQUEST_FLUSH);
+	marker->gc->cycle.nr_rounds++;
+	/* An object that a mutator marked itself, without memory for a block, was not marked before. */
+	if (atomic_load_acquire(&marker->gc->queue.is_short))
+		before--;
+	gc_mark_drain(marker);
+	return marker->nr_marked == before;
+}
+
+static void mark(struct gc_marker *marker)
+{
+	struct arena_gc *gc = marker->gc;
+
+	gc_ask(gc, GC_REQUEST_BARRIER);
+	gc->cycle.root_bytes = gc_mark_roots(marker);
+	gc_ask(gc, GC_REQUEST_STACKS);
+	gc->cycle.mark_ns = os_clock_ns();
+	gc->cycle.stack_bytes = gc_mark_stacks(marker);
+	gc_mark_drain(marker);
+	while (!is_clean_round(marker))
+		;
+	gc->cycle.mark_end_ns = os_clock_ns();
+}
+
+/* From here on the lists are those of the next cycle. What was allocated while marking is live, whatever became of it. */
+static void flip(struct arena_gc *gc, uint64_t marked_bytes, uint64_t allocated_before)
+{
+	uint64_t allocated = atomic_load_relaxed(&gc->allocated_bytes), live = marked_bytes + (allocated - allocated_before);
+
+	gc->cycle.end_bytes = gc->cycle.start_bytes + (allocated - allocated_before);
+	gc_kinds_flip(&gc->space, &gc->types);
+	atomic_store_relaxed(&gc->live_bytes, live);
+	atomic_store_relaxed(&gc->allocated_bytes, 0u);
+	atomic_store_relaxed(&gc->trigger_bytes, gc_growth_bytes(live, gc->percent));
+	gc->cycle.goal_bytes = live + gc_growth_bytes(live, gc->percent);
+}
+
+/* What barriers have met since the last round is marked; blocks of threads that have gone are all that is there. */
+static void drop_blocks(struct gc_queue *queue)
+{
+	struct gc_block *block;
+
+	while ((block = gc_queue_pop(queue)))
+		gc_queue_put(queue, block);
+}
+
+static void find_runtime_max(struct arena_gc *gc)
+{
+	uint64_t most = 0;
+
+	for (struct gc_mutator *mutator = gc_threads_first(gc); mutator; mutator = mutator->next)
+		most = size_max(most, atomic_load_relaxed(&mutator->runtime_max_ns));
+	atomic_store_relaxed(&gc->cycle.runtime_max_ns, most);
+}
+
+static void run_cycle(struct arena_gc *gc)
+{
+	struct gc_marker marker = { .gc = gc };
+	uint64_t begin_cpu_ns = cpu_ns(), allocated;
+
+	begin(gc);
+	allocated = atomic_load_relaxed(&gc->allocated_bytes);
+	mark(&marker);
+	gc_mark_finish(&marker);
+	if (gc->is_verified)
+		gc_verify(gc);
+	flip(gc, marker.marked_bytes, allocated);
+	gc_ask(gc, GC_REQUEST_OFF);
+	drop_blocks(&gc->queue);
+	gc->cycle.end_ns = os_clock_ns();
+	find_runtime_max(gc);
+	gc_threads_end(gc);
+	gc_sweep_rest(gc);
+	gc->cycle.cpu_ns = cpu_ns() - begin_cpu_ns;
+	gc->cpu_ns += gc->cycle.cpu_ns;
+	if (gc->is_traced)
+		gc_trace(gc);
+}
+
+/* ---------------------------------------------------------------- the collector's thread */
+
+/* Wait until a cycle is wanted; false when the heap ends. */
+static bool wait_for_wish(struct arena_gc *gc)
+{
+	for (;;) {
+		uint32_t seen = atomic_load_seq_cst(&gc->kicks);
+
+		if (atomic_load_acquire(&gc->is_ending))
+			return false;
+		lock_acquire(&gc->lock);
+		gc->is_running = gc->wanted != gc->done;
+		lock_release(&gc->lock);
+		if (gc->is_running)
+			return true;
+		os_futex_wait(&gc->kicks, seen);
+	}
+}
+
+static void *run(void *context)
+{
+	struct arena_gc *gc = context;
+
+	while (wait_for_wish(gc)) {
+		run_cycle(gc);
+		lock_acquire(&gc->lock);
+		gc->is_running = false;
+		/* The release pairs with wait_until_done(). */
+		atomic_store_release(&gc->done, gc->done + 1);
+		lock_release(&gc->lock);
+		os_futex_wake_all(&gc->done);
+	}
+	return NULL;
+}
+
+int gc_cycle_start(struct arena_gc *gc)
+{
+	gc->trigger_bytes = gc_growth_bytes(0, gc->percent);
+	return thread_start(&gc->collector, run, gc);
+}
+
+void gc_cycle_stop(struct arena_gc *gc)
+{
+	atomic_store_release(&gc->is_ending, true); /* pairs with wait_for_wish() */
+	atomic_add_seq_cst(&gc->kicks, 1u);
+	os_futex_wake_all(&gc->kicks);
+	pthread_join(gc->collector, NULL);
+}
+
+struct wait {
+	struct arena_gc *gc;
+	uint32_t number;
+};
+
+static void *wait_until_done(void *context)
+{
+	struct wait *wait = context;
+	uint32_t done;
+
+	/* Pairs with run(). */
+	while (done = atomic_load_acquire(&wait->gc->done), (int32_t)(done - wait->number) < 0)
+		os_futex_wait(&wait->gc->done, done);
+	return NULL;
+}
+
+void gc_cycle_wait(struct arena_gc *gc)
+{
+	struct wait wait = { .gc = gc, .number = gc_wish(gc, true) };
+
+	gc_blocking(wait_until_done, &wait);
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* Cycles and the collector's thread. */
+#ifndef LIBARENA_GC_CYCLE_H
+#define LIBARENA_GC_CYCLE_H
+
+#include "gc_heap.h"
+
+/** Start the thread: 0 or -errno. */
+int gc_cycle_start(struct arena_gc *gc);
+/** End it. No thread is attached. */
+void gc_cycle_stop(struct arena_gc *gc);
+/** Wait until a cycle that begins now, and its sweep, are over. The caller may be attached. */
+void gc_cycle_wait(struct arena_gc *gc);
+/** How many bytes are allocated after a cycle with so much live before the next one begins. Pure arithmetic. */
+uint64_t gc_growth_bytes(uint64_t live_bytes, unsigned int percent);
+
+#endif /* LIBARENA_GC_CYCLE_H */

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A collected heap and its mutators: what the files of the collector share. doc/gc.md says how they work together.
+ *
+ * Who guards what is said at each field. "The mutator" is its thread while it is RUNNING, and the collector while it has claimed it.
+ */
+#ifndef LIBARENA_GC_HEAP_H
+#define LIBARENA_GC_HEAP_H
+
+#include <pthread.h>
+
+#include "gc_queue.h"
+#include "gc_stack.h"
+#include "gc_type.h"
+
+/* What the collector asks of mutators. In the lower bits of asked and answered; above them is a number. */
+enum gc_request {
+	GC_REQUEST_OFF = 0,	/* H4: the barrier goes off, spans that are not swept are handed in. Also: nothing yet */
+	GC_REQUEST_BARRIER,	/* H1: the barrier goes on, objects are black from now on */
+	GC_REQUEST_STACKS,	/* H2: the stack is copied, and counts as scanned */
+	GC_REQUEST_FLUSH,	/* H3: what the barrier has met is handed over */
+	GC_REQUEST_STOP,	/* only to verify: the stack is copied, and the thread waits */
+	GC_REQUEST_RESUME,	/* after it */
+};
+#define GC_REQUEST_SHIFT 3
+#define GC_REQUEST_MASK 7u
+
+/* What a store does besides, in a word of the thread (arena_gc_local_). */
+#define GC_BARRIER_OLD 1u	/* shade what was there */
+#define GC_BARRIER_NEW 2u	/* and what comes: the stack it comes from is not scanned yet */
+
+/* Whether a mutator answers for itself. */
+enum gc_state {
+	GC_RUNNING,	/* it does */
+	GC_SAFE,	/* whoever claims it does */
+	GC_CLAIMED,	/* a collector does */
+	GC_AWAITED,	/* the same, and the thread waits for it to be over */
+	GC_GONE,	/* its thread is detached; only what it has left for the cycle is there */
+};
+
+/* What objects of a kind are allocated from: the mutator's. */
+struct gc_bin {
+	uint64_t free;		/* as *home, which nobody else writes; 0 while there is none */
+	uint64_t *home;		/* the word of the current span */
+	uintptr_t base;		/* of the slot that bit 0 is */
+	uint32_t slot_bytes;
+	bool is_fresh;		/* the current span's slots hold zeros */
+	uint32_t current;	/* entry of the current span, or GC_NONE */
+	struct gc_list used;	/* spans without free slots, all of one gen, not handed in yet */
+	uint32_t used_gen;
+};
+
+struct gc_mutator {
+	struct arena_gc *gc;	/* fixed */
+	struct gc_mutator *next; /* of the heap's; guarded by its threads_lock, and fixed during a cycle but for new ones in front */
+	struct gc_mutator *next_own; /* of the thread's; only its thread */
+	struct arena_gc_local *local; /* the thread's; not to be looked at when it is gone */
+	uint32_t thread_id;	/* fixed */
+	uint32_t state;		/* atomic, futex; enum gc_state */
+	uint32_t answered;	/* atomic: the last request that it did what it asks for. The release in gc_threads.c pairs with the collector's acquire */
+	uint32_t barrier;	/* the mutator's, as all down to bins */
+	bool is_black;		/* what it allocates is marked, in spans of gen */
+	uint32_t gen;
+	bool is_held;		/* claimed until GC_REQUEST_RESUME; the collector's */
+	struct gc_block *buffer; /* what the barrier has met, or NULL */
+	struct gc_stack stack;
+	uint64_t runtime_max_ns; /* atomic, relaxed: longest time in the library in this cycle */
+	struct gc_bin bins[GC_KINDS_MAX]; /* memory of those that are used */
+};
+
+/* A range of roots. */
+struct gc_range {
+	uintptr_t base, limit;
+};
+
+struct gc_roots {
+	struct lock lock;	/* guards all */
+	struct gc_range *ranges;
+	size_t nr_ranges, max_ranges;
+	struct gc_handles *handles;
+	struct arena_gc_handle *free_handles;
+};
+
+/* Numbers of the cycle that is running, or was last: the collector's. */
+struct gc_cycle {
+	uint64_t start_ns, mark_ns, mark_end_ns, end_ns;
+	uint64_t cpu_ns;
+	uint64_t handshake_max_ns; /* atomic, relaxed: read for the statistics */
+	uint64_t runtime_max_ns; /* the same */
+	uint64_t start_bytes, end_bytes, goal_bytes, root_bytes, stack_bytes;
+	uint32_t nr_rounds;
+	uint32_t nr_mutators;
+};
+
+struct arena_gc {
+	struct gc_space space;
+	struct gc_types types;
+	struct gc_queue queue;
+	struct gc_roots roots;
+	struct lock lock;	/* guards tables, types and wanted */
+
+	struct lock threads_lock; /* guards mutators, is_cycling, and that a request meets all */
+	struct gc_mutator *mutators;
+	bool is_cycling;	/* mutators that are gone stay on the list */
+	uint32_t black_gen;	/* of spans that black mutators blacken; fixed during a cycle */
+	uint32_t asked;		/* atomic, futex: the request; written with threads_lock held */
+	uint32_t answers;	/* atomic, futex: goes up when a mutator has answered, or need not */
+
+	pthread_t collector;	/* fixed */
+	uint32_t kicks;		/* atomic, futex: what the collector waits for */
+	uint32_t wanted;	/* cycles that are to be finished; guarded by lock */
+	uint32_t done;		/* atomic, futex: cycles that are. The release in gc_cycle.c pairs with who waits */
+	bool is_running;	/* a cycle is; guarded by lock */
+	bool is_ending;		/* atomic: the heap is being destroyed */
+
+	unsigned int percent;	/* fixed */
+	bool is_verified;	/* fixed: ARENA_GCVERIFY */
+	bool is_traced;		/* fixed: ARENA_GCTRACE */
+	uint64_t birth_ns;	/* fixed */
+	uint64_t cpu_ns;	/* of the collector, all cycles; its own */
+	struct gc_cycle cycle;
+
+	/* Atomic, relaxed: counters. */
+	uint64_t allocated_bytes; /* in spans that were taken since marking ended */
+	uint64_t trigger_bytes;	/* that many begin a cycle */
+	uint64_t live_bytes;
+	uint64_t freed_objects, freed_bytes;
+	uint64_t nr_pinned;	/* objects that stay */
+};
+
+static inline enum gc_request gc_request_of(uint32_t asked)
+{
+	return (enum gc_request)(asked & GC_REQUEST_MASK);
+}
+
+#endif /* LIBARENA_GC_HEAP_H */

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/* Mutators: which threads there are, and how the collector gets each of them to do something. */
+#ifndef LIBARENA_GC_THREADS_H
+#define LIBARENA_GC_THREADS_H
+
+#include "gc_heap.h"
+
+/** The calling thread's mutator of a heap; NULL when it is not attached. */
+static inline struct gc_mutator *gc_mutator_of(const struct arena_gc *gc);
+
+/** Attach the calling thread: 0 or -errno. */
+int gc_attach(struct arena_gc *gc);
+/** Detach it. */
+void gc_detach(struct gc_mutator *mutator);
+/** Do what collectors have asked for. */
+void gc_answer(void);
+/** Let others answer for the calling thread, with all its heaps, while @function runs. */
+void *gc_blocking(void *(*function)(void *context), void *context);
+
+/** Ask all mutators, and wait until each has done it: one after the other, when it suits them. The collector's. */
+void gc_ask(struct arena_gc *gc, enum gc_request request);
+/** A cycle begins: mutators that go leave behind what belongs to it. @gen is that of what is black in it. */
+void gc_threads_begin(struct arena_gc *gc, uint32_t gen);
+/** It ends: what they have left goes. */
+void gc_threads_end(struct arena_gc *gc);
+/** The first of the mutators; what is behind it does not change during a cycle. */
+struct gc_mutator *gc_threads_first(struct arena_gc *gc);
+
+/* The calling thread's, of all heaps. */
+extern __thread struct gc_mutator *gc_own __attribute__((tls_model("initial-exec")));
+
+static inline struct gc_mutator *gc_mutator_of(const struct arena_gc *gc)
+{
+	struct gc_mutator *mutator = gc_own;
+
+	while (mutator && unlikely(mutator->gc != gc))
+		mutator = mutator->next_own;
+	return mutator;
+}
+
+#endif /* LIBARENA_GC_THREADS_H */

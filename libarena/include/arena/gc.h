@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Collected heaps of libarena: objects that are freed when nothing leads to them any more.
+ *
+ * The collector runs beside the program: it never stops all threads. A thread that uses a collected heap attaches to it, and from
+ * then on does what the collector asks of it, each time a small thing, when it allocates or polls: a thread that does neither for
+ * long delays the cycle, and nobody else. In exchange each store of a pointer to where the collector looks goes through
+ * arena_gc_store() or one of its kin. That costs a test of a word of the thread while no cycle is running.
+ *
+ *	where pointers to objects are		how the collector finds them
+ *	objects					by their type: all pointers in it, and nothing else
+ *	stacks and registers of attached threads	conservatively: what looks like the address of an object keeps it
+ *	globals, other memory			arena_gc_add_roots(); thread-local variables count as such
+ *	handles					arena_gc_handle_create()
+ *	anything else (malloc(), arenas, files)	not at all: what only they lead to is freed
+ *
+ * A pointer may lead anywhere into an object. One past its end leads to the next one. A heap does not look into other heaps.
+ *
+ * Objects never move. They are zeroed, aligned to 16 bytes as far as they are that long, and cost no header.
+ *
+ * Thread rules: any attached thread may do anything with any object at any time, as far as the program's own rules allow. A
+ * function says when its caller need not be attached. Not from signal handlers. The child of a fork() must not use a collected
+ * heap.
+ *
+ * Errors: out of memory is NULL (or -ENOMEM); misuse prints what is wrong and aborts. errno is left alone.
+ *
+ * What C does not let a collector do: it cannot prove that every store goes through the barrier (ARENA_GCVERIFY=1 looks for what
+ * was lost); it cannot bound the time that a thread takes which never polls; stacks are read conservatively, so that a stale word
+ * may keep an object for some time, and a deep stack takes time to be copied (some 20 us for each 100 KB).
+ *
+ * Sources of the design: E. Dijkstra et al., "On-the-fly garbage collection: an exercise in cooperation" (1978); T. Yuasa,
+ * "Real-time garbage collection on general-purpose machines" (1990); D. Doligez and G. Gonthier, "Portable, unobtrusive garbage
+ * collection for multiprocessor systems" (1994); Go's hybrid barrier (proposal 17503). ARENA_GCTRACE=1 prints a line for each
+ * cycle, in Go's order.
+ */
+#ifndef ARENA_GC_H
+#define ARENA_GC_H
+
+#include <arena/arena.h>
+
+#ifdef __cplusplus
+#include <type_traits>
+extern "C" {
+#endif
+
+struct arena_gc;
+struct arena_gc_type;
+struct arena_gc_handle;
+struct arena_gc_visitor;
+
+/* ---------------------------------------------------------------- heaps */
+
+/* Cycles begin only when the program asks for one. */
+#define ARENA_GC_OFF (~0u)
+
+struct arena_gc_options {
+	enum arena_source source;	/* as for heaps (arena/heap.h); default AUTO */
+	unsigned int percent;		/* how much is allocated before a cycle begins, of what was live after the last one; 0 = 100 */
+};
+
+/**
+ * Make a collected heap and its collector's thread. @options may be NULL (all defaults). NULL when out of memory, when there are 63
+ * heaps already, or when the source is not to be had. Any thread. Destroy it with arena_gc_destroy().
+ */
+ARENA_API struct arena_gc *arena_gc_create(const struct arena_gc_options *options);
+/**
+ * Destroy a heap with all objects in it: their addresses fault from now on. NULL is allowed. No other thread may be attached; the
+ * caller may, and is detached. Linear in chunks.
+ */
+ARENA_API void arena_gc_destroy(struct arena_gc *gc);
+
+/* ---------------------------------------------------------------- threads */
+
+/**
+ * Attach the calling thread: 0 or -ENOMEM. Before it touches an object; what it is to begin with travels in a handle. Its stack
+ * is looked at from now on. Calls do not nest. A thread that ends is detached.
+ */
+ARENA_API int arena_gc_attach(struct arena_gc *gc);
+/** Detach it. It must not touch an object any more. */
+ARENA_API void arena_gc_detach(struct arena_gc *gc);
+/** Do what the collector asks for, if it does. In loops that run long without allocating. Any thread. */
+static inline void arena_gc_poll(void);
+/**
+ * Call @function while the thread answers for nothing: for what may wait or run long without polling. @function must neither
+ * touch objects nor call anything of this header. Returns what it returns. By callback, because the caller's frames must not
+ * change meanwhile. Any thread.
+ */
+ARENA_API void *arena_gc_blocking(void *(*function)(void *context), void *context);
+
+/* ---------------------------------------------------------------- types */
+
+/**
+ * Tells the collector what an element of @bytes at @object holds: call arena_gc_visit() for each pointer to an object. Called by
+ * the collector's threads while others change the element: read its words by arena_gc_load(). An element is all zeros before the
+ * program has filled it in, and so are those behind the last one of an array. It must not allocate.
+ */
+typedef void arena_gc_scan_fn(const void *object, size_t bytes, struct arena_gc_visitor *visitor);
+ARENA_API void arena_gc_visit(struct arena_gc_visitor *visitor, const void *pointer);
+
+/* What a type is made of; ARENA_GC_LAYOUT() writes it. */
+struct arena_gc_layout {
+	const char *name;		/* or NULL */
+	size_t bytes;			/* sizeof, at most 4 GiB */
+	const uint32_t *pointers;	/* offsets of all pointers to objects: multiples of 8, each within the type */
+	size_t nr_pointers;
+	arena_gc_scan_fn *scan;		/* instead of pointers; NULL: none */
+};
+
+/**
+ * A type of a heap: of its name and layout nothing is copied but the pointers. Types are never freed before their heap. NULL when
+ * out of memory, when there are too many (4,096 pairs of a type and a size of objects), or when the layout is not one. The
+ * caller need not be attached.
+ */
+ARENA_API struct arena_gc_type *arena_gc_type_create(struct arena_gc *gc, const struct arena_gc_layout *layout);
+
+/*
+ * ARENA_GC_LAYOUT(node_layout, struct node, left, right); defines node_layout of a type whose pointers to objects are the members
+ * left and right, at most 16 of them. An array is named by its elements (child[0], child[1]). What is no pointer does not compile.
+ */
+#define ARENA_GC_LAYOUT(layout, type, ...) \
+	static const uint32_t layout##_pointers_[] = { ARENA_GC_EACH_(type, __VA_ARGS__) }; \
+	static const struct arena_gc_layout layout = { #type, sizeof(type), layout##_pointers_, \
+						       sizeof(layout##_pointers_) / sizeof(layout##_pointers_[0]), NULL }
+
+#ifdef __cplusplus
+#define ARENA_GC_IS_POINTER_(type, member) (std::is_pointer<typename std::remove_reference<decltype(((type *)0)->member)>::type>::value)
+#else
+/* An array would become a pointer in the second. */
+#define ARENA_GC_IS_POINTER_(type, member) \
+	(__builtin_classify_type(((type *)0)->member) == 5 && \
+	 __builtin_types_compatible_p(__typeof__(((type *)0)->member), __typeof__(1 ? ((type *)0)->member : ((type *)0)->member)))
+#endif
+#define ARENA_GC_OFFSET_(type, member) \
+	(uint32_t)(offsetof(type, member) + 0 * sizeof(char[ARENA_GC_IS_POINTER_(type, member) && \
+							    offsetof(type, member) % sizeof(void *) == 0 ? 1 : -1])),
+#define ARENA_GC_EACH_(type, ...) \
+	ARENA_GC_PICK_(__VA_ARGS__, 16_, 15_, 14_, 13_, 12_, 11_, 10_, 9_, 8_, 7_, 6_, 5_, 4_, 3_, 2_, 1_, )(type, __VA_ARGS__)
+#define ARENA_GC_PICK_(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, nr, ...) ARENA_GC_EACH_##nr
+#define ARENA_GC_EACH_1_(type, m) ARENA_GC_OFFSET_(type, m)
+#define ARENA_GC_EACH_2_(type, m, ...) ARENA_GC_OFFSET_(type, m) ARENA_GC_EACH_1_(type, __VA_ARGS__)
+#define ARENA_GC_EACH_3_(type, m, ...) ARENA_GC_OFFSET_(type, m) ARENA_GC_EACH_2_(type, __VA_ARGS__)
+#define ARENA_GC_EACH_4_(type, m, ...) ARENA_GC_OFFSET_(type, m) ARENA_GC_EACH_3_(type, __VA_ARGS__)
+#define ARENA_GC_EACH_5_(type, m, ...) ARENA_GC_OFFSET_(type, m) ARENA_GC_EACH_4_(type, __VA_ARGS__)
+#define ARENA_GC_EACH_6_(type, m, ...) ARENA_GC_OFFSET_(type, m) ARENA_GC_EACH_5_(type, __VA_ARGS__)
+#define ARENA_GC_EACH_7_(type, m, ...) ARENA_GC_OFFSET_(type, m) ARENA_GC_EACH_6_(type, __VA_ARGS__)
+#define ARENA_GC_EACH_8_(type, m, ...) ARENA_GC_OFFSET_(type, m) ARENA_GC_EACH_7_(type, __VA_ARGS__)
+#define ARENA_GC_EACH_9_(type, m, ...) ARENA_GC_OFFSET_(type, m) ARENA_GC_EACH_8_(type, __VA_ARGS__)
+#define ARENA_GC_EACH_10_(type, m, ...) ARENA_GC_OFFSET_(type, m) ARENA_GC_EACH_9_(type, __VA_ARGS__)
+#define ARENA_GC_EACH_11_(type, m, ...) ARENA_GC_OFFSET_(type, m) ARENA_GC_EACH_10_(type, __VA_ARGS__)
+#define ARENA_GC_EACH_12_(type, m, ...) ARENA_GC_OFFSET_(type, m) ARENA_GC_EACH_11_(type, __VA_ARGS__)
+#define ARENA_GC_EACH_13_(type, m, ...) ARENA_GC_OFFSET_(type, m) ARENA_GC_EACH_12_(type, __VA_ARGS__)
+#define ARENA_GC_EACH_14_(type, m, ...) ARENA_GC_OFFSET_(type, m) ARENA_GC_EACH_13_(type, __VA_ARGS__)
+#define ARENA_GC_EACH_15_(type, m, ...) ARENA_GC_OFFSET_(type, m) ARENA_GC_EACH_14_(type, __VA_ARGS__)
+#define ARENA_GC_EACH_16_(type, m, ...) ARENA_GC_OFFSET_(type, m) ARENA_GC_EACH_15_(type, __VA_ARGS__)
+
+/* ---------------------------------------------------------------- objects */
+
+/** An object of a type, zeroed; NULL when out of memory. O(1), without a lock as a rule. May do what arena_gc_poll() does. */
+ARENA_API void *arena_gc_alloc(struct arena_gc *gc, struct arena_gc_type *type);
+/** The same for @count neighboring ones in one object; NULL also when the product overflows. */
+ARENA_API void *arena_gc_alloc_array(struct arena_gc *gc, struct arena_gc_type *type, size_t count);
+/** @bytes in which the collector does not look: text, numbers. */
+ARENA_API void *arena_gc_alloc_atomic(struct arena_gc *gc, size_t bytes);
+/** @bytes each of whose words keeps an object if it looks like its address: where no type can be told. */
+ARENA_API void *arena_gc_alloc_conservative(struct arena_gc *gc, size_t bytes);
+/** As arena_gc_alloc(), of an object that stays, as if a root led to it, until arena_gc_make_collectable(). */
+ARENA_API void *arena_gc_alloc_uncollectable(struct arena_gc *gc, struct arena_gc_type *type);
+ARENA_API void arena_gc_make_collectable(struct arena_gc *gc, void *object);
+/** Bytes that may be used of the object that @pointer leads into; 0 when it leads into none of this heap. */
+ARENA_API size_t arena_gc_usable_bytes(struct arena_gc *gc, const void *pointer);
+
+/* ---------------------------------------------------------------- stores */
+
+/* Of the calling thread; not for callers. */
+struct arena_gc_local {
+	uint32_t barrier;	/* what a store does besides; 0 = nothing */
+	uint32_t attention;	/* atomic: a collector asks for something */
+};
+extern ARENA_API __thread struct arena_gc_local arena_gc_local_ __attribute__((tls_model("initial-exec")));
+ARENA_API void arena_gc_shade_(const void *old_value, const void *new_value);
+ARENA_API void arena_gc_answer_(void);
+
+/** *@location = @value, for a pointer in an object or a root. @location is the address of a pointer of any type. Others see with @value what was written before. */
+static inline void arena_gc_store(void *location, const void *value)
+{
+	if (!ARENA_LIKELY(!arena_gc_local_.barrier))
+		arena_gc_shade_(__atomic_load_n((const void **)location, __ATOMIC_RELAXED), value);
+	__atomic_store_n((const void **)location, value, __ATOMIC_RELEASE);
+}
+
+/** A pointer that others may store at the same time; what it leads to is as its writer left it. */
+static inline void *arena_gc_load(const void *location)
+{
+	return __atomic_load_n((void *const *)location, __ATOMIC_ACQUIRE);
+}
+
+/** *@location = @value in one step; returns what was there. */
+static inline void *arena_gc_swap(void *location, const void *value)
+{
+	const void *old;
+
+	if (!ARENA_LIKELY(!arena_gc_local_.barrier))
+		arena_gc_shade_(NULL, value);
+	old = __atomic_exchange_n((const void **)location, value, __ATOMIC_SEQ_CST);
+	/* Behind the store is as good as before: the thread answers for nothing in between. */
+	if (!ARENA_LIKELY(!arena_gc_local_.barrier))
+		arena_gc_shade_(old, NULL);
+	return (void *)(uintptr_t)old;
+}
+
+/** *@location = @value if it is @expected; whether it was. */
+static inline bool arena_gc_cas(void *location, const void *expected, const void *value)
+{
+	if (!ARENA_LIKELY(!arena_gc_local_.barrier))
+		arena_gc_shade_(expected, value);
+	return __atomic_compare_exchange_n((const void **)location, &expected, value, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+static inline void arena_gc_poll(void)
+{
+	if (!ARENA_LIKELY(!__atomic_load_n(&arena_gc_local_.attention, __ATOMIC_RELAXED)))
+		arena_gc_answer_();
+}
+
+/** Keep an object until here, although it is not used any more: for who hands out what lies in it. */
+static inline void arena_gc_keep_alive(const void *object)
+{
+	__asm__ volatile("" : : "r"(object) : "memory");
+}
+
+/* ---------------------------------------------------------------- roots */
+
+/**
+ * The words of [@base, @base + @bytes), aligned as pointers are, keep objects as those of a stack do. They are stored to by
+ * arena_gc_store(). 0, or -ENOMEM, or -EINVAL for what is not aligned. Linear in bytes while a cycle marks. Ranges must not overlap.
+ */
+ARENA_API int arena_gc_add_roots(struct arena_gc *gc, void *base, size_t bytes);
+/** No more. Before the memory goes. -ENOENT when it is none. */
+ARENA_API int arena_gc_remove_roots(struct arena_gc *gc, void *base);
+
+/** What keeps an object from anywhere, also from memory that the collector does not know. NULL when out of memory. */
+ARENA_API struct arena_gc_handle *arena_gc_handle_create(struct arena_gc *gc, const void *object);
+ARENA_API void *arena_gc_handle_get(const struct arena_gc_handle *handle);
+ARENA_API void arena_gc_handle_set(struct arena_gc_handle *handle, const void *object);
+/** It keeps nothing any more, and is not to be used. NULL is allowed. */
+ARENA_API void arena_gc_handle_free(struct arena_gc *gc, struct arena_gc_handle *handle);
+
+/* ---------------------------------------------------------------- cycles */
+
+/**
+ * Wait for a full cycle that begins now: what nothing led to when this was called is freed. The caller may be attached; other
+ * threads are not held up.
+ */
+ARENA_API void arena_gc_collect(struct arena_gc *gc);
+
+struct arena_gc_stats {
+	uint64_t nr_cycles;		/* finished */
+	uint64_t live_bytes;		/* of objects that were found in the last cycle, or made in it */
+	uint64_t allocated_bytes;	/* taken for new objects since it marked */
+	uint64_t freed_objects;		/* since the heap was made */
+	uint64_t freed_bytes;
+	uint64_t held_bytes;		/* whole chunks with memory */
+	uint64_t handshake_max_ns;	/* longest time that threads took to answer, in the last cycle */
+	uint64_t runtime_max_ns;	/* longest time that a thread spent in the library at once, in the last cycle */
+};
+/** The caller need not be attached. */
+ARENA_API void arena_gc_stats(struct arena_gc *gc, struct arena_gc_stats *stats);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* ARENA_GC_H */
