@@ -2,7 +2,7 @@
 # libarena.a and libarena.so.0. The archive holds one object whose hidden symbols are local, so that a program that is linked
 # statically meets no names but arena_*; tests of the inside are linked with libarena-internal.a.
 # SAN=address,undefined or SAN=thread builds everything with a sanitizer (use another B for it); DEBUG=1 checks the order of locks,
-# VERIFY=1 looks after the objects of heaps (checked.c).
+# VERIFY=1 looks after the objects of heaps (checked.c), BREAK=N leaves out a step of the collector's (gc_heap.h).
 
 ifdef SAN
 CFLAGS += -fsanitize=$(SAN) -fno-sanitize-recover=all
@@ -10,6 +10,9 @@ LDFLAGS += -fsanitize=$(SAN)
 endif
 ifdef VERIFY
 CPPFLAGS += -DARENA_VERIFY
+endif
+ifdef BREAK
+CPPFLAGS += -DARENA_GC_BREAK=$(BREAK)
 endif
 ifdef DEBUG
 CPPFLAGS += -DARENA_DEBUG

@@ -42,10 +42,10 @@ void gc_alloc_blacken(struct gc_mutator *mutator)
 {
 	uint32_t nr = gc_kinds(&mutator->gc->types);
 
-	mutator->is_black = true;
+	mutator->is_black = gc_does(GC_STEP_BLACK);
 	mutator->gen = mutator->gc->black_gen;
 	for (uint32_t i = 1; i < nr; i++)
-		if (mutator->bins[i].current)
+		if (mutator->is_black && mutator->bins[i].current)
 			blacken_span(gc_span_at(&mutator->gc->space, mutator->bins[i].current));
 }
 
@@ -104,7 +104,8 @@ static void hand_in(struct gc_mutator *mutator, bool all)
 void gc_alloc_seal(struct gc_mutator *mutator)
 {
 	mutator->is_black = false;
-	hand_in(mutator, false);
+	if (gc_does(GC_STEP_SEAL))
+		hand_in(mutator, false);
 }
 
 void gc_alloc_leave(struct gc_mutator *mutator)
@@ -135,6 +136,7 @@ uint32_t gc_wish(struct arena_gc *gc, bool is_next)
 	uint32_t number;
 
 	lock_acquire(&gc->lock);
+	atomic_store_relaxed(&gc->is_wished, true);
 	number = atomic_load_relaxed(&gc->done) + 1 + (gc->is_running && is_next);
 	if ((int32_t)(number - gc->wanted) > 0) {
 		gc->wanted = number;
@@ -157,9 +159,9 @@ static unsigned int count_free(const struct gc_span *span)
 /* The trigger is looked at here, where it costs nothing to speak of. */
 static void count(struct arena_gc *gc, size_t bytes)
 {
-	uint64_t before = atomic_add_relaxed(&gc->allocated_bytes, bytes), trigger = atomic_load_relaxed(&gc->trigger_bytes);
+	uint64_t now = atomic_add_relaxed(&gc->allocated_bytes, bytes) + bytes;
 
-	if (unlikely(before < trigger && before + bytes >= trigger))
+	if (unlikely(now >= atomic_load_relaxed(&gc->trigger_bytes)) && !atomic_load_relaxed(&gc->is_wished))
 		gc_wish(gc, false);
 }
 

@@ -10,13 +10,13 @@ void gc_shade(struct gc_mutator *mutator, uintptr_t address);
 /** The same for one that comes to where the collector may not look any more: only while the stack is not scanned. */
 static inline void gc_shade_new(struct gc_mutator *mutator, uintptr_t address)
 {
-	if (mutator->barrier & GC_BARRIER_NEW)
+	if (mutator->barrier & GC_BARRIER_NEW && gc_does(GC_STEP_NEW))
 		gc_shade(mutator, address);
 }
 /** For one that goes. */
 static inline void gc_shade_old(struct gc_mutator *mutator, uintptr_t address)
 {
-	if (mutator->barrier & GC_BARRIER_OLD)
+	if (mutator->barrier & GC_BARRIER_OLD && gc_does(GC_STEP_OLD))
 		gc_shade(mutator, address);
 }
 /** Hand over what was noted. */

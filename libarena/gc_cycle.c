@@ -87,11 +87,12 @@ static void mark(struct gc_marker *marker)
 
 	gc_ask(gc, GC_REQUEST_BARRIER);
 	gc->cycle.root_bytes = gc_mark_roots(marker);
-	gc_ask(gc, GC_REQUEST_STACKS);
+	if (gc_does(GC_STEP_APART))
+		gc_ask(gc, GC_REQUEST_STACKS);
 	gc->cycle.mark_ns = os_clock_ns();
 	gc->cycle.stack_bytes = gc_mark_stacks(marker);
 	gc_mark_drain(marker);
-	while (!is_clean_round(marker))
+	while (gc_does(GC_STEP_ROUNDS) && !is_clean_round(marker))
 		;
 	gc->cycle.mark_end_ns = os_clock_ns();
 }
@@ -180,6 +181,7 @@ static void *run(void *context)
 		gc->is_running = false;
 		/* The release pairs with wait_until_done(). */
 		atomic_store_release(&gc->done, gc->done + 1);
+		atomic_store_relaxed(&gc->is_wished, gc->wanted != gc->done);
 		lock_release(&gc->lock);
 		os_futex_wake_all(&gc->done);
 	}

@@ -13,6 +13,28 @@
 #include "gc_stack.h"
 #include "gc_type.h"
 
+/*
+ * Steps of the protocol that a build may leave out (make BREAK=1 B=build-break), to see whether tests notice. None of them is one that a program can do
+ * without.
+ */
+enum gc_step {
+	GC_STEP_OLD = 1,	/* a store shades what was there */
+	GC_STEP_NEW,		/* and what comes while the stack is not scanned */
+	GC_STEP_BLACK,		/* objects that are made while marking are marked */
+	GC_STEP_APART,		/* barriers are on everywhere before a stack counts as scanned */
+	GC_STEP_ROUNDS,		/* barriers are flushed until that brings nothing */
+	GC_STEP_SAFE,		/* also those of threads that answer for nothing */
+	GC_STEP_SEAL,		/* spans that are not swept are handed in when marking ends */
+};
+#ifndef ARENA_GC_BREAK
+#define ARENA_GC_BREAK 0
+#endif
+
+static inline bool gc_does(enum gc_step step)
+{
+	return (enum gc_step)ARENA_GC_BREAK != step;
+}
+
 /* What the collector asks of mutators. In the lower bits of asked and answered; above them is a number. */
 enum gc_request {
 	GC_REQUEST_OFF = 0,	/* H4: the barrier goes off, spans that are not swept are handed in. Also: nothing yet */
@@ -109,6 +131,7 @@ struct arena_gc {
 	pthread_t collector;	/* fixed */
 	uint32_t kicks;		/* atomic, futex: what the collector waits for */
 	uint32_t wanted;	/* cycles that are to be finished; guarded by lock */
+	bool is_wished;		/* atomic, relaxed: a hint that no wish is needed: a cycle is wanted or running. Written with lock held */
 	uint32_t done;		/* atomic, futex: cycles that are. The release in gc_cycle.c pairs with who waits */
 	bool is_running;	/* a cycle is; guarded by lock */
 	bool is_ending;		/* atomic: the heap is being destroyed */

@@ -100,7 +100,11 @@ static struct gc_range take_range(struct gc_roots *roots, uintptr_t base)
 	return found;
 }
 
-/* What was there is shaded behind the removal, and before the mutator answers again: as good as before it. */
+/*
+ * What was there is shaded behind the removal, and before the mutator answers again: as good as before it. While roots are read before any stack counts
+ * as scanned, as gc_cycle.c does, nothing would be lost without: what a range holds when it goes has been read, or is in a stack that will be. Kept, so
+ * that no proof depends on that order.
+ */
 int gc_roots_remove(struct gc_mutator *mutator, uintptr_t base)
 {
 	struct gc_range range = take_range(&mutator->gc->roots, base);

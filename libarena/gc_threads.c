@@ -56,6 +56,10 @@ static void act(struct gc_mutator *mutator, enum gc_request request, uintptr_t l
 	case GC_REQUEST_BARRIER:
 		mutator->barrier = GC_BARRIER_OLD | GC_BARRIER_NEW;
 		gc_alloc_blacken(mutator);
+		if (gc_does(GC_STEP_APART))
+			break;
+		scan_stack(mutator, low);
+		mutator->barrier = GC_BARRIER_OLD;
 		break;
 	case GC_REQUEST_STACKS:
 		scan_stack(mutator, low);
@@ -113,19 +117,20 @@ static void wait_while_stopped(struct arena_gc *gc, uint32_t asked)
 		os_futex_wait(&gc->asked, asked);
 }
 
+/* One request at a time, so that an answer takes no longer than that; what comes meanwhile calls for attention anew. */
 static void answer_one(struct gc_mutator *mutator, uintptr_t low)
 {
 	struct arena_gc *gc = mutator->gc;
-	uint32_t asked;
-
 	/* The acquire pairs with the store in post(). */
-	while (asked = atomic_load_seq_cst(&gc->asked), asked != atomic_load_relaxed(&mutator->answered)) {
-		act(mutator, gc_request_of(asked), low);
-		set_answered(mutator, asked);
-		tell_collector(gc);
-		if (gc_request_of(asked) == GC_REQUEST_STOP)
-			wait_while_stopped(gc, asked);
-	}
+	uint32_t asked = atomic_load_seq_cst(&gc->asked);
+
+	if (asked == atomic_load_relaxed(&mutator->answered))
+		return;
+	act(mutator, gc_request_of(asked), low);
+	set_answered(mutator, asked);
+	tell_collector(gc);
+	if (gc_request_of(asked) == GC_REQUEST_STOP)
+		wait_while_stopped(gc, asked);
 }
 
 static void answer_all(void *unused, uintptr_t low)
@@ -403,7 +408,8 @@ static bool settle(struct gc_mutator *mutator, uint32_t asked)
 		return true;
 	if (!mutator->is_held && !claim(mutator))
 		return false;
-	act(mutator, gc_request_of(asked), mutator->stack.low);
+	if (gc_does(GC_STEP_SAFE) || gc_request_of(asked) != GC_REQUEST_FLUSH)
+		act(mutator, gc_request_of(asked), mutator->stack.low);
 	set_answered(mutator, asked);
 	mutator->is_held = is_stop;
 	if (!is_stop)

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "arena/gc.h"
 #include "gc_cycle.h"
@@ -103,4 +104,607 @@ TEST(garbage, "gc/garbage in cycles is freed, what the stack leads to is not")
 	CHECK(stats_of(it.gc).nr_cycles == 1);
 	arena_gc_keep_alive(tree);
 	arena_gc_destroy(it.gc);
+}
+
+/* ---------------------------------------------------------------- the protocol, step by step */
+
+static struct node *cell[2];	/* a root */
+static uint32_t turn;		/* atomic: whose turn it is, in tests with two threads */
+
+static void wait_for_turn(uint32_t number)
+{
+	while (__atomic_load_n(&turn, __ATOMIC_ACQUIRE) != number)
+		usleep(200);
+}
+
+static void set_turn(uint32_t number)
+{
+	__atomic_store_n(&turn, number, __ATOMIC_RELEASE);
+}
+
+/* Long enough for the collector to come to where it waits for the thread that sleeps. On a slow machine it may not, and the test sees less. */
+static void be_silent(void)
+{
+	usleep(30000);
+}
+
+static void *collect_elsewhere(void *gc)
+{
+	arena_gc_collect(gc);
+	return NULL;
+}
+
+static void poll_until(uint32_t barrier)
+{
+	while (arena_gc_local_.barrier != barrier) {
+		arena_gc_poll();
+		usleep(200);
+	}
+}
+
+static void poll_until_done(struct arena_gc *gc)
+{
+	while (!stats_of(gc).nr_cycles) {
+		arena_gc_poll();
+		usleep(200);
+	}
+}
+
+/* The node is led to by what is hidden here, and by nothing else once the stack is wiped. */
+static uintptr_t hidden;
+
+__attribute__((noinline)) static void hide_node(const struct fixture *it, uint64_t value)
+{
+	hidden = ~(uintptr_t)new_node(it, NULL, NULL, value);
+}
+
+__attribute__((noinline)) static void is_alive(struct arena_gc *gc, const struct node *node, uint64_t value)
+{
+	CHECK(node && arena_gc_usable_bytes(gc, node));
+	CHECK_EQ(node->value, value);
+}
+
+/* The same for what is not to be on this stack afterwards. */
+__attribute__((noinline)) static void hidden_is_alive(struct arena_gc *gc, uintptr_t where, uint64_t value)
+{
+	is_alive(gc, (const struct node *)~where, value);
+}
+
+__attribute__((noinline)) static bool is_gone(struct arena_gc *gc, uintptr_t where)
+{
+	return !arena_gc_usable_bytes(gc, (const void *)~where);
+}
+
+__attribute__((noinline)) static void store_hidden(struct node **location)
+{
+	arena_gc_store(location, (void *)~hidden);
+}
+
+TEST(new_value, "gc/what a stack that is not scanned stores to a root that is, is marked", "ARENA_GCVERIFY=1")
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+	pthread_t other;
+
+	CHECK_EQ(arena_gc_add_roots(it.gc, cell, sizeof(cell)), 0);
+	hide_node(&it, 7);
+	wipe_stack();
+	CHECK(!pthread_create(&other, NULL, collect_elsewhere, it.gc));
+	poll_until(GC_BARRIER_OLD | GC_BARRIER_NEW);
+	/* Roots are scanned now. */
+	be_silent();
+	store_hidden(&cell[0]);
+	wipe_stack();
+	poll_until_done(it.gc);
+	is_alive(it.gc, cell[0], 7);
+	CHECK(!pthread_join(other, NULL));
+	arena_gc_destroy(it.gc);
+}
+
+TEST(old_value, "gc/what is taken out of an object that is not scanned yet is marked", "ARENA_GCVERIFY=1")
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+	struct node *taken;
+	pthread_t other;
+
+	CHECK_EQ(arena_gc_add_roots(it.gc, cell, sizeof(cell)), 0);
+	hide_node(&it, 7);
+	arena_gc_store(&cell[0], new_node(&it, (void *)~hidden, NULL, 8));
+	wipe_stack();
+	CHECK(!pthread_create(&other, NULL, collect_elsewhere, it.gc));
+	poll_until(GC_BARRIER_OLD);
+	taken = arena_gc_load(&cell[0]->left);
+	arena_gc_store(&cell[0]->left, NULL);
+	poll_until_done(it.gc);
+	is_alive(it.gc, taken, 7);
+	CHECK(!pthread_join(other, NULL));
+	arena_gc_destroy(it.gc);
+}
+
+/* Answers at once, takes what the other thread has put into the cell, and holds it. */
+static void *hold_from_cell(void *argument)
+{
+	const struct fixture *it = argument;
+	struct node *held;
+
+	CHECK_EQ(arena_gc_attach(it->gc), 0);
+	set_turn(1);
+	while (!arena_gc_local_.barrier) {
+		arena_gc_poll();
+		usleep(200);
+	}
+	set_turn(2);
+	wait_for_turn(3);
+	held = arena_gc_load(&cell[1]);
+	set_turn(4);
+	poll_until_done(it->gc);
+	is_alive(it->gc, held, 7);
+	arena_gc_detach(it->gc);
+	return NULL;
+}
+
+TEST(apart, "gc/no stack counts as scanned while a thread stores without a barrier", "ARENA_GCVERIFY=1")
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+	pthread_t collector, holder;
+
+	CHECK_EQ(arena_gc_add_roots(it.gc, cell, sizeof(cell)), 0);
+	hide_node(&it, 7);
+	wipe_stack();
+	CHECK(!pthread_create(&holder, NULL, hold_from_cell, &it));
+	wait_for_turn(1);
+	CHECK(!pthread_create(&collector, NULL, collect_elsewhere, it.gc));
+	/* The other thread has answered, and this one has not. */
+	wait_for_turn(2);
+	CHECK_EQ(arena_gc_local_.barrier, 0);
+	store_hidden(&cell[1]);
+	set_turn(3);
+	wait_for_turn(4);
+	arena_gc_store(&cell[1], NULL);
+	wipe_stack();
+	poll_until_done(it.gc);
+	CHECK(!pthread_join(holder, NULL));
+	CHECK(!pthread_join(collector, NULL));
+	arena_gc_destroy(it.gc);
+}
+
+static void *blocked_for_a_while(void *unused)
+{
+	be_silent();
+	return unused;
+}
+
+TEST(safe, "gc/what a thread noted before it blocked is flushed, and what it holds is alive", "ARENA_GCVERIFY=1")
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+	struct node *taken;
+	pthread_t other;
+
+	CHECK_EQ(arena_gc_add_roots(it.gc, cell, sizeof(cell)), 0);
+	arena_gc_store(&cell[0], new_tree(&it, 10));
+	CHECK(!pthread_create(&other, NULL, collect_elsewhere, it.gc));
+	poll_until(GC_BARRIER_OLD | GC_BARRIER_NEW);
+	taken = arena_gc_load(&cell[0]);
+	arena_gc_store(&cell[0], NULL);
+	while (!stats_of(it.gc).nr_cycles)
+		CHECK(arena_gc_blocking(blocked_for_a_while, &it) == &it);
+	CHECK_EQ(count_leaves(taken), 1 << 10);
+	CHECK_EQ(arena_gc_local_.barrier, 0);
+	CHECK(!pthread_join(other, NULL));
+	arena_gc_destroy(it.gc);
+}
+
+TEST(stack, "gc/a pointer into the middle, in a register across a call, keeps an object")
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+	char *text = arena_gc_alloc_atomic(it.gc, 3000), *middle = text + 1234;
+
+	strcpy(middle, "still here");
+	text = NULL;
+	wipe_stack();
+	arena_gc_collect(it.gc);
+	CHECK_STR(middle, "still here");
+	CHECK_EQ(arena_gc_usable_bytes(it.gc, middle), 3072);
+	arena_gc_destroy(it.gc);
+}
+
+/* ---------------------------------------------------------------- objects of all sizes */
+
+TEST(sizes, "gc/objects of 0 to 3,000,000 bytes are zeroed, aligned, and found by any address in them")
+{
+	struct fixture it = set_up(10);
+
+	for (size_t bytes = 0; bytes <= 3000000; bytes += bytes < 600 ? 1 : bytes / 5) {
+		unsigned char *object = arena_gc_alloc_atomic(it.gc, bytes);
+		size_t usable = arena_gc_usable_bytes(it.gc, object);
+
+		CHECK(object && (uintptr_t)object % 16 == 0 && usable >= bytes);
+		for (size_t i = 0; i < usable; i += usable < 5000 ? 1 : 997) {
+			CHECK_EQ(object[i], 0);
+			CHECK_EQ(arena_gc_usable_bytes(it.gc, object + i), usable);
+		}
+		CHECK_EQ(arena_gc_usable_bytes(it.gc, object + usable - 1), usable);
+		memset(object, 0xa5, bytes);
+	}
+	CHECK(!arena_gc_alloc_atomic(it.gc, SIZE_MAX / 2));
+	arena_gc_destroy(it.gc);
+}
+
+TEST(slots, "gc/the slot of each offset in a span is what division says")
+{
+	for (unsigned int class = 1; class < NR_CLASSES; class++) {
+		uint32_t bytes = size_classes[class].bytes, inverse = gc_inverse(bytes);
+
+		for (uint32_t offset = 0; offset < size_classes[class].pages * PAGE_BYTES; offset++)
+			CHECK_EQ((uint64_t)offset * inverse >> 32, offset / bytes);
+	}
+}
+
+TEST(array, "gc/an array of types is scanned to its end, a large one in pieces")
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+	const size_t counts[] = { 1, 7, 500, 100000 };
+
+	for (size_t c = 0; c < ARRAY_LEN(counts); c++) {
+		struct node *array = arena_gc_alloc_array(it.gc, it.node, counts[c]);
+
+		CHECK(array);
+		for (size_t i = 0; i < counts[c]; i++)
+			arena_gc_store(&array[i].right, new_node(&it, NULL, NULL, i));
+		wipe_stack();
+		arena_gc_collect(it.gc);
+		for (size_t i = 0; i < counts[c]; i++)
+			CHECK_EQ(array[i].right->value, i);
+		arena_gc_keep_alive(array);
+	}
+	CHECK(!arena_gc_alloc_array(it.gc, it.node, SIZE_MAX / 8));
+	arena_gc_destroy(it.gc);
+}
+
+struct tagged {
+	uintptr_t pointer_and_tag;
+	uint64_t number;
+};
+
+static void scan_tagged(const void *object, size_t bytes, struct arena_gc_visitor *visitor)
+{
+	const struct tagged *tagged = object;
+
+	CHECK_EQ(bytes, sizeof(*tagged));
+	arena_gc_visit(visitor, (const void *)((uintptr_t)arena_gc_load(&tagged->pointer_and_tag) & ~(uintptr_t)1));
+}
+
+__attribute__((noinline)) static void copy_hidden(uintptr_t *to)
+{
+	*to = ~hidden;
+}
+
+TEST(kinds, "gc/what atomic, conservative and scanned objects keep")
+{
+	static const struct arena_gc_layout tagged_layout = { "tagged", sizeof(struct tagged), NULL, 0, scan_tagged };
+	struct fixture it = set_up(ARENA_GC_OFF);
+	struct arena_gc_type *type = arena_gc_type_create(it.gc, &tagged_layout);
+	struct tagged *tagged = arena_gc_alloc(it.gc, type);
+	uintptr_t *words = arena_gc_alloc_conservative(it.gc, 800), *bytes = arena_gc_alloc_atomic(it.gc, 800);
+
+	CHECK(type && tagged && words && bytes);
+	hide_node(&it, 1);
+	copy_hidden(&tagged->pointer_and_tag);
+	tagged->pointer_and_tag |= 1;
+	hide_node(&it, 2);
+	copy_hidden(&words[99]);
+	words[99] += 8;
+	hide_node(&it, 3);
+	copy_hidden(&bytes[99]);
+	wipe_stack();
+	arena_gc_collect(it.gc);
+	is_alive(it.gc, (struct node *)(tagged->pointer_and_tag - 1), 1);
+	is_alive(it.gc, (struct node *)(words[99] - 8), 2);
+	CHECK(is_gone(it.gc, hidden) && bytes[99] == ~hidden);
+	arena_gc_destroy(it.gc);
+}
+
+__attribute__((noinline)) static uintptr_t make_uncollectable(const struct fixture *it, uint64_t value)
+{
+	struct node *node = arena_gc_alloc_uncollectable(it->gc, it->node);
+
+	CHECK(node);
+	node->value = value;
+	arena_gc_store(&node->left, new_node(it, NULL, NULL, value + 1));
+	hidden = ~(uintptr_t)node->left;
+	return ~(uintptr_t)node;
+}
+
+__attribute__((noinline)) static void release(struct arena_gc *gc, uintptr_t where)
+{
+	arena_gc_make_collectable(gc, (void *)~where);
+}
+
+TEST(uncollectable, "gc/an uncollectable object stays until it is made collectable")
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+	uintptr_t own = make_uncollectable(&it, 5);
+
+	wipe_stack();
+	arena_gc_collect(it.gc);
+	hidden_is_alive(it.gc, own, 5);
+	hidden_is_alive(it.gc, hidden, 6);
+	release(it.gc, own);
+	wipe_stack();
+	arena_gc_collect(it.gc);
+	CHECK(is_gone(it.gc, own) && is_gone(it.gc, hidden));
+	arena_gc_destroy(it.gc);
+}
+
+/* ---------------------------------------------------------------- roots */
+
+__attribute__((noinline)) static void fill(const struct fixture *it, struct arena_gc_handle **handles, size_t nr)
+{
+	arena_gc_store(&cell[1], new_node(it, NULL, NULL, 1));
+	hidden = ~(uintptr_t)cell[1];
+	for (size_t i = 0; i < nr; i++) {
+		handles[i] = arena_gc_handle_create(it->gc, new_node(it, NULL, NULL, i));
+		CHECK(handles[i]);
+	}
+}
+
+__attribute__((noinline)) static void free_handle(struct arena_gc *gc, struct arena_gc_handle *handle, uint64_t value)
+{
+	is_alive(gc, arena_gc_handle_get(handle), value);
+	arena_gc_handle_free(gc, handle);
+}
+
+TEST(roots, "gc/ranges and handles keep what they lead to, until they go")
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+	struct arena_gc_handle *handles[1000];
+
+	CHECK_EQ(arena_gc_add_roots(it.gc, cell, sizeof(cell)), 0);
+	fill(&it, handles, ARRAY_LEN(handles));
+	wipe_stack();
+	arena_gc_collect(it.gc);
+	hidden_is_alive(it.gc, hidden, 1);
+	for (size_t i = 0; i < ARRAY_LEN(handles); i++)
+		free_handle(it.gc, handles[i], i);
+	CHECK_EQ(arena_gc_remove_roots(it.gc, cell), 0);
+	CHECK(arena_gc_remove_roots(it.gc, cell) == -ENOENT);
+	wipe_stack();
+	arena_gc_collect(it.gc);
+	CHECK(is_gone(it.gc, hidden));
+	CHECK(stats_of(it.gc).freed_objects >= ARRAY_LEN(handles));
+	arena_gc_destroy(it.gc);
+}
+
+TEST(many_ranges, "gc/a thousand ranges of roots, which are no ranges when they are not aligned")
+{
+	static struct node *ranges[1000][2];
+	struct fixture it = set_up(ARENA_GC_OFF);
+
+	for (size_t i = 0; i < ARRAY_LEN(ranges); i++) {
+		CHECK_EQ(arena_gc_add_roots(it.gc, ranges[i], sizeof(ranges[i])), 0);
+		arena_gc_store(&ranges[i][1], new_node(&it, NULL, NULL, i));
+	}
+	CHECK(arena_gc_add_roots(it.gc, (char *)cell + 1, 8) == -EINVAL);
+	CHECK(arena_gc_add_roots(it.gc, cell, 7) == -EINVAL);
+	CHECK(arena_gc_add_roots(it.gc, cell, 0) == -EINVAL);
+	arena_gc_collect(it.gc);
+	for (size_t i = 0; i < ARRAY_LEN(ranges); i++) {
+		is_alive(it.gc, ranges[i][1], i);
+		CHECK_EQ(arena_gc_remove_roots(it.gc, ranges[i]), 0);
+	}
+	arena_gc_destroy(it.gc);
+}
+
+/* ---------------------------------------------------------------- threads and heaps */
+
+static void *come_and_go(void *argument)
+{
+	const struct fixture *it = argument;
+	struct node *tree;
+
+	CHECK_EQ(arena_gc_attach(it->gc), 0);
+	tree = new_tree(it, 8);
+	CHECK_EQ(count_leaves(tree), 1 << 8);
+	return NULL;
+}
+
+TEST(many_threads, "gc/500 threads end without a word, and what they had is freed")
+{
+	struct fixture it = set_up(10);
+
+	for (size_t i = 0; i < 50; i++) {
+		pthread_t threads[10];
+
+		for (size_t t = 0; t < ARRAY_LEN(threads); t++)
+			CHECK(!pthread_create(&threads[t], NULL, come_and_go, &it));
+		arena_gc_collect(it.gc);
+		for (size_t t = 0; t < ARRAY_LEN(threads); t++)
+			CHECK(!pthread_join(threads[t], NULL));
+	}
+	arena_gc_collect(it.gc);
+	CHECK_EQ(stats_of(it.gc).live_bytes, 0);
+	CHECK(stats_of(it.gc).held_bytes <= 16 * MiB);
+	arena_gc_destroy(it.gc);
+}
+
+TEST(trigger, "gc/cycles begin by themselves when as much was allocated as is live")
+{
+	struct fixture it = set_up(100);
+	struct node *live = new_tree(&it, 16);
+
+	/* The collector may be late, on a machine that is busy with something else. */
+	for (size_t i = 0; i < 3000 || stats_of(it.gc).nr_cycles < 5; i++)
+		new_tree(&it, 8);
+	CHECK_EQ(count_leaves(live), 1 << 16);
+	CHECK(stats_of(it.gc).freed_objects > 100000);
+	arena_gc_destroy(it.gc);
+}
+
+TEST(growth, "gc/the bytes that begin a cycle")
+{
+	CHECK_EQ(gc_growth_bytes(0, 100), 4 * MiB / 100 * 100);
+	CHECK_EQ(gc_growth_bytes(1000 * MiB, 100), 1000 * MiB / 100 * 100);
+	CHECK_EQ(gc_growth_bytes(1000 * MiB, 50), 1000 * MiB / 100 * 50);
+	CHECK_EQ(gc_growth_bytes(1000 * MiB, ARENA_GC_OFF), UINT64_MAX);
+}
+
+TEST(two_heaps, "gc/two heaps of one thread, each with cycles of its own")
+{
+	struct fixture one = set_up(ARENA_GC_OFF), two = set_up(ARENA_GC_OFF);
+	struct node *first = new_tree(&one, 10), *second = new_tree(&two, 10);
+
+	arena_gc_collect(one.gc);
+	CHECK_EQ(stats_of(two.gc).nr_cycles, 0);
+	arena_gc_collect(two.gc);
+	arena_gc_detach(one.gc);
+	arena_gc_collect(two.gc);
+	CHECK_EQ(count_leaves(second), 1 << 10);
+	CHECK_EQ(arena_gc_attach(one.gc), 0);
+	CHECK_EQ(count_leaves(first), 1 << 10);
+	arena_gc_destroy(one.gc);
+	arena_gc_destroy(two.gc);
+	arena_gc_destroy(NULL);
+}
+
+TEST(memory_back, "gc/what is freed leaves its chunks")
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+
+	for (size_t i = 0; i < 100; i++)
+		CHECK(arena_gc_alloc_atomic(it.gc, MiB));
+	CHECK(stats_of(it.gc).held_bytes >= 100 * MiB);
+	wipe_stack();
+	arena_gc_collect(it.gc);
+	CHECK(stats_of(it.gc).freed_bytes >= 98 * MiB);
+	CHECK(it.gc->space.heap->pages.used_pages < 3 * MiB / PAGE_BYTES);
+	arena_gc_destroy(it.gc);
+}
+
+/* ---------------------------------------------------------------- bad input */
+
+TEST(layouts, "gc/layouts that are none are refused")
+{
+	static const uint32_t odd[] = { 4 }, behind[] = { 24 };
+	const struct arena_gc_layout bad[] = {
+		{ "empty", 0, NULL, 0, NULL },
+		{ "odd", 24, odd, 1, NULL },
+		{ "behind", 24, behind, 1, NULL },
+		{ "both", 24, behind, 1, scan_tagged },
+		{ "length", 20, (const uint32_t[]){ 8 }, 1, NULL },
+		{ "huge", (size_t)1 << 40, NULL, 0, NULL },
+	};
+	struct fixture it = set_up(ARENA_GC_OFF);
+
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		CHECK(!arena_gc_type_create(it.gc, &bad[i]));
+	CHECK(!arena_gc_create(&(struct arena_gc_options){ .source = ARENA_NR_SOURCES }));
+	arena_gc_destroy(it.gc);
+}
+
+static void alloc_detached(void *argument)
+{
+	const struct fixture *it = argument;
+
+	arena_gc_detach(it->gc);
+	arena_gc_alloc(it->gc, it->node);
+}
+
+static void attach_twice(void *argument)
+{
+	arena_gc_attach(((const struct fixture *)argument)->gc);
+}
+
+static void unpin_none(void *argument)
+{
+	const struct fixture *it = argument;
+
+	arena_gc_make_collectable(it->gc, arena_gc_alloc(it->gc, it->node));
+}
+
+static void *sit(void *gc)
+{
+	CHECK_EQ(arena_gc_attach(gc), 0);
+	set_turn(1);
+	pause();
+	return NULL;
+}
+
+static void destroy_in_use(void *argument)
+{
+	pthread_t other;
+
+	CHECK(!pthread_create(&other, NULL, sit, ((const struct fixture *)argument)->gc));
+	wait_for_turn(1);
+	arena_gc_destroy(((const struct fixture *)argument)->gc);
+}
+
+static void plain_store(void *argument)
+{
+	const struct fixture *it = argument;
+	pthread_t other;
+
+	CHECK_EQ(arena_gc_add_roots(it->gc, cell, sizeof(cell)), 0);
+	hide_node(it, 7);
+	wipe_stack();
+	CHECK(!pthread_create(&other, NULL, collect_elsewhere, it->gc));
+	poll_until(GC_BARRIER_OLD | GC_BARRIER_NEW);
+	be_silent();
+	cell[0] = (void *)~hidden;
+	wipe_stack();
+	poll_until_done(it->gc);
+}
+
+/* In a child that makes the heap itself: threads do not survive a fork. */
+static void with_heap(void *argument)
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+
+	(*(void (**)(void *))argument)(&it);
+}
+
+TEST(misuse, "gc/misuse aborts and says why", "ARENA_GCVERIFY=1")
+{
+	static const struct {
+		void (*function)(void *argument);
+		const char *says;
+	} cases[] = {
+		{ alloc_detached, "not attached" },
+		{ attach_twice, "attached already" },
+		{ unpin_none, "no object that is uncollectable" },
+		{ destroy_in_use, "still attached" },
+		{ plain_store, "a store without its barrier" },
+	};
+
+	if (harness_thread_sanitized())
+		harness_skip("it cannot fork");
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		void (*function)(void *) = cases[i].function;
+		struct death death;
+
+		harness_child(&death, with_heap, &function);
+		CHECK(harness_died(&death, SIGABRT));
+		CHECK_HAS(death.text, cases[i].says);
+	}
+}
+
+static void collect_once(void *unused)
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+
+	(void)unused;
+	arena_gc_collect(it.gc);
+	arena_gc_destroy(it.gc);
+}
+
+TEST(trace, "gc/ARENA_GCTRACE=1 prints a line for each cycle, in Go's order")
+{
+	struct death death;
+
+	if (harness_thread_sanitized())
+		harness_skip("it cannot fork");
+	setenv("ARENA_GCTRACE", "1", 1);
+	harness_child(&death, collect_once, NULL);
+	CHECK_HAS(death.text, "gc 1 @0.");
+	CHECK_HAS(death.text, " ms clock, 0+");
+	CHECK_HAS(death.text, " MB goal, ");
+	CHECK_HAS(death.text, " ms handshake, ");
 }
