@@ -13,7 +13,7 @@
 
 #include "gc_sweep.h"
 
-/* Spans swept in vain before new pages are taken: some 50 ns each, so that an allocation is not held up. */
+/* Spans swept in vain before new pages are taken, so that an allocation is not held up by what all is alive. */
 #define SWEEP_TRIES 64
 
 /* ---------------------------------------------------------------- black */
@@ -43,7 +43,6 @@ void gc_alloc_blacken(struct gc_mutator *mutator)
 	uint32_t nr = gc_kinds(&mutator->gc->types);
 
 	mutator->is_black = gc_does(GC_STEP_BLACK);
-	mutator->gen = mutator->gc->black_gen;
 	for (uint32_t i = 1; i < nr; i++)
 		if (mutator->is_black && mutator->bins[i].current)
 			blacken_span(gc_span_at(&mutator->gc->space, mutator->bins[i].current));

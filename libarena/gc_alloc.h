@@ -17,7 +17,7 @@ bool gc_bin_refill(struct gc_mutator *mutator, uint32_t kind);
 /** An object on pages of its own, zeroed: NULL when out of memory. */
 void *gc_alloc_large(struct gc_mutator *mutator, uint32_t kind, size_t bytes);
 
-/** H1: what the mutator allocates is marked from now on. */
+/** H1b: what the mutator allocates is marked from now on. */
 void gc_alloc_blacken(struct gc_mutator *mutator);
 /** H4: it is not any more; spans that the sweep has yet to see are handed in. */
 void gc_alloc_seal(struct gc_mutator *mutator);

@@ -6,13 +6,24 @@
  */
 #include "gc_barrier.h"
 
-static void mark_now(struct arena_gc *gc, uintptr_t address)
+/*
+ * Not after marking has ended, when a mark would be left over for the next cycle: that is what the lock of the kind decides (gc_type.c).
+ * What a store meets then is marked anyway.
+ */
+static void mark_now(struct gc_mutator *mutator, uintptr_t address)
 {
+	struct arena_gc *gc = mutator->gc;
+	struct gc_kind *kind;
 	struct gc_ref ref;
 
-	if (gc_find(&gc->space, address, &ref) && gc_is_object(&ref) && gc_set_mark(&ref))
+	if (!gc_find(&gc->space, address, &ref) || !gc_is_object(&ref))
+		return;
+	kind = &gc->types.kinds[ref.span->kind];
+	lock_acquire(&kind->lock);
+	if (kind->gen == mutator->gen && gc_set_mark(&ref))
 		/* The release pairs with the swap in gc_mark_drain(): it sees the mark. */
 		atomic_store_release(&gc->queue.is_short, 1u);
+	lock_release(&kind->lock);
 }
 
 static struct gc_block *open_block(struct gc_mutator *mutator)
@@ -33,7 +44,7 @@ void gc_shade(struct gc_mutator *mutator, uintptr_t address)
 	if (unlikely(!block)) {
 		block = open_block(mutator);
 		if (!block) {
-			mark_now(mutator->gc, address);
+			mark_now(mutator, address);
 			return;
 		}
 	}

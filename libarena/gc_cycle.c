@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * The cycle. Threads run throughout; each of the four handshakes waits for each of them to do a small thing when it suits it:
+ * The cycle. Threads run throughout; each handshake waits for each of them to do a small thing when it suits it:
  *
  *	all spans are swept, no mark is set
- *	H1	barriers on, for old and new values; new objects are black
+ *	H1	barriers on, for old and new values
+ *	H1b	new objects are black
  *		roots are shaded
  *	H2	stacks are copied; from then on a thread's barrier shades old values only
  *		mark
@@ -11,6 +12,9 @@
  *		all lists of spans become unswept
  *	H4	barriers off; spans that are not swept are handed in
  *		sweep
+ *
+ * H1b is there because a barrier is no single step: a store whose barrier has read an old value before the last thread stored without one may end long after. When
+ * all have answered once more it is over. And an object must not be black as long as somebody stores into it without a barrier.
  *
  * Why it may end: when a round begins nothing is left to scan. If then an object that is reachable were not marked, some mutator's buffer
  * would hold one on the way to it (a store shades what it removes; stacks are scanned, new objects black). That buffer is handed over in this
@@ -86,9 +90,11 @@ static void mark(struct gc_marker *marker)
 	struct arena_gc *gc = marker->gc;
 
 	gc_ask(gc, GC_REQUEST_BARRIER);
+	if (gc_does(GC_STEP_APART) && gc_does(GC_STEP_TWICE))
+		gc_ask(gc, GC_REQUEST_BLACK);
 	gc->cycle.root_bytes = gc_mark_roots(marker);
 	if (gc_does(GC_STEP_APART))
-		gc_ask(gc, GC_REQUEST_STACKS);
+		gc_ask(gc, GC_REQUEST_SCAN);
 	gc->cycle.mark_ns = os_clock_ns();
 	gc->cycle.stack_bytes = gc_mark_stacks(marker);
 	gc_mark_drain(marker);

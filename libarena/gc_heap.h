@@ -21,10 +21,11 @@ enum gc_step {
 	GC_STEP_OLD = 1,	/* a store shades what was there */
 	GC_STEP_NEW,		/* and what comes while the stack is not scanned */
 	GC_STEP_BLACK,		/* objects that are made while marking are marked */
-	GC_STEP_APART,		/* barriers are on everywhere before a stack counts as scanned */
+	GC_STEP_APART,		/* barriers are on everywhere before a stack counts as scanned, or an object is black */
 	GC_STEP_ROUNDS,		/* barriers are flushed until that brings nothing */
 	GC_STEP_SAFE,		/* also those of threads that answer for nothing */
 	GC_STEP_SEAL,		/* spans that are not swept are handed in when marking ends */
+	GC_STEP_TWICE,		/* between the two, all answer once more */
 };
 #ifndef ARENA_GC_BREAK
 #define ARENA_GC_BREAK 0
@@ -38,8 +39,9 @@ static inline bool gc_does(enum gc_step step)
 /* What the collector asks of mutators. In the lower bits of asked and answered; above them is a number. */
 enum gc_request {
 	GC_REQUEST_OFF = 0,	/* H4: the barrier goes off, spans that are not swept are handed in. Also: nothing yet */
-	GC_REQUEST_BARRIER,	/* H1: the barrier goes on, objects are black from now on */
-	GC_REQUEST_STACKS,	/* H2: the stack is copied, and counts as scanned */
+	GC_REQUEST_BARRIER,	/* H1: the barrier goes on */
+	GC_REQUEST_BLACK,	/* H1b: objects are black from now on. Who answers has no store under way that began before all barriers were on */
+	GC_REQUEST_SCAN,	/* H2: the stack is copied, and counts as scanned */
 	GC_REQUEST_FLUSH,	/* H3: what the barrier has met is handed over */
 	GC_REQUEST_STOP,	/* only to verify: the stack is copied, and the thread waits */
 	GC_REQUEST_RESUME,	/* after it */
@@ -82,7 +84,7 @@ struct gc_mutator {
 	uint32_t answered;	/* atomic: the last request that it did what it asks for. The release in gc_threads.c pairs with the collector's acquire */
 	uint32_t barrier;	/* the mutator's, as all down to bins */
 	bool is_black;		/* what it allocates is marked, in spans of gen */
-	uint32_t gen;
+	uint32_t gen;		/* of spans that are marked in this cycle */
 	bool is_held;		/* claimed until GC_REQUEST_RESUME; the collector's */
 	struct gc_block *buffer; /* what the barrier has met, or NULL */
 	struct gc_stack stack;
@@ -124,7 +126,7 @@ struct arena_gc {
 	struct lock threads_lock; /* guards mutators, is_cycling, and that a request meets all */
 	struct gc_mutator *mutators;
 	bool is_cycling;	/* mutators that are gone stay on the list */
-	uint32_t black_gen;	/* of spans that black mutators blacken; fixed during a cycle */
+	uint32_t black_gen;	/* of spans that are marked in this cycle; fixed during it */
 	uint32_t asked;		/* atomic, futex: the request; written with threads_lock held */
 	uint32_t answers;	/* atomic, futex: goes up when a mutator has answered, or need not */
 

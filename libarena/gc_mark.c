@@ -14,7 +14,7 @@
 #include "gc_roots.h"
 #include "gc_threads.h"
 
-/* Pieces that a large object is scanned in: some 10 us each. */
+/* Pieces that a large object is scanned in, so that others may take a part of it, and none takes long. As Go. */
 #define PIECE_BYTES (128 * KiB)
 
 /* ---------------------------------------------------------------- marking */

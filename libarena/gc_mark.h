@@ -17,7 +17,7 @@ struct gc_marker {
 void gc_mark_address(struct gc_marker *marker, uintptr_t address);
 /** Mark what all roots but stacks lead to; returns bytes of roots. */
 uint64_t gc_mark_roots(struct gc_marker *marker);
-/** Mark what the copies of stacks lead to; returns their bytes. All have answered GC_REQUEST_STACKS. */
+/** Mark what the copies of stacks lead to; returns their bytes. All have answered GC_REQUEST_SCAN. */
 uint64_t gc_mark_stacks(struct gc_marker *marker);
 /** Scan until nothing is left, what mutators have handed over included. */
 void gc_mark_drain(struct gc_marker *marker);

@@ -2,7 +2,7 @@
 /*
  * Tables of roots. Ranges are few and looked for one by one; handles lie in blocks of a page, which are never given back.
  *
- * Limit: adding and removing wait while the collector reads the roots, which takes 0.1 ms for each megabyte.
+ * Limit: adding and removing wait while the collector reads the roots.
  */
 #include "gc_roots.h"
 

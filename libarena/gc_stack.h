@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Stacks and registers of mutators. A stack is copied in the handshake, which takes little time, and scanned by the collector,
- * which takes twenty times as long.
+ * which takes many times as long.
  */
 #ifndef LIBARENA_GC_STACK_H
 #define LIBARENA_GC_STACK_H

@@ -49,19 +49,30 @@ static void scan_stack(struct gc_mutator *mutator, uintptr_t low)
 		shade_stack(mutator, low);
 }
 
+static void set_barrier(struct gc_mutator *mutator, uintptr_t low)
+{
+	mutator->gen = mutator->gc->black_gen;
+	mutator->barrier = GC_BARRIER_OLD | GC_BARRIER_NEW;
+	if (gc_does(GC_STEP_APART) && gc_does(GC_STEP_TWICE))
+		return;
+	gc_alloc_blacken(mutator);
+	if (gc_does(GC_STEP_APART))
+		return;
+	scan_stack(mutator, low);
+	mutator->barrier = GC_BARRIER_OLD;
+}
+
 /* The mutator's. @low is where its stack ends. */
 static void act(struct gc_mutator *mutator, enum gc_request request, uintptr_t low)
 {
 	switch (request) {
 	case GC_REQUEST_BARRIER:
-		mutator->barrier = GC_BARRIER_OLD | GC_BARRIER_NEW;
-		gc_alloc_blacken(mutator);
-		if (gc_does(GC_STEP_APART))
-			break;
-		scan_stack(mutator, low);
-		mutator->barrier = GC_BARRIER_OLD;
+		set_barrier(mutator, low);
 		break;
-	case GC_REQUEST_STACKS:
+	case GC_REQUEST_BLACK:
+		gc_alloc_blacken(mutator);
+		break;
+	case GC_REQUEST_SCAN:
 		scan_stack(mutator, low);
 		mutator->barrier = GC_BARRIER_OLD;
 		break;
@@ -205,10 +216,12 @@ static void start_as_others(struct gc_mutator *mutator)
 	enum gc_request request = gc_request_of(mutator->gc->asked);
 
 	mutator->answered = mutator->gc->asked;
+	mutator->gen = mutator->gc->black_gen;
 	if (request == GC_REQUEST_OFF)
 		return;
-	mutator->barrier = request == GC_REQUEST_BARRIER ? GC_BARRIER_OLD | GC_BARRIER_NEW : GC_BARRIER_OLD;
-	gc_alloc_blacken(mutator);
+	mutator->barrier = request == GC_REQUEST_BARRIER || request == GC_REQUEST_BLACK ? GC_BARRIER_OLD | GC_BARRIER_NEW : GC_BARRIER_OLD;
+	if (request != GC_REQUEST_BARRIER)
+		gc_alloc_blacken(mutator);
 }
 
 /* While all are stopped nobody comes. */

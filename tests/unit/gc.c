@@ -10,6 +10,7 @@
 #include "arena/gc.h"
 #include "gc_cycle.h"
 #include "gc_heap.h"
+#include "gc_threads.h"
 #include "tests/harness.h"
 
 struct node {
@@ -142,6 +143,16 @@ static void poll_until(uint32_t barrier)
 	}
 }
 
+/* Barriers are on everywhere, and roots are looked at. */
+static void poll_until_black(void)
+{
+	while (!gc_own->is_black) {
+		arena_gc_poll();
+		usleep(200);
+	}
+	CHECK_EQ(arena_gc_local_.barrier, GC_BARRIER_OLD | GC_BARRIER_NEW);
+}
+
 static void poll_until_done(struct arena_gc *gc)
 {
 	while (!stats_of(gc).nr_cycles) {
@@ -189,7 +200,7 @@ TEST(new_value, "gc/what a stack that is not scanned stores to a root that is, i
 	hide_node(&it, 7);
 	wipe_stack();
 	CHECK(!pthread_create(&other, NULL, collect_elsewhere, it.gc));
-	poll_until(GC_BARRIER_OLD | GC_BARRIER_NEW);
+	poll_until_black();
 	/* Roots are scanned now. */
 	be_silent();
 	store_hidden(&cell[0]);
@@ -282,7 +293,7 @@ TEST(safe, "gc/what a thread noted before it blocked is flushed, and what it hol
 	CHECK_EQ(arena_gc_add_roots(it.gc, cell, sizeof(cell)), 0);
 	arena_gc_store(&cell[0], new_tree(&it, 10));
 	CHECK(!pthread_create(&other, NULL, collect_elsewhere, it.gc));
-	poll_until(GC_BARRIER_OLD | GC_BARRIER_NEW);
+	poll_until_black();
 	taken = arena_gc_load(&cell[0]);
 	arena_gc_store(&cell[0], NULL);
 	while (!stats_of(it.gc).nr_cycles)
@@ -646,7 +657,7 @@ static void plain_store(void *argument)
 	hide_node(it, 7);
 	wipe_stack();
 	CHECK(!pthread_create(&other, NULL, collect_elsewhere, it->gc));
-	poll_until(GC_BARRIER_OLD | GC_BARRIER_NEW);
+	poll_until_black();
 	be_silent();
 	cell[0] = (void *)~hidden;
 	wipe_stack();

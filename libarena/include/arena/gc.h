@@ -26,7 +26,7 @@
  *
  * What C does not let a collector do: it cannot prove that every store goes through the barrier (ARENA_GCVERIFY=1 looks for what
  * was lost); it cannot bound the time that a thread takes which never polls; stacks are read conservatively, so that a stale word
- * may keep an object for some time, and a deep stack takes time to be copied (some 20 us for each 100 KB).
+ * may keep an object for some time, and a deep stack takes time to be copied.
  *
  * Sources of the design: E. Dijkstra et al., "On-the-fly garbage collection: an exercise in cooperation" (1978); T. Yuasa,
  * "Real-time garbage collection on general-purpose machines" (1990); D. Doligez and G. Gonthier, "Portable, unobtrusive garbage
@@ -123,7 +123,7 @@ ARENA_API struct arena_gc_type *arena_gc_type_create(struct arena_gc *gc, const 
 						       sizeof(layout##_pointers_) / sizeof(layout##_pointers_[0]), NULL }
 
 #ifdef __cplusplus
-#define ARENA_GC_IS_POINTER_(type, member) (std::is_pointer<typename std::remove_reference<decltype(((type *)0)->member)>::type>::value)
+#define ARENA_GC_IS_POINTER_(type, member) std::is_pointer<std::remove_reference_t<decltype(((type *)0)->member)>>::value
 #else
 /* An array would become a pointer in the second. */
 #define ARENA_GC_IS_POINTER_(type, member) \
