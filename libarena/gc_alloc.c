@@ -34,7 +34,7 @@ static void blacken_span(struct gc_span *span)
 static void whiten_span(struct gc_span *span)
 {
 	for (unsigned int w = 0; w < gc_nr_words(span); w++)
-		if (span->mark[w] & span->free[w])
+		if (atomic_load_relaxed(&span->mark[w]) & span->free[w])
 			atomic_and_relaxed(&span->mark[w], ~span->free[w]);
 }
 
