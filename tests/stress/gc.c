@@ -7,7 +7,7 @@
  * variable leading to them meanwhile, and change hands by a shelf. A node that was freed although something led to it does not hold what its shadow
  * says: freed memory is overwritten under ARENA_GCVERIFY=1, and zeroed when it is used again. Roots are on stacks, in globals and in handles.
  *
- * GC_STRESS_SECONDS=120 in the environment makes each test last that long, at most 200; 3 without.
+ * GC_STRESS_SECONDS=120 in the environment makes each test last that long, at most 200; 1.5 without.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -73,7 +73,7 @@ static int stop;			/* atomic */
 static double run_seconds(void)
 {
 	const char *text = getenv("GC_STRESS_SECONDS");
-	double seconds = text ? strtod(text, NULL) : 3;
+	double seconds = text ? strtod(text, NULL) : 1.5;
 
 	return seconds > 200 ? 200 : seconds;
 }

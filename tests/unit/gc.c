@@ -721,7 +721,7 @@ TEST(misuse, "gc/misuse aborts and says why", "ARENA_GCVERIFY=1")
 	};
 
 	if (harness_thread_sanitized())
-		harness_skip("it cannot fork");
+		harness_skip("the thread sanitizer cannot fork a process with threads");
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		void (*function)(void *) = cases[i].function;
 		struct death death;
@@ -746,7 +746,7 @@ TEST(trace, "gc/ARENA_GCTRACE=1 prints a line for each cycle, in Go's order")
 	struct death death;
 
 	if (harness_thread_sanitized())
-		harness_skip("it cannot fork");
+		harness_skip("the thread sanitizer cannot fork a process with threads");
 	setenv("ARENA_GCTRACE", "1", 1);
 	harness_child(&death, collect_once, NULL);
 	CHECK_HAS(death.text, "gc 1 @0.");
