@@ -1,0 +1,204 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# models [--long] [--list] [MODEL]
+#
+# Checks the models of the collector's protocol (tests/gc/*.pml, doc/gc.md) with Spin: the protocol holds, and each of its variants that
+# leaves something out is caught. A search counts only when it ended: no depth or memory limit reached, no state left out (COLLAPSE
+# compresses states without loss), every statement of the model reached. Seconds are CPU seconds.
+#   MODEL       only that model: barrier, termination, sweep, weak, removal, threads
+#   --long      larger bounds, store buffers, and by bitstate what is too large for a full search (reported as incomplete)
+#   --list      print the runs and do nothing
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+# shellcheck source=tests/tap.sh
+. tests/tap.sh
+export LC_ALL=C
+
+long='' list='' only=''
+while [ $# -gt 0 ]; do
+	case $1 in
+	--help | -h) sed -n '3,/^set/s/^# \{0,1\}//p' "$0"; exit 0 ;;
+	--long) long=1 ;;
+	--list) list=1 ;;
+	-*) echo "models: unknown option $1 (see --help)" >&2; exit 2 ;;
+	*) only=$1 ;;
+	esac
+	shift
+done
+
+# A run: when; what is expected; the model; at most CPU seconds and MiB; flags. What is expected is "holds", "incomplete" (no error found
+# by bitstate), or the assertion that fails: lost (a live object is not marked), swept (a live object is freed), stale (a mark is left),
+# typed (a mark on what is no object), null (a weak reference answers NULL, then an object).
+runs() {
+	cat <<-'END'
+	quick holds      barrier     60 1000 -DN=2
+	quick lost       barrier     60 1000 -DN=3 -DDELETION_ONLY
+	quick lost       barrier     60 1000 -DN=3 -DMERGED_HANDSHAKES
+	quick lost       barrier     60 1000 -DN=3 -DPLAIN_GLOBAL
+	quick lost       barrier     60 1000 -DN=3 -DROOTS_EARLY
+	quick lost       barrier     60 1000 -DN=3 -DNO_BLACK
+	quick lost       barrier     60 1000 -DN=3 -DBLACK_TOO_EARLY
+	quick holds      termination 60 1000 -DN=2
+	quick lost       termination 60 1000 -DN=3 -DNO_TERMINATION_ROUND
+	quick lost       termination 60 1000 -DN=3 -DSAFE_NOT_FLUSHED
+	quick lost       termination 60 1000 -DN=3 -DOVERFLOW_UNSEEN
+	quick lost       termination 60 1000 -DN=3 -DBUSY_BEFORE
+	quick holds      sweep       60 1000 -DN=2
+	quick swept      sweep       60 1000 -DN=3 -DUNSEALED
+	quick stale      sweep       60 1000 -DN=3 -DREFILL_ANY
+	quick stale      sweep       60 1000 -DN=3 -DLATE_DRAIN
+	quick stale      sweep       60 1000 -DN=3 -DNEXT_TOO_EARLY
+	quick typed      sweep       60 1000 -DN=3 -DBIT_FIRST
+	quick holds      weak        60 1000 -DN=3
+	quick lost       weak        60 1000 -DN=3 -DNO_COUNT
+	quick lost       weak        60 1000 -DN=3 -DCOUNT_LATE
+	quick lost       weak        60 1000 -DN=3 -DREADER_ADDS_LATE
+	quick lost       weak        60 1000 -DN=3 -DOPEN_UNSHADED
+	quick lost       weak        60 1000 -DN=3 -DCLEAR_AFTER_OFF
+	quick holds      removal     60 1000 -DN=2
+	quick lost       removal     60 1000 -DN=3 -DFREE_UNSHADED
+	quick lost       removal     60 1000 -DN=3 -DROOT_UNSHADED
+	quick lost       removal     60 1000 -DN=3 -DREVOKE_UNSCANNED
+	quick holds      threads     60 1000 -DN=2
+	quick lost       threads     60 1000 -DN=3 -DPHASE_UNLOCKED
+	quick lost       threads     60 1000 -DN=3 -DEXIT_DROPS
+	quick lost       threads     60 1000 -DN=4 -DN1=0 -DLEAVE_PLAIN
+	quick lost       threads     60 1000 -DN=3 -DRAW_ARGUMENT
+	quick lost       threads     60 1000 -DN=3 -DATTACH_WHITE
+	quick lost       threads     60 1000 -DN=3 -DSAFE_NOT_FLUSHED
+	END
+}
+
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+
+# build MODEL OPTIMIZATION PAN_FLAGS MODEL_FLAGS...: the checker of a model. Spin writes into the current folder.
+build() {
+	local model=$PWD/tests/gc/$1.pml optimize=$2 pan_flags=$3
+	shift 3
+	(
+		cd "$folder" && rm -f pan* ./*.trail && spin -a "$@" "$model" >spin.out 2>&1 &&
+			# shellcheck disable=SC2086 # flags
+			gcc -w "$optimize" -DSAFETY $pan_flags -o pan pan.c >>spin.out 2>&1
+	)
+}
+
+# search SECONDS OPTION...: runs the checker; what it says is in $folder/out, its CPU seconds in $folder/seconds.
+search() {
+	local seconds=$1
+	shift
+	local TIMEFORMAT=%U
+	# Not exec: bash would print no time.
+	{ time (cd "$folder" && ulimit -t "$seconds" && ./pan "$@" >out 2>&1); } 2>"$folder/seconds"
+}
+
+# unreached: statements that the search never came to. That a process which runs for ever does not end is no surprise.
+unreached() { sed -n '/^unreached in/,$p' "$folder/out" | grep -E '^[[:blank:]].*, state [0-9]+, ' | grep -v '"-end-"$'; }
+
+# complaints: why the last search proves nothing; empty when it does.
+complaints() {
+	grep -q '^Full statespace search for:' "$folder/out" || echo "not a full search"
+	grep -q ', errors: 0$' "$folder/out" || echo "it did not end without errors"
+	grep -E 'max search depth too small|Search not completed|out of memory|[Bb]it.?state|Hash-Compact|aborting|violated' "$folder/out"
+	grep -q '^unreached in' "$folder/out" || echo "it does not say what was reached"
+	unreached | sed 's/^[[:blank:]]*/not reached: /'
+}
+
+# figures: what the search took.
+figures() {
+	awk -v seconds="$(tail -n 1 "$folder/seconds")" '
+	/states, stored/ { states = $1 }
+	/total actual memory usage/ { mib = $1 }
+	/depth reached/ { sub(/,$/, "", $6); depth = $6 }
+	/hash factor/ { factor = ", " $0; sub(/\(.*/, "", factor) }
+	END { printf "%d states, depth %d, %.1f s, %.0f MiB%s", states, depth, seconds, mib, factor }' "$folder/out"
+}
+
+# The assertion that fails, as the checker prints it.
+assertion() {
+	case $1 in
+	lost) echo '(set& ~(marked))==0' ;;
+	swept) echo 'field[0])& ~(1)))>>' ;;
+	stale) echo 'marked==0' ;;
+	typed) echo 'field[x]==1' ;;
+	null) echo 'null_seen' ;;
+	esac
+}
+
+# run_model EXPECTED MODEL SECONDS MIB FLAGS...
+run_model() {
+	local expected=$1 model=$2 seconds=$3 mib=$4 optimize=-O1 compress=-DCOLLAPSE name text why
+	shift 4
+	[ "$seconds" -le 60 ] || optimize=-O2
+	name="$model $*"
+	case $expected in
+	holds) name+=" holds" ;;
+	incomplete) compress=-DBITSTATE name+=" has no error that bitstate finds (incomplete)" ;;
+	*) optimize=-O0 name+=" fails: $expected" ;;
+	esac
+	if ! build "$model" "$optimize" "$compress -DMEMLIM=$mib" "$@"; then
+		not_ok "$name" "$(cat "$folder/spin.out")"
+		return
+	fi
+	case $expected in
+	holds)
+		search "$seconds" -m10000 -w22
+		why=$(complaints)
+		;;
+	incomplete)
+		search "$seconds" -m10000 -w33 -k3
+		why=$(grep -E 'violated|invalid end|max search depth too small' "$folder/out")
+		grep -q ', errors: 0$' "$folder/out" || why+=" it did not end without errors"
+		;;
+	*)
+		search "$seconds" -m10000 -w20
+		text=$(grep 'assertion violated' "$folder/out")
+		case $text in *"$(assertion "$expected")"*) why='' ;; *) why="not that assertion: $text $(head -n 3 "$folder/out")" ;; esac
+		[ -f "$folder/$model.pml.trail" ] || why+=" no counterexample"
+		;;
+	esac
+	if [ -z "$why" ]; then
+		ok "$name"
+		echo "# $(figures)"
+	else
+		not_ok "$name" "$why"
+	fi
+}
+
+# The judge is judged: a search that is cut short, or that does not come to an assertion, must not count.
+try_complaints() {
+	local name=$1 pattern=$2
+	if complaints | grep -q -e "$pattern"; then ok "$name"; else not_ok "$name" "$(complaints; cat "$folder/out")"; fi
+}
+judge() {
+	build barrier -O0 "-DCOLLAPSE" -DN=1
+	search 60 -m30 -w18
+	try_complaints "a search that is not deep enough proves nothing" "depth too small"
+	build barrier -O0 "-DCOLLAPSE -DMEMLIM=9" -DN=2
+	search 60 -m10000 -w18
+	try_complaints "a search that runs out of memory proves nothing" "it did not end\|out of memory\|not completed"
+	build barrier -O0 "-DCOLLAPSE" -DN=0
+	search 60 -m10000 -w18
+	try_complaints "what is not reached is noticed" "not reached: .*allocated"
+	build barrier -O0 -DBITSTATE -DN=1
+	search 60 -m10000 -w20
+	try_complaints "bitstate proves nothing" "not a full search"
+}
+
+if [ -n "$list" ]; then
+	runs | while read -r when line; do if [ "$when" = quick ] || [ -n "$long" ]; then echo "$line"; fi; done
+	exit 0
+fi
+if ! command -v spin >/dev/null; then
+	not_ok "spin is installed" "make deps installs it"
+	tap_end
+	exit
+fi
+[ -n "$only" ] || judge
+while read -r when expected model seconds mib flags; do
+	[ "$when" = quick ] || [ -n "$long" ] || continue
+	[ -z "$only" ] || [ "$only" = "$model" ] || continue
+	# shellcheck disable=SC2086 # flags
+	run_model "$expected" "$model" "$seconds" "$mib" $flags
+done < <(runs)
+tap_end
