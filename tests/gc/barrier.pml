@@ -10,7 +10,9 @@
 #ifndef N
 #define N	4
 #endif
+#ifndef OBJECTS
 #define OBJECTS	3
+#endif
 #include "common.pml"
 
 #define OLD	2			/* objects that are there at the beginning; the others are allocated, lowest first */
@@ -84,13 +86,13 @@ proctype mutator(byte m) {
 
 	do
 	:: poll(m)
-	:: atomic { ops < N -> ops++;			/* load */
+	:: atomic { ops < limit(m) -> ops++;			/* load */
 		if
 		:: load(m, GLOBAL, p[m])
 		:: p[m] != NIL -> load(m, p[m], q[m])
 		:: p[m] = q[m]
 		fi }
-	:: atomic { ops < N -> ops++;			/* store: first the barrier */
+	:: atomic { ops < limit(m) -> ops++;			/* store: first the barrier */
 		if
 		:: a = GLOBAL; v = q[m]
 		:: p[m] != NIL -> a = p[m]; v = NIL
@@ -108,7 +110,7 @@ proctype mutator(byte m) {
 		:: else
 		fi };
 		atomic { can_store(m); store(m, a, v); a = 0; v = NIL }
-	:: atomic { ops < N && allocated < OBJECTS -> ops++; alloc(m) }
+	:: atomic { ops < limit(m) && allocated < OBJECTS -> ops++; alloc(m) }
 	:: clean -> break
 	od
 }

@@ -8,9 +8,13 @@
  * because a worker may take any entry. What stands in one atomic or d_step is a single access to shared memory together with what
  * is private to its thread; each further access to shared memory is a step of its own.
  *
- * An including model sets N, how many operations each mutator makes, and may set OBJECTS. -DTSO gives each mutator a store buffer.
+ * An including model sets N, how many operations each mutator makes (N1: mutator 1, if not as many), and may set OBJECTS. -DTSO gives each mutator a store buffer.
  */
 #define MUTATORS	2
+#ifndef N1
+#define N1		N
+#endif
+#define limit(m)	((m) == 0 -> N : N1)
 #define NIL		0
 #define GLOBAL		0
 #ifndef OBJECTS

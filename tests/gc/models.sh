@@ -37,7 +37,6 @@ runs() {
 	quick lost       barrier     60 1000 -DN=3 -DPLAIN_GLOBAL
 	quick lost       barrier     60 1000 -DN=3 -DROOTS_EARLY
 	quick lost       barrier     60 1000 -DN=3 -DNO_BLACK
-	quick lost       barrier     60 1000 -DN=3 -DBLACK_TOO_EARLY
 	quick holds      termination 60 1000 -DN=2
 	quick lost       termination 60 1000 -DN=3 -DNO_TERMINATION_ROUND
 	quick lost       termination 60 1000 -DN=3 -DSAFE_NOT_FLUSHED
@@ -66,6 +65,24 @@ runs() {
 	quick lost       threads     60 1000 -DN=3 -DRAW_ARGUMENT
 	quick lost       threads     60 1000 -DN=3 -DATTACH_WHITE
 	quick lost       threads     60 1000 -DN=3 -DSAFE_NOT_FLUSHED
+	quick holds      barrier     60 1000 -DN=1 -DTSO
+	long  lost       barrier     60 1000 -DN=3 -DBLACK_TOO_EARLY
+	long  holds      barrier     300 3000 -DN=4
+	long  holds      termination 300 3000 -DN=4
+	long  holds      sweep       300 3000 -DN=4
+	long  holds      sweep       300 3000 -DN=3 -DCYCLES=2
+	long  holds      weak        300 3000 -DN=4
+	long  holds      removal     600 6000 -DN=4
+	long  holds      threads     600 6000 -DN=4
+	long  holds      barrier     600 6000 -DN=3 -DTSO
+	long  holds      termination 600 6000 -DN=3 -DTSO
+	long  holds      sweep       600 6000 -DN=3 -DTSO
+	long  holds      weak        600 6000 -DN=3 -DTSO
+	long  holds      removal     600 6000 -DN=3 -DTSO
+	long  holds      threads     600 6000 -DN=3 -DTSO
+	long  incomplete barrier     600 3000 -DN=5
+	long  incomplete barrier     600 3000 -DN=4 -DTSO
+	long  incomplete threads     600 3000 -DN=5
 	END
 }
 
@@ -76,9 +93,9 @@ trap 'rm -rf "$folder"' EXIT
 build() {
 	local model=$PWD/tests/gc/$1.pml optimize=$2 pan_flags=$3
 	shift 3
+	# shellcheck disable=SC2086 # flags
 	(
 		cd "$folder" && rm -f pan* ./*.trail && spin -a "$@" "$model" >spin.out 2>&1 &&
-			# shellcheck disable=SC2086 # flags
 			gcc -w "$optimize" -DSAFETY $pan_flags -o pan pan.c >>spin.out 2>&1
 	)
 }
@@ -127,7 +144,7 @@ assertion() {
 
 # run_model EXPECTED MODEL SECONDS MIB FLAGS...
 run_model() {
-	local expected=$1 model=$2 seconds=$3 mib=$4 optimize=-O1 compress=-DCOLLAPSE name text why
+	local expected=$1 model=$2 seconds=$3 mib=$4 optimize=-O0 compress=-DCOLLAPSE name text why
 	shift 4
 	[ "$seconds" -le 60 ] || optimize=-O2
 	name="$model $*"
@@ -146,7 +163,7 @@ run_model() {
 		why=$(complaints)
 		;;
 	incomplete)
-		search "$seconds" -m10000 -w33 -k3
+		search "$seconds" -m10000 -w33 -k3 -Q$((seconds / 60 - 1))
 		why=$(grep -E 'violated|invalid end|max search depth too small' "$folder/out")
 		grep -q ', errors: 0$' "$folder/out" || why+=" it did not end without errors"
 		;;

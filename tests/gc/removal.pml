@@ -76,14 +76,14 @@ proctype mutator(byte m) {
 
 	do
 	:: poll(m)
-	:: atomic { ops < N -> ops++;			/* load */
+	:: atomic { ops < limit(m) -> ops++;			/* load */
 		if
 		:: load(m, GLOBAL, p[m])
 		:: p[m] != NIL -> load(m, p[m], q[m])
 		:: arena == LIVE -> load(m, ARENA, q[m])
 		:: handle == LIVE -> load(m, HANDLE, q[m])
 		fi }
-	:: atomic { ops < N -> ops++;			/* store, or release of the handle: first the barrier */
+	:: atomic { ops < limit(m) -> ops++;			/* store, or release of the handle: first the barrier */
 		if
 		:: a = GLOBAL; v = q[m]
 		:: p[m] != NIL -> a = p[m]; v = NIL
@@ -103,7 +103,7 @@ proctype mutator(byte m) {
 		:: else
 		fi };
 		atomic { can_store(m); store(m, a, v); a = 0; v = NIL }
-	:: atomic { m == 0 && ops < N && arena == LIVE && fence(m) -> ops++; free_arena(m) }
+	:: atomic { m == 0 && ops < limit(m) && arena == LIVE && fence(m) -> ops++; free_arena(m) }
 	:: phase == DONE -> break
 	od
 }

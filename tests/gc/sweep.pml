@@ -129,8 +129,8 @@ proctype mutator(byte m) {
 	do
 	:: poll(m)
 	:: refill(m)
-	:: atomic { cached[m] != NONE && ops < N && fence(m) -> ops++; cached[m] = NONE }	/* given back */
-	:: atomic { ops < N && cached[m] != NONE -> load(m, ALLOCATED + first(cached[m]), v);
+	:: atomic { cached[m] != NONE && ops < limit(m) && fence(m) -> ops++; cached[m] = NONE }	/* given back */
+	:: atomic { ops < limit(m) && cached[m] != NONE -> load(m, ALLOCATED + first(cached[m]), v);
 		if
 		:: v -> cached[m] = NONE			/* it is full */
 		:: else -> ops++; x = first(cached[m])
@@ -147,8 +147,8 @@ proctype mutator(byte m) {
 			atomic { can_store(m); mark_black(m, x); store(m, ALLOCATED + x, 1); p[m] = x; x = NIL }
 #endif
 		fi
-	:: atomic { ops < N -> ops++; load(m, GLOBAL, p[m]) }
-	:: atomic { ops < N -> ops++;
+	:: atomic { ops < limit(m) -> ops++; load(m, GLOBAL, p[m]) }
+	:: atomic { ops < limit(m) -> ops++;
 		load(m, GLOBAL, v);
 		if
 		:: barrier_on[m] && clean -> buffer[m] = bit(v)		/* earlier ones are marked at the clean round */

@@ -56,13 +56,13 @@ proctype mutator(byte m) {
 
 	do
 	:: atomic { asked[m] && !answering[m] && can_store(m) -> flush(m); answer(m) }
-	:: atomic { ops < N -> ops++;			/* load */
+	:: atomic { ops < limit(m) -> ops++;			/* load */
 		if
 		:: load(m, GLOBAL, p[m])
 		:: p[m] != NIL -> load(m, p[m], q[m])
 		:: p[m] = q[m]
 		fi }
-	:: atomic { ops < N -> ops++;			/* store: first the barrier */
+	:: atomic { ops < limit(m) -> ops++;			/* store: first the barrier */
 		if
 		:: a = GLOBAL; v = q[m]
 		:: p[m] != NIL -> a = p[m]; v = NIL

@@ -13,9 +13,6 @@
 #ifndef N
 #define N	4
 #endif
-#ifndef N1
-#define N1	N			/* of the mutator that is not attached at the beginning */
-#endif
 #define OBJECTS	3
 #include "common.pml"
 
@@ -40,10 +37,10 @@ inline take_phase(m, h) {
 
 inline attach(m) {
 #ifdef PHASE_UNLOCKED
-	atomic { state[m] == OFFLINE && ops < limit -> seen = phase };
+	atomic { state[m] == OFFLINE && ops < limit(m) -> seen = phase };
 	atomic { take_phase(m, seen); seen = 0; state[m] = RUNNING }
 #else
-	atomic { state[m] == OFFLINE && ops < limit -> take_phase(m, phase);
+	atomic { state[m] == OFFLINE && ops < limit(m) -> take_phase(m, phase);
 #ifdef RAW_ARGUMENT
 		p[m] = argument; argument = NIL;
 #endif
@@ -52,7 +49,7 @@ inline attach(m) {
 }
 
 inline exit_thread(m) {
-	atomic { state[m] == RUNNING && ops < limit && !answering[m] && fence(m) -> ops++;
+	atomic { state[m] == RUNNING && ops < limit(m) && !answering[m] && fence(m) -> ops++;
 #ifndef EXIT_DROPS
 		mark(buffer[m]);
 #endif
@@ -107,15 +104,14 @@ inline poll(m) {
 proctype mutator(byte m) {
 	byte ops, a, v, old;
 	mtype seen;
-	byte limit = (m == 0 -> N : N1);
 
 	do
 	:: attach(m)
 	:: exit_thread(m)
 	:: poll(m)
-	:: atomic { state[m] == RUNNING && ops < limit && fence(m) -> ops++; state[m] = SAFE };	/* blocking(): its caller's frames stay as they are */
+	:: atomic { state[m] == RUNNING && ops < limit(m) && fence(m) -> ops++; state[m] = SAFE };	/* blocking(): its caller's frames stay as they are */
 		atomic { may_leave(m) -> state[m] = RUNNING }
-	:: atomic { state[m] == RUNNING && ops < limit -> ops++;			/* load, allocate */
+	:: atomic { state[m] == RUNNING && ops < limit(m) -> ops++;			/* load, allocate */
 		if
 		:: load(m, GLOBAL, p[m])
 		:: p[m] != NIL -> load(m, p[m], q[m])
@@ -131,7 +127,7 @@ proctype mutator(byte m) {
 			:: else
 			fi
 		fi }
-	:: atomic { state[m] == RUNNING && ops < limit -> ops++;			/* store: first the barrier */
+	:: atomic { state[m] == RUNNING && ops < limit(m) -> ops++;			/* store: first the barrier */
 		if
 		:: a = GLOBAL; v = q[m]
 		:: p[m] != NIL -> a = p[m]; v = NIL

@@ -34,7 +34,7 @@ inline answer_read(m, t) {
 
 /* read_weak: no poll from its first to its last step. */
 inline read_weak(m) {
-	atomic { ops < N -> ops++; t = target;
+	atomic { ops < limit(m) -> ops++; t = target;
 		if
 		:: t == NIL || !barrier_on[m] || has(marked, t) -> answer_read(m, t); t = NIL; goto next
 		:: else
@@ -74,14 +74,14 @@ next:	do
 		buffer[m] = 0;
 		answer(m) }
 	:: read_weak(m)
-	:: atomic { ops < N -> ops++;
+	:: atomic { ops < limit(m) -> ops++;
 		if
 		:: load(m, GLOBAL, p[m])
 		:: p[m] != NIL -> load(m, p[m], q[m])
 		:: p[m] != NIL -> p[m] = NIL
 		:: q[m] != NIL -> q[m] = NIL
 		fi }
-	:: atomic { ops < N -> ops++;
+	:: atomic { ops < limit(m) -> ops++;
 		if
 		:: a = GLOBAL; v = p[m]
 		:: a = GLOBAL; v = q[m]
