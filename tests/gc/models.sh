@@ -164,7 +164,7 @@ run_model() {
 		;;
 	incomplete)
 		search "$seconds" -m10000 -w33 -k3 -Q$((seconds / 60 - 1))
-		why=$(grep -E 'violated|invalid end|max search depth too small' "$folder/out")
+		why=$(grep -E '^pan:.*(violated|invalid end)|max search depth too small' "$folder/out")
 		grep -q ', errors: 0$' "$folder/out" || why+=" it did not end without errors"
 		;;
 	*)
