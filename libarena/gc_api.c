@@ -5,8 +5,10 @@
 #include "gc_alloc.h"
 #include "gc_barrier.h"
 #include "gc_cycle.h"
+#include "gc_note.h"
 #include "gc_roots.h"
 #include "gc_threads.h"
+#include "gc_timeline.h"
 #include "opt.h"
 
 /* Cycles that an allocation waits for before it is refused: the second one frees what was allocated while the first one ran. */
@@ -34,14 +36,19 @@ static bool start(struct arena_gc *gc, const struct arena_gc_options *options)
 	gc->birth_ns = os_clock_ns();
 	gc_queue_init(&gc->queue);
 	gc_roots_init(&gc->roots);
-	if (gc_space_init(&gc->space, options->source, &gc->lock))
+	gc_rings_init(&gc->rings);
+	gc_timeline_start(gc);
+	if (gc_space_init(&gc->space, options->source, &gc->lock)) {
+		gc_rings_fini(&gc->rings);
 		return false;
+	}
 	if (!gc_types_init(&gc->types, &gc->lock)) {
 		if (!gc_cycle_start(gc))
 			return true;
 		gc_types_fini(&gc->types);
 	}
 	gc_space_fini(&gc->space);
+	gc_rings_fini(&gc->rings);
 	return false;
 }
 
@@ -69,6 +76,8 @@ void arena_gc_destroy(struct arena_gc *gc)
 	gc_cycle_stop(gc);
 	if (gc->mutators)
 		panic("arena_gc_destroy(): thread %u is still attached", gc->mutators->thread_id);
+	gc_timeline_write(gc);
+	gc_rings_fini(&gc->rings);
 	gc_queue_fini(&gc->queue);
 	gc_roots_fini(&gc->roots);
 	gc_types_fini(&gc->types);
@@ -92,7 +101,7 @@ void arena_gc_detach(struct arena_gc *gc)
 
 void arena_gc_answer_(void)
 {
-	gc_answer();
+	gc_poll();
 }
 
 void *arena_gc_blocking(void *(*function)(void *context), void *context)
@@ -125,14 +134,6 @@ static void *allocate(struct gc_mutator *mutator, uint32_t kind, size_t bytes)
 	return bin->free || gc_bin_refill(mutator, kind) ? gc_bin_take(bin) : NULL;
 }
 
-static void note_time(struct gc_mutator *mutator, uint64_t begin_ns)
-{
-	uint64_t took_ns = os_clock_ns() - begin_ns;
-
-	if (took_ns > atomic_load_relaxed(&mutator->runtime_max_ns))
-		atomic_store_relaxed(&mutator->runtime_max_ns, took_ns);
-}
-
 __attribute__((noinline)) static void *alloc_slow(struct arena_gc *gc, struct arena_gc_type *type, size_t bytes, const char *what)
 {
 	struct gc_mutator *mutator = require(gc, what);
@@ -145,13 +146,14 @@ __attribute__((noinline)) static void *alloc_slow(struct arena_gc *gc, struct ar
 	kind = gc_kind_get(&gc->types, type, gc_class_of(bytes));
 	if (!kind)
 		return NULL;
-	arena_gc_poll();
+	if (unlikely(atomic_load_relaxed(&arena_gc_local_.attention)))
+		gc_answer();
 	object = allocate(mutator, kind, bytes);
 	for (int i = 0; !object && i < REFUSAL_CYCLES; i++) {
 		gc_cycle_wait(gc);
 		object = allocate(mutator, kind, bytes);
 	}
-	note_time(mutator, begin_ns);
+	gc_note(mutator, GC_EVENT_ALLOC, begin_ns);
 	return object;
 }
 
@@ -275,6 +277,11 @@ void arena_gc_handle_free(struct arena_gc *gc, struct arena_gc_handle *handle)
 void arena_gc_collect(struct arena_gc *gc)
 {
 	gc_cycle_wait(gc);
+}
+
+void arena_gc_latency(struct arena_gc *gc, struct arena_gc_latency *latency)
+{
+	gc_times_read(&gc->times, latency);
 }
 
 void arena_gc_stats(struct arena_gc *gc, struct arena_gc_stats *stats)

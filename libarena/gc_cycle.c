@@ -30,8 +30,10 @@
 
 #include "gc_alloc.h"
 #include "gc_mark.h"
+#include "gc_note.h"
 #include "gc_sweep.h"
 #include "gc_threads.h"
+#include "gc_timeline.h"
 #include "gc_trace.h"
 #include "gc_verify.h"
 #include "thread.h"
@@ -61,6 +63,7 @@ static void begin(struct arena_gc *gc)
 	uint32_t nr = 0;
 
 	/* What was left is swept: no mark is set anywhere. */
+	gc_note_phase(gc, GC_EVENT_LEFT);
 	gc_sweep_rest(gc);
 	gc_threads_begin(gc, gc->types.gen);
 	for (struct gc_mutator *mutator = gc_threads_first(gc); mutator; mutator = mutator->next) {
@@ -76,6 +79,7 @@ static bool is_clean_round(struct gc_marker *marker)
 {
 	uint64_t before = marker->nr_marked;
 
+	gc_note_phase(marker->gc, GC_EVENT_ROUND);
 	gc_ask(marker->gc, GC_REQUEST_FLUSH);
 	marker->gc->cycle.nr_rounds++;
 	/* An object that a mutator marked itself, without memory for a block, was not marked before. */
@@ -89,12 +93,16 @@ static void mark(struct gc_marker *marker)
 {
 	struct arena_gc *gc = marker->gc;
 
+	gc_note_phase(gc, GC_EVENT_ON);
 	gc_ask(gc, GC_REQUEST_BARRIER);
 	if (gc_does(GC_STEP_APART) && gc_does(GC_STEP_TWICE))
 		gc_ask(gc, GC_REQUEST_BLACK);
+	gc_note_phase(gc, GC_EVENT_ROOTS);
 	gc->cycle.root_bytes = gc_mark_roots(marker);
+	gc_note_phase(gc, GC_EVENT_SCAN);
 	if (gc_does(GC_STEP_APART))
 		gc_ask(gc, GC_REQUEST_SCAN);
+	gc_note_phase(gc, GC_EVENT_MARK);
 	gc->cycle.mark_ns = os_clock_ns();
 	gc->cycle.stack_bytes = gc_mark_stacks(marker);
 	gc_mark_drain(marker);
@@ -143,19 +151,25 @@ static void run_cycle(struct arena_gc *gc)
 	allocated = atomic_load_relaxed(&gc->allocated_bytes);
 	mark(&marker);
 	gc_mark_finish(&marker);
-	if (gc->is_verified)
+	if (gc->is_verified) {
+		gc_note_phase(gc, GC_EVENT_VERIFY);
 		gc_verify(gc);
+	}
+	gc_note_phase(gc, GC_EVENT_OFF);
 	flip(gc, marker.marked_bytes, allocated);
 	gc_ask(gc, GC_REQUEST_OFF);
 	drop_blocks(&gc->queue);
 	gc->cycle.end_ns = os_clock_ns();
 	find_runtime_max(gc);
 	gc_threads_end(gc);
+	gc_note_phase(gc, GC_EVENT_SWEEP);
 	gc_sweep_rest(gc);
+	gc_note_cycle(gc);
 	gc->cycle.cpu_ns = cpu_ns() - begin_cpu_ns;
 	gc->cpu_ns += gc->cycle.cpu_ns;
 	if (gc->is_traced)
 		gc_trace(gc);
+	gc_timeline_write(gc);
 }
 
 /* ---------------------------------------------------------------- the collector's thread */
@@ -181,6 +195,7 @@ static void *run(void *context)
 {
 	struct arena_gc *gc = context;
 
+	gc->thread_id = os_thread_id();
 	while (wait_for_wish(gc)) {
 		run_cycle(gc);
 		lock_acquire(&gc->lock);

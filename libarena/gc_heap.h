@@ -9,6 +9,8 @@
 
 #include <pthread.h>
 
+#include "gc_event.h"
+#include "gc_hist.h"
 #include "gc_queue.h"
 #include "gc_stack.h"
 #include "gc_type.h"
@@ -89,6 +91,7 @@ struct gc_mutator {
 	struct gc_block *buffer; /* what the barrier has met, or NULL */
 	struct gc_stack stack;
 	uint64_t runtime_max_ns; /* atomic, relaxed: longest time in the library in this cycle */
+	struct gc_ring *ring;	/* of the timeline; NULL: there is none. The mutator's */
 	struct gc_bin bins[GC_KINDS_MAX]; /* memory of those that are used */
 };
 
@@ -114,6 +117,16 @@ struct gc_cycle {
 	uint64_t start_bytes, end_bytes, goal_bytes, root_bytes, stack_bytes;
 	uint32_t nr_rounds;
 	uint32_t nr_mutators;
+};
+
+/* Threads that spend time in the library often do not meet in one counter. */
+#define GC_TIMES_STRIPES 16u
+
+/* How long things have taken since the heap was made. */
+struct gc_times {
+	struct gc_hist runtime[GC_TIMES_STRIPES]; /* slow paths, by thread */
+	struct gc_hist answer;	/* doing what was asked for */
+	struct gc_hist handshake; /* from a request to a mutator's answer */
 };
 
 struct arena_gc {
@@ -144,6 +157,15 @@ struct arena_gc {
 	uint64_t birth_ns;	/* fixed */
 	uint64_t cpu_ns;	/* of the collector, all cycles; its own */
 	struct gc_cycle cycle;
+
+	uint64_t asked_ns;	/* when the last request was written; read by who has seen it */
+	struct gc_times times;	/* atomic, relaxed */
+	struct gc_rings rings;	/* of the timeline */
+	struct gc_ring *ring;	/* the collector's, or NULL: no timeline. Fixed before it runs, as rings of mutators */
+	uint32_t thread_id;	/* the collector's; its own, as all below */
+	enum gc_event_kind phase; /* GC_EVENT_CYCLE: none */
+	uint64_t phase_ns, begin_ns; /* when it, and the cycle, began */
+	uint64_t counted_ns, counted_goal_bytes; /* what the timeline has of the last cycle */
 
 	/* Atomic, relaxed: counters. */
 	uint64_t allocated_bytes; /* in spans that were taken since marking ended */

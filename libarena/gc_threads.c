@@ -23,6 +23,7 @@
 
 #include "gc_alloc.h"
 #include "gc_barrier.h"
+#include "gc_note.h"
 
 /* Who has not answered after that long is named in the trace. */
 #define LATE_NS ((uint64_t)10 * 1000 * 1000)
@@ -134,10 +135,13 @@ static void answer_one(struct gc_mutator *mutator, uintptr_t low)
 	struct arena_gc *gc = mutator->gc;
 	/* The acquire pairs with the store in post(). */
 	uint32_t asked = atomic_load_seq_cst(&gc->asked);
+	uint64_t begin_ns;
 
 	if (asked == atomic_load_relaxed(&mutator->answered))
 		return;
+	begin_ns = os_clock_ns();
 	act(mutator, gc_request_of(asked), low);
+	gc_note_answer(mutator, gc_request_of(asked), begin_ns);
 	set_answered(mutator, asked);
 	tell_collector(gc);
 	if (gc_request_of(asked) == GC_REQUEST_STOP)
@@ -157,6 +161,15 @@ static void answer_all(void *unused, uintptr_t low)
 void gc_answer(void)
 {
 	gc_stack_spill(answer_all, NULL);
+}
+
+void gc_poll(void)
+{
+	uint64_t begin_ns = os_clock_ns();
+
+	gc_answer();
+	for (struct gc_mutator *mutator = gc_own; mutator; mutator = mutator->next_own)
+		gc_note(mutator, GC_EVENT_POLL, begin_ns);
 }
 
 /* From here on the collector may claim it: the swap's release pairs with the acquire in claim(). */
@@ -191,12 +204,15 @@ struct blocked {
 static void block(void *context, uintptr_t low)
 {
 	struct blocked *blocked = context;
+	uint64_t begin_ns = os_clock_ns();
 
 	for (struct gc_mutator *mutator = gc_own; mutator; mutator = mutator->next_own)
 		become_safe(mutator, low);
 	blocked->result = blocked->function(blocked->context);
-	for (struct gc_mutator *mutator = gc_own; mutator; mutator = mutator->next_own)
+	for (struct gc_mutator *mutator = gc_own; mutator; mutator = mutator->next_own) {
 		become_running(mutator);
+		gc_note(mutator, GC_EVENT_SAFE, begin_ns);
+	}
 	set_local_barrier();
 }
 
@@ -290,6 +306,8 @@ int gc_attach(struct arena_gc *gc)
 	mutator->gc = gc;
 	mutator->local = &arena_gc_local_;
 	mutator->thread_id = os_thread_id();
+	if (gc->ring)
+		mutator->ring = gc_ring_get(&gc->rings);
 	add(mutator);
 	return 0;
 }
@@ -326,11 +344,12 @@ void gc_detach(struct gc_mutator *mutator)
 	struct arena_gc *gc = mutator->gc;
 	bool is_cycling;
 
-	gc_answer();
+	gc_poll();
 	lock_acquire(&gc->threads_lock);
 	gc_barrier_flush(mutator);
 	gc_alloc_leave(mutator);
 	forget_own(mutator);
+	gc_ring_put(&gc->rings, mutator->ring);
 	is_cycling = gc->is_cycling;
 	if (!is_cycling)
 		unlink_locked(gc, mutator);
@@ -387,6 +406,7 @@ static uint32_t post(struct arena_gc *gc, enum gc_request request)
 
 	lock_acquire(&gc->threads_lock);
 	asked = (((gc->asked >> GC_REQUEST_SHIFT) + 1) << GC_REQUEST_SHIFT) | (uint32_t)request;
+	gc->asked_ns = os_clock_ns();
 	/* Pairs with answer_one() and become_safe(). */
 	atomic_store_seq_cst(&gc->asked, asked);
 	for (struct gc_mutator *mutator = gc->mutators; mutator; mutator = mutator->next)
@@ -423,6 +443,7 @@ static bool settle(struct gc_mutator *mutator, uint32_t asked)
 		return false;
 	if (gc_does(GC_STEP_SAFE) || gc_request_of(asked) != GC_REQUEST_FLUSH)
 		act(mutator, gc_request_of(asked), mutator->stack.low);
+	gc_note_answer_for(mutator, gc_request_of(asked));
 	set_answered(mutator, asked);
 	mutator->is_held = is_stop;
 	if (!is_stop)
@@ -455,7 +476,7 @@ static void name_late(const struct arena_gc *gc, uint32_t thread_id, uint64_t be
 
 void gc_ask(struct arena_gc *gc, enum gc_request request)
 {
-	uint64_t begin_ns = os_clock_ns(), wait_ns = LATE_NS, took_ns;
+	uint64_t begin_ns = os_clock_ns(), wait_ns = LATE_NS;
 	uint32_t asked = post(gc, request), seen, late = 0;
 
 	/* Before the look: an answer that comes after it ends the wait. */
@@ -466,6 +487,5 @@ void gc_ask(struct arena_gc *gc, enum gc_request request)
 		name_late(gc, late, begin_ns);
 		wait_ns *= 2;
 	}
-	took_ns = os_clock_ns() - begin_ns;
-	atomic_store_relaxed(&gc->cycle.handshake_max_ns, size_max(gc->cycle.handshake_max_ns, took_ns));
+	gc_note_handshake(gc, request, begin_ns);
 }

@@ -14,6 +14,8 @@ int gc_attach(struct arena_gc *gc);
 void gc_detach(struct gc_mutator *mutator);
 /** Do what collectors have asked for. */
 void gc_answer(void);
+/** The same, of a thread that does nothing else in the library: that time is noted. */
+void gc_poll(void);
 /** Let others answer for the calling thread, with all its heaps, while @function runs. */
 void *gc_blocking(void *(*function)(void *context), void *context);
 

@@ -28,6 +28,7 @@ enum lock_rank {
 	LOCK_META = 11,	/* names of arenas */
 	LOCK_GUARD = 12, /* places of guarded objects */
 	LOCK_PROFILE = 13, /* sites and samples */
+	LOCK_GC_EVENT = 14, /* rings of a collected heap, or the file of timelines */
 };
 
 /* word: 0 free, 1 held, 2 held and somebody may wait. */

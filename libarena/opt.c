@@ -173,6 +173,11 @@ const char *opt_profile(void)
 	return find("ARENA_PROFILE");
 }
 
+const char *opt_gc_timeline(void)
+{
+	return find("ARENA_TRACE");
+}
+
 const char *opt_pressure_watch(void)
 {
 	return find("MEMORY_PRESSURE_WATCH");

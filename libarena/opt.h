@@ -38,6 +38,8 @@ const char *opt_pressure_watch(void);
 const char *opt_pressure_write(void);
 /** The text of $ARENA_PROFILE, or NULL. */
 const char *opt_profile(void);
+/** The text of $ARENA_TRACE, or NULL. */
+const char *opt_gc_timeline(void);
 /** Read another environment, before the C library knows its own; NULL: the C library's. */
 void opt_set_environment(char **environment);
 

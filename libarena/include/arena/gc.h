@@ -266,6 +266,25 @@ struct arena_gc_stats {
 /** The caller need not be attached. */
 ARENA_API void arena_gc_stats(struct arena_gc *gc, struct arena_gc_stats *stats);
 
+/* How long something has taken since the heap was made: at least 50, 99, 99.9 and 99.99 % of the times are not longer, to a sixteenth. */
+struct arena_gc_times {
+	uint64_t count;
+	uint64_t p50_ns, p99_ns, p999_ns, p9999_ns;
+	uint64_t max_ns;		/* exact */
+};
+struct arena_gc_latency {
+	struct arena_gc_times runtime;	/* a thread was in the library, in one call that was not short: an allocation, a poll */
+	struct arena_gc_times answer;	/* of that, to do one thing that the collector asked for: what others call a pause */
+	struct arena_gc_times handshake; /* from the collector's request until one thread had answered; nobody waits for that but the cycle */
+};
+/** The caller need not be attached. O(1), some microseconds. */
+ARENA_API void arena_gc_latency(struct arena_gc *gc, struct arena_gc_latency *latency);
+/**
+ * arena_gc_stats() and arena_gc_latency() as one JSON object, with their names; free() it. NULL when out of memory. The caller need not
+ * be attached.
+ */
+ARENA_API char *arena_gc_json(struct arena_gc *gc);
+
 #ifdef __cplusplus
 }
 #endif
