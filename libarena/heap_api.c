@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* The public functions of heaps: check arguments, and call the layers below. */
-#include "arena/heap.h"
+#include "arena/heap_inline.h"
 
 #include <limits.h>
 
@@ -154,6 +154,42 @@ void arena_heap_free(void *object)
 	else
 		heap_misuse("arena_heap_free()", object, "this is no memory of a heap");
 }
+
+/* ---------------------------------------------------------------- what is inline */
+
+#define SAME_PLACE(inner, member, outer, as) \
+	_Static_assert(offsetof(inner, member) == offsetof(outer, as) && sizeof(((inner *)0)->member) == sizeof(((outer *)0)->as), #member)
+SAME_PLACE(struct cache, fronts, struct arena_heap_local, fronts);
+SAME_PLACE(struct cache, spans, struct arena_heap_local, spans);
+SAME_PLACE(struct cache, mask, struct arena_heap_local, mask);
+SAME_PLACE(struct cache, fronts[1].word, struct arena_heap_local, fronts[1].word);
+SAME_PLACE(struct cache, fronts[1].base, struct arena_heap_local, fronts[1].base);
+SAME_PLACE(struct cache, fronts[1].bytes, struct arena_heap_local, fronts[1].bytes);
+SAME_PLACE(struct span, owner, struct arena_heap_span_, owner);
+SAME_PLACE(struct span, left, struct arena_heap_span_, left);
+SAME_PLACE(struct span, free, struct arena_heap_span_, free);
+SAME_PLACE(struct span, inverse, struct arena_heap_span_, inverse);
+SAME_PLACE(struct span, bias, struct arena_heap_span_, bias);
+/* Numbers that the header has instead of these names. */
+_Static_assert(CLASS_LOOKUP_BYTES == 1024 && FRONT_BYTES == 16 && SPAN_MAX_SLOTS == 256 && SLOT_SHIFT == 16, "arena_heap_*_inline()");
+_Static_assert(PAGE_SHIFT - SPAN_SHIFT == 6 && sizeof(struct arena_heap_span_) == sizeof(struct span), "arena_heap_free_inline()");
+
+struct arena_heap_local *arena_heap_local_1_(struct arena_heap *heap)
+{
+	struct cache *cache = &cache_none;
+
+	/* Not what heap_cache_get() returns: no fast path sees that while objects are looked after. */
+	if (!inner(heap)->supplied && heap_cache_get(inner(heap)))
+		cache = heap_caches[inner(heap)->id];
+	return (struct arena_heap_local *)(void *)cache;
+}
+
+void arena_heap_event_(struct arena_heap_local *local, struct arena_heap_span_ *span)
+{
+	cache_free_event((struct cache *)(void *)local, (struct span *)(void *)span);
+}
+
+/* ---------------------------------------------------------------- what is known of them */
 
 size_t arena_heap_usable_bytes(const void *object)
 {

@@ -4,14 +4,14 @@
  *
  *	batch		64 objects by malloc(), then free() of them in the same order
  *	ping-pong	each freed before the next one is allocated
- *	inline		ping-pong by the inline functions below malloc(), in a heap of this program
+ *	inline		ping-pong by the inline functions of arena/heap_inline.h, in a heap of this program
  *	loop		the loop of that alone
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "libarena/heap.h"
+#include <arena/heap_inline.h>
 
 enum { BATCH = 64, BYTES = 64 };
 
@@ -44,23 +44,20 @@ static void ping_pong(size_t nr)
 	}
 }
 
-/* A program that allocates much at one place has the cache at hand. */
 static void inlined(size_t nr)
 {
-	struct heap *heap = heap_create(ARENA_SOURCE_AUTO);
-	struct cache *cache = heap ? heap_cache_get(heap) : NULL;
+	struct arena_heap *heap = arena_heap_create(NULL);
+	struct arena_heap_local *local = heap ? arena_heap_local(heap) : NULL;
 
-	if (!cache)
+	if (!local)
 		abort();
 	for (size_t i = 0; i < nr; i++) {
-		void *object;
+		void *object = arena_heap_alloc_inline(heap, local, BYTES);
 
-		if (unlikely(!front_take(cache_front(cache, BYTES), &object)))
-			object = cache_alloc_slow(cache, class_of(BYTES), heap);
 		keep(object);
-		cache_free(cache, object);
+		arena_heap_free_inline(local, object);
 	}
-	heap_destroy(heap);
+	arena_heap_destroy(heap);
 }
 
 static void loop(size_t nr)
