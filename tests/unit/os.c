@@ -144,3 +144,13 @@ TEST(errors, "os/errors are returned, errno is left alone")
 	CHECK(os_map_file(os_reserve(PAGE_BYTES, PAGE_BYTES), PAGE_BYTES, -1) == -EBADF);
 	CHECK_EQ(errno, 77);
 }
+
+TEST(wait_ns, "os/who waits for a word for a while goes on after that, or when it is another one, and errno stays")
+{
+	uint32_t word = 1;
+
+	errno = 77;
+	os_futex_wait_for(&word, 1, 1000);
+	os_futex_wait_for(&word, 2, UINT64_MAX / 2);
+	CHECK_EQ(errno, 77);
+}
