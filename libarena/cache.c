@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * Slow paths of a thread's cache: the next word, the next span, what others have freed, new spans; and the life of spans
- * (span.h). A cache takes no lock, but for pages; it is left to its thread alone.
+ * (span.h). A cache takes no lock, but for pages and for its inbox (asleep.c); all else is left to its thread alone.
  *
  * Two threads at a remote record:
  *
@@ -106,12 +106,6 @@ static inline void give_page(struct cache *cache, uint32_t page)
 	give_pages(cache, page, 1);
 }
 
-static void forget_record(struct span *span)
-{
-	span_set_owner(span, NULL, 1);
-	span_set_state(span, SPAN_NONE);
-}
-
 static __attribute__((noinline)) void release_wide(struct cache *cache, struct span *span)
 {
 	uint32_t page = page_of(cache, span), nr = size_classes[span->class].pages;
@@ -194,18 +188,7 @@ void cache_free_event(struct cache *cache, struct span *span)
 
 /* ---------------------------------------------------------------- what others have freed */
 
-static void inbox_push(struct cache *owner, struct span_remote *remote, uint32_t page)
-{
-	uint32_t head = atomic_load_relaxed(&owner->inbox);
-
-	do {
-		remote->next = head;
-		/* The release pairs with the acquire in drain(). */
-	} while (!atomic_cas_release(&owner->inbox, &head, page + 1));
-}
-
-/* Tell the owner, unless somebody else has since. */
-static __attribute__((noinline)) void notify(struct span *span, struct span_remote *remote)
+void cache_notify(struct span *span, struct span_remote *remote)
 {
 	struct cache *owner = span_owner(span);
 
@@ -233,7 +216,7 @@ static inline void free_remote(struct span *span, struct span_remote *remote, un
 		freed_twice(span, slot);
 	/* Most often it is queued: then a look is cheaper than a swap. */
 	if (unlikely(!atomic_load_seq_cst(&remote->is_queued)))
-		notify(span, remote);
+		cache_notify(span, remote);
 }
 
 /* Bits that others have set become free slots; how many. */
@@ -255,15 +238,6 @@ static int32_t take_freed(struct span *span, struct span_remote *remote, uint32_
 	return nr;
 }
 
-static bool has_freed(const struct span_remote *remote)
-{
-	uint64_t any = 0;
-
-	for (unsigned int w = 0; w < SPAN_WORDS; w++)
-		any |= atomic_load_seq_cst(&remote->freed[w]);
-	return any;
-}
-
 /* @waits: a full span goes on to wait for slots that are not free yet. */
 static void drain_span(struct cache *cache, uint32_t page, bool waits)
 {
@@ -273,8 +247,7 @@ static void drain_span(struct cache *cache, uint32_t page, bool waits)
 
 	if (span_owner(span) != cache) {
 		/* It was adopted while it waited here. */
-		if (has_freed(remote) && !atomic_load_seq_cst(&remote->is_queued))
-			notify(span, remote);
+		inbox_pass_on(span, remote);
 		return;
 	}
 	nr = take_freed(span, remote, page);
@@ -292,12 +265,29 @@ static void drain_span(struct cache *cache, uint32_t page, bool waits)
 	settle(cache, span, nr_used(span));
 }
 
+/* Whoever gives back for a thread that sleeps (asleep.c) is not waited for, unless this one would be refused. */
+static bool hold_inbox(struct cache *cache)
+{
+	if (!relief_is_busy())
+		return lock_try(&cache->reading);
+	lock_acquire(&cache->reading);
+	return true;
+}
+
+/* Spans that others gave back count no longer. */
+static void forget_given(struct cache *cache)
+{
+	if (unlikely(atomic_load_relaxed(&cache->nr_given)))
+		cache->nr_pages -= atomic_swap_acquire(&cache->nr_given, 0u);
+}
+
 static void drain(struct cache *cache, bool waits)
 {
 	uint32_t page, next;
 
-	if (!atomic_load_relaxed(&cache->inbox))
+	if (!atomic_load_relaxed(&cache->inbox) || !hold_inbox(cache))
 		return;
+	atomic_store_relaxed(&cache->nr_reads, cache->nr_reads + 1);
 	/* Pairs with the release in inbox_push(). */
 	for (next = atomic_swap_acquire(&cache->inbox, 0u); next;) {
 		struct span_remote *remote = &heap_region()->remotes[next - 1];
@@ -308,6 +298,7 @@ static void drain(struct cache *cache, bool waits)
 		atomic_swap_seq_cst(&remote->is_queued, 0u);
 		drain_span(cache, page, waits);
 	}
+	lock_release(&cache->reading);
 }
 
 void cache_drain(struct cache *cache)
@@ -348,6 +339,9 @@ static void forget_inbox(struct cache *cache)
 void cache_reset(struct cache *cache)
 {
 	forget_inbox(cache);
+	cache->reading = (struct lock)LOCK_INIT(LOCK_INBOX);
+	cache->nr_given = 0;
+	cache->nr_reads = cache->nr_reads_seen = 0;
 	cache->group = cache->apart = 0;
 	cache->group_shift = GROUP_LEAST_SHIFT;
 	cache->patience = PATIENCE_SPANS;
@@ -388,9 +382,10 @@ static inline void leave_current(struct cache *cache, unsigned int class)
 {
 	struct span *span = span_at(cache, cache->bins[class].current);
 
-	span_set_state(span, SPAN_FULL);
 	span->prev = (size_classes[class].last_slot >> cache->wait_shift) + 1u;
 	span->left = (int16_t)span->prev;
+	/* Last: from here on it may be given back, if others have freed all of it. The release pairs with is_free() of asleep.c. */
+	atomic_store_release(&span->state, (uint8_t)SPAN_FULL);
 }
 
 /* The span has a free slot, and there is patience left. */
@@ -414,6 +409,7 @@ static void no_current(struct cache *cache, unsigned int class)
 /* Pages are new here. Their records must not lie beyond what frees may look at. */
 static void count_pages(struct cache *cache, uint32_t nr)
 {
+	forget_given(cache);
 	cache->nr_pages += nr;
 	spend_hurry(cache, nr);
 	cache->mask = heap_open_mask();
@@ -754,17 +750,21 @@ void cache_free_slow(void *object)
 void cache_clean(struct cache *cache)
 {
 	drain(cache, false);
+	forget_given(cache);
 	for (unsigned int class = 1; class < NR_CLASSES; class++) {
 		struct bin *bin = &cache->bins[class];
 		uint32_t page = bin->current;
+		bool has_free;
 
 		if (cache->loans)
 			loan_return(cache, class);
 		if (page == PAGE_NONE)
 			continue;
+		/* Before it is left: full, it may be somebody else's at once. */
+		has_free = nr_free(span_at(cache, page));
 		leave_current(cache, class);
 		no_current(cache, class);
-		if (nr_free(span_at(cache, page)))
+		if (has_free)
 			settle(cache, span_at(cache, page), nr_used(span_at(cache, page)));
 	}
 }

@@ -17,6 +17,7 @@
 #include "atomic.h"
 #include "bits.h"
 #include "classes.h"
+#include "lock.h"
 #include "span.h"
 
 struct heap;
@@ -67,6 +68,10 @@ struct cache {
 	uint32_t hurry;		/* memory was short: they wait for one until so many pages, or full spans with a free slot, have come */
 	/* What other threads write has a line of its own: all above is read at every call. */
 	_Alignas(64) uint32_t inbox; /* atomic: page of a span in which others have freed, plus 1; 0 = none */
+	uint32_t nr_given;	/* atomic: pages in nr_pages that were given back while the thread slept (asleep.c) */
+	uint32_t nr_reads;	/* atomic, relaxed: how often the thread has looked into the inbox, and */
+	uint32_t nr_reads_seen;	/* what that was at the last look of asleep.c; guarded by the lock of news */
+	struct lock reading;	/* of the inbox: what is in it, and the bits that it leads to */
 	struct cache *next;	/* in the heap's list of all caches; fixed */
 	struct cache *next_parked; /* guarded by the heap's lock, as is */
 	bool is_parked;
@@ -126,6 +131,16 @@ void cache_give_pages(struct cache *cache);
 void cache_drain(struct cache *cache);
 /** The same of a cache whose thread has ended: no full span waits for more, and pages at hand go back. */
 void cache_drain_parked(struct cache *cache);
+/**
+ * Give back the pages of full spans of which others have freed every object, without their thread; returns how many. The caller holds the lock of news.
+ * O(spans in the inbox).
+ */
+uint64_t cache_give_asleep(struct cache *cache);
+/** Whether others have freed of its objects, and the thread has not looked since this was asked last. The caller holds the lock of news. */
+bool cache_is_asleep(struct cache *cache);
+/** Tell the owner of a span that others have freed of it, unless somebody has. */
+void cache_notify(struct span *span, struct span_remote *remote) __attribute__((noinline));
+
 /** Leave only spans with objects behind; the pages at hand are the caller's to give back. */
 void cache_clean(struct cache *cache);
 /**

@@ -7,7 +7,7 @@
  * spans from it before they take new pages.
  *
  * fork(): in the child only the caches of the forking thread and the parked ones are whole. The others stay as they were, for
- * ever: their objects can be freed, but their memory is not used again.
+ * ever: their objects can be freed, but their memory is only used again where the child frees a whole span of them (asleep.c).
  *
  * Threads keep the caches that they have of a heap that is destroyed, empty; they serve the next heap of that number.
  *
@@ -307,6 +307,7 @@ uint64_t heap_scavenge(struct heap *heap, uint64_t keep, uint64_t max)
 	if (checked_is_on())
 		checked_flush(heap);
 	heap_read_all_news(heap);
+	heap_give_asleep(heap, true);
 	return give_back(heap, keep, max);
 }
 
@@ -703,6 +704,8 @@ static void validate_parked(const struct heap *heap)
 
 void heap_validate(struct heap *heap)
 {
+	/* Of what is given back for threads that sleep all is, or nothing. */
+	lock_acquire(&heap->news);
 	lock_acquire(&heap->lock);
 	validate_parked(heap);
 	palloc_validate(&heap->pages);
@@ -710,6 +713,7 @@ void heap_validate(struct heap *heap)
 		cache_validate(cache);
 	cache_validate_waits(heap);
 	lock_release(&heap->lock);
+	lock_release(&heap->news);
 }
 
 /* Who forks holds lock_setup, so that no heap comes or goes. A heap in memory of the program has a region of its own. */

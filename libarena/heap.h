@@ -106,6 +106,12 @@ void heap_read_all_news(struct heap *heap);
 /** The same, but what somebody else sees to is left to him. For who holds the heap, so that all threads that need lock_setup would wait as well. */
 void heap_try_all_news(struct heap *heap);
 
+/**
+ * Give back the pages of objects that others have freed of threads that have not noticed: spans that are wholly free but for what their threads know.
+ * @all: also of threads that have looked into their inboxes since the last time. Returns how many pages. O(threads), and the spans in their inboxes.
+ */
+uint64_t heap_give_asleep(struct heap *heap, bool all);
+
 /** Pages for caches. */
 uint64_t heap_take_group(struct heap *heap, unsigned int nr, uint32_t *first);
 void heap_give_group(struct heap *heap, uint32_t first, uint64_t group);

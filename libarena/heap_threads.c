@@ -331,6 +331,23 @@ void heap_try_all_news(struct heap *heap)
 	read_all_news(heap, false);
 }
 
+uint64_t heap_give_asleep(struct heap *heap, bool all)
+{
+	struct cache *cache;
+	uint64_t nr = 0;
+
+	/* Also against fork(), in whose child nobody would release the inboxes that are held. */
+	lock_acquire(&heap->news);
+	lock_acquire(&heap->lock);
+	cache = heap->caches;
+	lock_release(&heap->lock);
+	for (; cache; cache = cache->next)
+		if (cache_is_asleep(cache) || all)
+			nr += cache_give_asleep(cache);
+	lock_release(&heap->news);
+	return nr;
+}
+
 /* A partly used span that a parked cache has. */
 static uint32_t adopt_from(struct cache *parked, struct cache *cache, unsigned int class)
 {

@@ -21,14 +21,15 @@ enum lock_rank {
 	LOCK_GC_KIND = 4, /* the spans of one kind; one kind at a time */
 	LOCK_GC_QUEUE = 5, /* what is to be marked */
 	LOCK_NEWS = 6,	/* what was freed of ended threads, while it is read; one heap at a time */
-	LOCK_SUPPLIED = 7, /* the cache of a heap in the program's memory; one heap at a time */
-	LOCK_HEAP = 8,	/* a heap's page allocator and its parked caches; one heap at a time */
-	LOCK_REGION = 9, /* the addresses of heaps */
-	LOCK_WINDOW = 10, /* a window and its tables; one window at a time */
-	LOCK_META = 11,	/* names of arenas */
-	LOCK_GUARD = 12, /* places of guarded objects */
-	LOCK_PROFILE = 13, /* sites and samples */
-	LOCK_GC_EVENT = 14, /* rings of a collected heap, or the file of timelines */
+	LOCK_INBOX = 7,	/* what others have freed of a thread, while it is taken in or given back; one thread at a time */
+	LOCK_SUPPLIED = 8, /* the cache of a heap in the program's memory; one heap at a time */
+	LOCK_HEAP = 9,	/* a heap's page allocator and its parked caches; one heap at a time */
+	LOCK_REGION = 10, /* the addresses of heaps */
+	LOCK_WINDOW = 11, /* a window and its tables; one window at a time */
+	LOCK_META = 12,	/* names of arenas */
+	LOCK_GUARD = 13, /* places of guarded objects */
+	LOCK_PROFILE = 14, /* sites and samples */
+	LOCK_GC_EVENT = 15, /* rings of a collected heap, or the file of timelines */
 };
 
 /* word: 0 free, 1 held, 2 held and somebody may wait. */

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * Mechanism only: when and how much is pace.h's. The thread sleeps on a futex until chunks become idle; then it looks every TICK_NS
- * until there is nothing left to give. It takes a heap's lock for one chunk at a time, so that nobody waits for more than one.
+ * until there is nothing left to give. It takes a heap's lock for one chunk at a time, so that nobody waits for more than one. What others have freed of
+ * threads that sleep (asleep.c) it looks for by the clock.
  *
  * It is made when a heap has grown, not in free(), which the C library calls with locks held that making a thread takes as well.
  * Where no thread can be made (seccomp, RLIMIT_NPROC) memory goes back by arena_trim() and malloc_trim() only.
@@ -21,6 +22,12 @@
 #define TICK_NS ((uint64_t)10 * 1000 * 1000)
 /* In one tick: a heap that is held cannot be destroyed, and no thread can begin to use one. */
 #define GIVE_MOST_CHUNKS 16
+/*
+ * Between looks at threads that sleep. What others free of theirs tells nobody, so it is looked for also while nothing goes on: a second
+ * after the last that was found, then less and less often, so that a program that is idle is woken four times a minute.
+ */
+#define ASLEEP_LEAST_NS ((uint64_t)1000 * 1000 * 1000)
+#define ASLEEP_MOST_NS (16 * ASLEEP_LEAST_NS)
 
 static uint32_t has_thread;	/* atomic: 1 = made, or being made, or cannot be made */
 static uint32_t is_kicked;	/* atomic, futex: 1 = look again before sleeping */
@@ -77,6 +84,7 @@ static bool press(size_t i)
 	if (!heap)
 		return false;
 	heap_try_all_news(heap);
+	heap_give_asleep(heap, true);
 	given = give_back(heap, GIVE_MOST_CHUNKS);
 	heap_unhold();
 	return given == GIVE_MOST_CHUNKS;
@@ -123,9 +131,43 @@ static void keep_all(void)
 	}
 }
 
+static uint64_t give_asleep_all(void)
+{
+	uint64_t nr = 0;
+
+	for (size_t i = 0; i < HEAPS_MAX; i++) {
+		struct heap *heap = heap_hold_system(i);
+
+		if (!heap)
+			continue;
+		nr += heap_give_asleep(heap, false);
+		heap_unhold();
+	}
+	return nr;
+}
+
+/* When threads that sleep are looked at; the scavenger's alone. */
+struct looks {
+	uint64_t next_ns, rest_ns;
+};
+
+/* Until something is to be done: at once when that is found here. */
+static void rest(struct looks *looks)
+{
+	uint64_t now_ns = os_clock_ns();
+
+	if (now_ns >= looks->next_ns) {
+		looks->rest_ns = give_asleep_all() ? ASLEEP_LEAST_NS : size_min(2 * looks->rest_ns, ASLEEP_MOST_NS);
+		looks->next_ns = now_ns + looks->rest_ns;
+	}
+	/* Chunks that became idle have kicked. */
+	os_futex_wait_for(&is_kicked, 0, looks->next_ns - now_ns);
+}
+
 static void *run(void *unused)
 {
 	static struct pace paces[HEAPS_MAX]; /* this thread's alone */
+	struct looks looks = { .next_ns = os_clock_ns() + ASLEEP_LEAST_NS, .rest_ns = ASLEEP_LEAST_NS };
 
 	(void)unused;
 	for (;;) {
@@ -139,7 +181,7 @@ static void *run(void *unused)
 			continue;
 		}
 		keep_all();
-		os_futex_wait(&is_kicked, 0);
+		rest(&looks);
 	}
 	return NULL;
 }

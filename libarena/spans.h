@@ -39,6 +39,40 @@ static inline int32_t nr_used(const struct span *span)
 	return (int32_t)(class_slots(span->class) - nr_free(span));
 }
 
+/** No slots are here any more. */
+static inline void forget_record(struct span *span)
+{
+	span_set_owner(span, NULL, 1);
+	span_set_state(span, SPAN_NONE);
+}
+
+/** Whose next belongs to the caller. */
+static inline void inbox_push(struct cache *owner, struct span_remote *remote, uint32_t page)
+{
+	uint32_t head = atomic_load_relaxed(&owner->inbox);
+
+	do {
+		remote->next = head;
+		/* The release pairs with the acquires of who empties it: drain() of cache.c, and asleep.c. */
+	} while (!atomic_cas_release(&owner->inbox, &head, page + 1));
+}
+
+static inline bool has_freed(const struct span_remote *remote)
+{
+	uint64_t any = 0;
+
+	for (unsigned int w = 0; w < SPAN_WORDS; w++)
+		any |= atomic_load_seq_cst(&remote->freed[w]);
+	return any;
+}
+
+/** Not this cache's any more: who else is to be told, by the entry that is taken out of its inbox, and that nobody has put in again. */
+static inline void inbox_pass_on(struct span *span, struct span_remote *remote)
+{
+	if (has_freed(remote) && !atomic_load_seq_cst(&remote->is_queued))
+		cache_notify(span, remote);
+}
+
 /** A span with free slots and used ones, on no list, waits for its turn to be allocated from. */
 static inline void partial_push(struct cache *cache, struct span *span)
 {
