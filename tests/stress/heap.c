@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "checked.h"
 #include "heap.h"
 #include "tests/harness.h"
 
@@ -238,6 +239,77 @@ TEST(late, "stress/heap: frees of others arrive while their spans are given back
 	for (size_t i = 0; i < 2; i++)
 		heap_free(heap, pair[i]);
 	heap_validate(heap);
+}
+
+/* ---------------------------------------------------------------- inboxes that others empty */
+
+enum { BATCH = 1000, BATCHES = 400 };
+
+/* Objects for whoever takes them; atomic. */
+static struct object **batches[4];
+static bool is_over;	/* atomic */
+static uint64_t nr_given; /* of the only thread that gives */
+
+static void *give_asleep(void *unused)
+{
+	while (!__atomic_load_n(&is_over, __ATOMIC_RELAXED))
+		nr_given += heap_give_asleep(heap, true);
+	return unused;
+}
+
+static void free_batch(struct object **objects)
+{
+	for (size_t i = 0; objects && i < BATCH; i++)
+		destroy(objects[i]);
+	free(objects);
+}
+
+/* Makes batches of one size each, some of whose objects it frees itself, and frees those of others as a whole. */
+static void *exchange_batches(void *number)
+{
+	static const unsigned short sizes[] = { 16, 24, 48, 100, 500, 700, 3000, 9000 };
+	struct random rng = { .state = harness_seed() + (uintptr_t)number };
+	size_t nr = harness_sanitized() ? BATCHES / 4 : BATCHES;
+
+	for (size_t round = 0; round < nr && harness_seconds() < 20; round++) {
+		struct object **objects = calloc(BATCH, sizeof(*objects));
+		size_t bytes = sizes[random_below(&rng, ARRAY_LEN(sizes))], own = random_below(&rng, 3) ? 0 : 1 + random_below(&rng, 300);
+
+		CHECK(objects);
+		for (size_t i = 0; i < BATCH; i++)
+			objects[i] = fill(heap_alloc(heap, bytes), bytes, &rng);
+		for (size_t i = 0; own && i < BATCH; i += own) {
+			destroy(objects[i]);
+			objects[i] = NULL;
+		}
+		free_batch(__atomic_exchange_n(&batches[random_below(&rng, ARRAY_LEN(batches))], objects, __ATOMIC_ACQ_REL));
+		/* For a while it is asleep. */
+		if (!random_below(&rng, 4))
+			sched_yield();
+	}
+	return NULL;
+}
+
+TEST(asleep, "stress/heap: what others have freed is given back while its threads wake up, or is taken in by them")
+{
+	pthread_t threads[THREADS], giver;
+
+	heap = heap_create(ARENA_SOURCE_THP);
+	CHECK(heap && !pthread_create(&giver, NULL, give_asleep, NULL));
+	for (size_t i = 0; i < THREADS; i++)
+		CHECK(!pthread_create(&threads[i], NULL, exchange_batches, (void *)i));
+	for (size_t i = 0; i < THREADS; i++)
+		CHECK(!pthread_join(threads[i], NULL));
+	__atomic_store_n(&is_over, true, __ATOMIC_RELAXED);
+	CHECK(!pthread_join(giver, NULL));
+	CHECK(nr_given || checked_is_on());
+	heap_validate(heap);
+	for (size_t i = 0; i < ARRAY_LEN(batches); i++)
+		free_batch(batches[i]);
+	heap_flush(heap);
+	heap_scavenge(heap, 0, UINT64_MAX);
+	heap_validate(heap);
+	CHECK_EQ(heap->pages.used_pages, 0);
 }
 
 /* ---------------------------------------------------------------- at a limit */
