@@ -65,19 +65,36 @@ static bool show_slots(const struct view *view, const struct walk *walk)
 	return true;
 }
 
-/* The span or object that begins at a page; *@next is the page behind it. */
-static bool show_page(const struct region *region, uint32_t page, uint32_t *next, const struct walk *walk)
+/*
+ * What is at a page. Under the lock, because the library itself takes in or gives back what was freed of threads that ended or sleep: of that all
+ * is seen, or nothing.
+ */
+static enum span_state look_at_page(struct heap *heap, struct view *view, uint32_t page)
 {
+	const struct region *region = heap->pages.region;
+	enum span_state state;
+
+	lock_acquire(&heap->news);
+	state = span_state(&region->spans[page]);
+	if (state == SPAN_CURRENT || state == SPAN_PARTIAL || state == SPAN_FULL)
+		look(view, region, page);
+	lock_release(&heap->news);
+	return state;
+}
+
+/* The span or object that begins at a page; *@next is the page behind it. */
+static bool show_page(struct heap *heap, uint32_t page, uint32_t *next, const struct walk *walk)
+{
+	const struct region *region = heap->pages.region;
 	const struct span *span = &region->spans[page];
 	uint32_t nr;
-	struct view view;
+	struct view view = { .class = CLASS_NONE };
 
 	*next = page + 1;
-	switch (span_state(span)) {
+	switch (look_at_page(heap, &view, page)) {
 	case SPAN_CURRENT:
 	case SPAN_PARTIAL:
 	case SPAN_FULL:
-		look(&view, region, page);
 		*next = page + (uint32_t)size_max(size_classes[view.class].pages, 1);
 		return show_slots(&view, walk);
 	case SPAN_LARGE:
@@ -91,7 +108,7 @@ static bool show_page(const struct region *region, uint32_t page, uint32_t *next
 	return true;
 }
 
-static bool walk_pages(const struct heap *heap, const struct walk *walk)
+static bool walk_pages(struct heap *heap, const struct walk *walk)
 {
 	const struct region *region = heap->pages.region;
 	/* Pairs with open_tables() of region.c. Chunks that come later are not looked at. */
@@ -102,7 +119,7 @@ static bool walk_pages(const struct heap *heap, const struct walk *walk)
 
 		if (atomic_load_relaxed(&region->chunks[chunk].pages) != &heap->pages)
 			page = (chunk + 1) * (uint32_t)PAGES_PER_CHUNK;
-		else if (!show_page(region, page, &page, walk))
+		else if (!show_page(heap, page, &page, walk))
 			return false;
 	}
 	return true;

@@ -187,6 +187,56 @@ TEST(lent, "walk/nor are those of another thread")
 	CHECK_EQ(tally.nr, 1);
 }
 
+/* ---------------------------------------------------------------- what the library does meanwhile */
+
+enum { NR_TAKEN_IN = 2000, ROUNDS_TAKEN_IN = 300 };
+
+static uint32_t is_walked;	/* atomic: so many rounds are over */
+
+static void *make_some(void *unused)
+{
+	(void)unused;
+	for (size_t i = 0; i < NR_TAKEN_IN; i++)
+		CHECK(objects[i] = arena_heap_alloc(heap, 500));
+	return NULL;
+}
+
+/* As the scavenger does it. */
+static void *take_in(void *unused)
+{
+	(void)unused;
+	while (!__atomic_load_n(&is_walked, __ATOMIC_ACQUIRE))
+		heap_try_all_news((struct heap *)(void *)heap);
+	return NULL;
+}
+
+static bool must_not_be(void *unused, void *object, size_t bytes)
+{
+	(void)unused;
+	(void)object;
+	CHECK_EQ(bytes, 0);
+	return true;
+}
+
+TEST(taken_in, "walk/what the library takes in meanwhile of ended threads is not shown")
+{
+	heap = arena_heap_create(NULL);
+	CHECK(heap);
+	for (int i = 0; i < ROUNDS_TAKEN_IN; i++) {
+		pthread_t scavenger;
+
+		in_thread(make_some, NULL);
+		for (size_t o = 0; o < NR_TAKEN_IN; o++)
+			arena_heap_free(objects[o]);
+		__atomic_store_n(&is_walked, 0, __ATOMIC_RELEASE);
+		CHECK(!pthread_create(&scavenger, NULL, take_in, NULL));
+		for (int j = 0; j < 20; j++)
+			CHECK(arena_heap_walk(heap, must_not_be, NULL));
+		__atomic_store_n(&is_walked, 1, __ATOMIC_RELEASE);
+		CHECK(!pthread_join(scavenger, NULL));
+	}
+}
+
 /* ---------------------------------------------------------------- what is free */
 
 enum { SLOT_BYTES = 64, NR_SLOTS = 999 };
