@@ -307,7 +307,7 @@ uint64_t heap_scavenge(struct heap *heap, uint64_t keep, uint64_t max)
 	if (checked_is_on())
 		checked_flush(heap);
 	heap_read_all_news(heap);
-	heap_give_asleep(heap, true);
+	heap_give_asleep(heap);
 	return give_back(heap, keep, max);
 }
 

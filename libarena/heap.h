@@ -108,9 +108,14 @@ void heap_try_all_news(struct heap *heap);
 
 /**
  * Give back the pages of objects that others have freed of threads that have not noticed: spans that are wholly free but for what their threads know.
- * @all: also of threads that have looked into their inboxes since the last time. Returns how many pages. O(threads), and the spans in their inboxes.
+ * Returns how many pages. O(threads), and the spans in their inboxes.
  */
-uint64_t heap_give_asleep(struct heap *heap, bool all);
+uint64_t heap_give_asleep(struct heap *heap);
+/**
+ * The same for who holds the heap: nothing while somebody reads news, or searches. @all: also of threads that have looked into their inboxes
+ * since the last time.
+ */
+uint64_t heap_try_asleep(struct heap *heap, bool all);
 
 /** Pages for caches. */
 uint64_t heap_take_group(struct heap *heap, unsigned int nr, uint32_t *first);

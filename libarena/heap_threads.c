@@ -331,13 +331,12 @@ void heap_try_all_news(struct heap *heap)
 	read_all_news(heap, false);
 }
 
-uint64_t heap_give_asleep(struct heap *heap, bool all)
+/* The lock of news is held, also against fork(), in whose child nobody would release the inboxes that are held. */
+static uint64_t give_asleep(struct heap *heap, bool all)
 {
 	struct cache *cache;
 	uint64_t nr = 0;
 
-	/* Also against fork(), in whose child nobody would release the inboxes that are held. */
-	lock_acquire(&heap->news);
 	lock_acquire(&heap->lock);
 	cache = heap->caches;
 	lock_release(&heap->lock);
@@ -346,6 +345,17 @@ uint64_t heap_give_asleep(struct heap *heap, bool all)
 			nr += cache_give_asleep(cache);
 	lock_release(&heap->news);
 	return nr;
+}
+
+uint64_t heap_give_asleep(struct heap *heap)
+{
+	lock_acquire(&heap->news);
+	return give_asleep(heap, true);
+}
+
+uint64_t heap_try_asleep(struct heap *heap, bool all)
+{
+	return lock_try(&heap->news) ? give_asleep(heap, all) : 0;
 }
 
 /* A partly used span that a parked cache has. */

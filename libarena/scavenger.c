@@ -84,7 +84,7 @@ static bool press(size_t i)
 	if (!heap)
 		return false;
 	heap_try_all_news(heap);
-	heap_give_asleep(heap, true);
+	heap_try_asleep(heap, true);
 	given = give_back(heap, GIVE_MOST_CHUNKS);
 	heap_unhold();
 	return given == GIVE_MOST_CHUNKS;
@@ -140,7 +140,7 @@ static uint64_t give_asleep_all(void)
 
 		if (!heap)
 			continue;
-		nr += heap_give_asleep(heap, false);
+		nr += heap_try_asleep(heap, false);
 		heap_unhold();
 	}
 	return nr;

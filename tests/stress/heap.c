@@ -253,7 +253,7 @@ static uint64_t nr_given; /* of the only thread that gives */
 static void *give_asleep(void *unused)
 {
 	while (!__atomic_load_n(&is_over, __ATOMIC_RELAXED))
-		nr_given += heap_give_asleep(heap, true);
+		nr_given += heap_give_asleep(heap);
 	return unused;
 }
 

@@ -111,10 +111,10 @@ TEST(all, "asleep/what others have freed of a thread that sleeps comes back, of 
 
 		start(bytes, size_min(8 * MiB / bytes, MOST), 0);
 		used = sleeper.heap->pages.used_pages;
-		CHECK_EQ(heap_give_asleep(sleeper.heap, true), 0);
+		CHECK_EQ(heap_give_asleep(sleeper.heap), 0);
 		free_all();
 		CHECK_EQ(sleeper.heap->pages.used_pages, used);
-		given = heap_give_asleep(sleeper.heap, true);
+		given = heap_give_asleep(sleeper.heap);
 		CHECK_EQ(sleeper.heap->pages.used_pages, used - given);
 		CHECK(used - given <= most_pages());
 		heap_validate(sleeper.heap);
@@ -145,7 +145,7 @@ TEST(some, "asleep/spans with an object in use, or of which the thread has freed
 		sleeper.objects[i] = NULL;
 	}
 	/* Of four spans two are its own affair, and one is in use. */
-	CHECK_EQ(heap_give_asleep(sleeper.heap, true) / 10, 25 - 1);
+	CHECK_EQ(heap_give_asleep(sleeper.heap) / 10, 25 - 1);
 	CHECK(used - sleeper.heap->pages.used_pages >= 240);
 	heap_validate(sleeper.heap);
 	CHECK(sleeper.cache->inbox);
@@ -167,7 +167,7 @@ TEST(twice, "asleep/who has looked into the inbox since the last time is awake")
 	wake();
 	free_all();
 	CHECK(!cache_is_asleep(sleeper.cache));
-	CHECK_EQ(heap_give_asleep(sleeper.heap, false) > 0, true);
+	CHECK_EQ(heap_try_asleep(sleeper.heap, false) > 0, true);
 	memset(sleeper.objects, 0, sizeof(sleeper.objects));
 	end();
 }
