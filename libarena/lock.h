@@ -16,20 +16,20 @@
 /* Ranks, outermost first. */
 enum lock_rank {
 	LOCK_SETUP = 1,	/* the start of the library and of sources */
-	LOCK_GC_THREADS = 2, /* the mutators of a collected heap */
-	LOCK_GC = 3,	/* its types, roots and tables */
-	LOCK_GC_KIND = 4, /* the spans of one kind; one kind at a time */
-	LOCK_GC_QUEUE = 5, /* what is to be marked */
-	LOCK_NEWS = 6,	/* what was freed of ended threads, while it is read; one heap at a time */
-	LOCK_INBOX = 7,	/* what others have freed of a thread, while it is taken in or given back; one thread at a time */
-	LOCK_SUPPLIED = 8, /* the cache of a heap in the program's memory; one heap at a time */
-	LOCK_HEAP = 9,	/* a heap's page allocator and its parked caches; one heap at a time */
-	LOCK_REGION = 10, /* the addresses of heaps */
-	LOCK_WINDOW = 11, /* a window and its tables; one window at a time */
-	LOCK_META = 12,	/* names of arenas */
-	LOCK_GUARD = 13, /* places of guarded objects */
-	LOCK_PROFILE = 14, /* sites and samples */
-	LOCK_GC_EVENT = 15, /* rings of a collected heap, or the file of timelines */
+	LOCK_GC_THREADS,	/* the mutators of a collected heap */
+	LOCK_GC,	/* its types, roots and tables */
+	LOCK_GC_KIND,	/* the spans of one kind; one kind at a time */
+	LOCK_GC_QUEUE,	/* what is to be marked */
+	LOCK_NEWS,	/* what was freed of ended threads, while it is read; one heap at a time */
+	LOCK_INBOX,	/* what others have freed of a thread, while it is taken in or given back; one thread at a time */
+	LOCK_SUPPLIED,	/* the cache of a heap in the program's memory; one heap at a time */
+	LOCK_HEAP,	/* a heap's page allocator and its parked caches; one heap at a time */
+	LOCK_REGION,	/* the addresses of heaps */
+	LOCK_WINDOW,	/* a window and its tables; one window at a time */
+	LOCK_META,	/* names of arenas */
+	LOCK_GUARD,	/* places of guarded objects */
+	LOCK_PROFILE,	/* sites and samples */
+	LOCK_GC_EVENT,	/* rings of a collected heap, or the file of timelines */
 };
 
 /* word: 0 free, 1 held, 2 held and somebody may wait. */
