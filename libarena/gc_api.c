@@ -9,6 +9,7 @@
 #include "gc_roots.h"
 #include "gc_threads.h"
 #include "gc_timeline.h"
+#include "gc_weak.h"
 #include "opt.h"
 
 /* Cycles that an allocation waits for before it is refused: the second one frees what was allocated while the first one ran. */
@@ -43,7 +44,7 @@ static bool start(struct arena_gc *gc, const struct arena_gc_options *options)
 		return false;
 	}
 	if (!gc_types_init(&gc->types, &gc->lock)) {
-		if (!gc_cycle_start(gc))
+		if (!gc_weak_init(gc) && !gc_cycle_start(gc))
 			return true;
 		gc_types_fini(&gc->types);
 	}

@@ -8,7 +8,8 @@
  *		roots are shaded
  *	H2	stacks are copied; from then on a thread's barrier shades old values only
  *		mark
- *	H3	barriers are flushed; again, until a round brings nothing
+ *	H3	barriers are flushed; again, until a round brings nothing, and no weak reference was read that mattered
+ *		weak references to what is dead are cleared
  *		all lists of spans become unswept
  *	H4	barriers off; spans that are not swept are handed in
  *		sweep
@@ -36,6 +37,7 @@
 #include "gc_timeline.h"
 #include "gc_trace.h"
 #include "gc_verify.h"
+#include "gc_weak.h"
 #include "thread.h"
 
 /* A heap that is nearly empty need not be collected each time it doubles. */
@@ -89,6 +91,14 @@ static bool is_clean_round(struct gc_marker *marker)
 	return marker->nr_marked == before;
 }
 
+/* A clean round, and what is not marked is dead from now on: no weak read has brought it back since before the round. */
+static bool is_settled(struct gc_marker *marker)
+{
+	uint64_t word = gc_weak_word(marker->gc);
+
+	return is_clean_round(marker) && gc_weak_close(marker->gc, word);
+}
+
 static void mark(struct gc_marker *marker)
 {
 	struct arena_gc *gc = marker->gc;
@@ -106,9 +116,16 @@ static void mark(struct gc_marker *marker)
 	gc->cycle.mark_ns = os_clock_ns();
 	gc->cycle.stack_bytes = gc_mark_stacks(marker);
 	gc_mark_drain(marker);
-	while (gc_does(GC_STEP_ROUNDS) && !is_clean_round(marker))
+	while (gc_does(GC_STEP_ROUNDS) && !is_settled(marker))
 		;
 	gc->cycle.mark_end_ns = os_clock_ns();
+}
+
+/* What is dead is led to by nothing. */
+static void bury(struct arena_gc *gc)
+{
+	gc_weak_clear(gc);
+	gc_weak_open(gc);
 }
 
 /* From here on the lists are those of the next cycle. What was allocated while marking is live, whatever became of it. */
@@ -151,6 +168,7 @@ static void run_cycle(struct arena_gc *gc)
 	allocated = atomic_load_relaxed(&gc->allocated_bytes);
 	mark(&marker);
 	gc_mark_finish(&marker);
+	bury(gc);
 	if (gc->is_verified) {
 		gc_note_phase(gc, GC_EVENT_VERIFY);
 		gc_verify(gc);

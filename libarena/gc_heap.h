@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 
+#include "gc_chain.h"
 #include "gc_event.h"
 #include "gc_hist.h"
 #include "gc_queue.h"
@@ -28,6 +29,7 @@ enum gc_step {
 	GC_STEP_SAFE,		/* also those of threads that answer for nothing */
 	GC_STEP_SEAL,		/* spans that are not swept are handed in when marking ends */
 	GC_STEP_TWICE,		/* between the two, all answer once more */
+	GC_STEP_WEAK,		/* what is read of a weak reference is shaded */
 };
 #ifndef ARENA_GC_BREAK
 #define ARENA_GC_BREAK 0
@@ -108,6 +110,13 @@ struct gc_roots {
 	struct arena_gc_handle *free_handles;
 };
 
+/* Weak references (gc_weak.h). */
+struct gc_weak {
+	struct arena_gc_type *type; /* fixed */
+	struct gc_chain all;
+	uint64_t word;		/* atomic: twice the reads of what was not marked, plus 1 while CLOSED */
+};
+
 /* Numbers of the cycle that is running, or was last: the collector's. */
 struct gc_cycle {
 	uint64_t start_ns, mark_ns, mark_end_ns, end_ns;
@@ -134,6 +143,7 @@ struct arena_gc {
 	struct gc_types types;
 	struct gc_queue queue;
 	struct gc_roots roots;
+	struct gc_weak weak;
 	struct lock lock;	/* guards tables, types and wanted */
 
 	struct lock threads_lock; /* guards mutators, is_cycling, and that a request meets all */

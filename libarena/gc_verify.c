@@ -4,6 +4,7 @@
  *
  *	an object, a root or a handle leads to an object that is not marked	a store has missed its barrier, or the collector is wrong
  *	a typed pointer leads to a slot without an object			the same, a cycle ago
+ *	a weak reference leads to an object that is not marked		it was not cleared
  *
  * A word of a stack that leads to an object without a mark is not followed: frames that came after the stack was copied may have stale words of older
  * ones in them. What a stack alone holds and was lost is found when it is stored anywhere, or used: what is freed is overwritten.
@@ -13,6 +14,7 @@
 #include "gc_mark.h"
 #include "gc_roots.h"
 #include "gc_threads.h"
+#include "gc_weak.h"
 
 struct verifier {
 	struct arena_gc *gc;
@@ -148,6 +150,7 @@ void gc_verify(struct arena_gc *gc)
 	gc_roots_each(&gc->roots, must_be_marked, &verifier);
 	look_at_stacks(&verifier);
 	look_into_all(&verifier);
+	gc_weak_verify(gc);
 	os_unreserve(verifier.seen, verifier.seen_bytes);
 	gc_ask(gc, GC_REQUEST_RESUME);
 }

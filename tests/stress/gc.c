@@ -5,7 +5,8 @@
  * Each thread has trees, whose nodes also lead up, so that each tree is one large cycle; and of each node a *shadow*, in memory that the collector does
  * not look into, which says where the node is and what it must hold. Subtrees grow, are cut off, are moved with nothing but a local
  * variable leading to them meanwhile, and change hands by a shelf. A node that was freed although something led to it does not hold what its shadow
- * says: freed memory is overwritten under ARENA_GCVERIFY=1, and zeroed when it is used again. Roots are on stacks, in globals and in handles.
+ * says: freed memory is overwritten under ARENA_GCVERIFY=1, and zeroed when it is used again. Roots are on stacks, in globals and in handles. Nodes are
+ * led to weakly as well, by references that all threads read.
  *
  * GC_STRESS_SECONDS=120 in the environment makes each test last that long, at most 200; 1.5 without.
  */
@@ -41,6 +42,14 @@ struct link {
 };
 ARENA_GC_LAYOUT(link_layout, struct link, to);
 
+/* A node that is led to weakly, by all who find this on the second shelf. */
+struct weakling {
+	struct arena_gc_weak *weak;
+	uint64_t id;
+	uint64_t is_gone;	/* atomic: somebody has read NULL */
+};
+ARENA_GC_LAYOUT(weakling_layout, struct weakling, weak);
+
 struct shadow {
 	uintptr_t hidden;	/* where the node is, in a form that leads nowhere */
 	struct shadow *child[CHILDREN];
@@ -64,9 +73,10 @@ struct worker {
 };
 
 static struct arena_gc *gc;
-static struct arena_gc_type *node_type, *link_type;
+static struct arena_gc_type *node_type, *link_type, *weakling_type;
 static struct node *shelf[SHELF];	/* a root */
 static struct node *globals[8][2];	/* a root */
+static struct weakling *weaklings[SHELF]; /* a root */
 static uint64_t next_id;		/* atomic */
 static int stop;			/* atomic */
 
@@ -394,6 +404,41 @@ static void peek(struct worker *me)
 	me->peeked_ids[i] = me->peeked[i] ? me->peeked[i]->id : 0;
 }
 
+static void put_weakling(struct worker *me, size_t place)
+{
+	struct shadow *shadow;
+	struct node *node = random_node(me, random_below(&me->rng, TREES), &shadow);
+	struct weakling *weakling = node ? arena_gc_alloc(gc, weakling_type) : NULL;
+
+	if (!weakling)
+		return;
+	arena_gc_store(&weakling->weak, arena_gc_weak_create(gc, node));
+	weakling->id = node->id;
+	make_noise(me);
+	CHECK(arena_gc_weak_get(weakling->weak) == node);
+	arena_gc_store(&weaklings[place], weakling);
+}
+
+/* The node may have been cut off long ago, and have died or not: but if this thread gets it, it keeps it, as all it peeks at. */
+static void peek_weakly(struct worker *me)
+{
+	size_t place = random_below(&me->rng, SHELF), i = random_below(&me->rng, PEEKS);
+	struct weakling *weakling = arena_gc_load(&weaklings[place]);
+	bool was_gone = weakling && __atomic_load_n(&weakling->is_gone, __ATOMIC_ACQUIRE);
+	struct node *node = weakling ? arena_gc_weak_get(weakling->weak) : NULL;
+
+	CHECK(!node || !was_gone);
+	if (node) {
+		CHECK_EQ(node->id, weakling->id);
+		me->peeked[i] = node;
+		me->peeked_ids[i] = node->id;
+	} else if (weakling) {
+		__atomic_store_n(&weakling->is_gone, 1, __ATOMIC_RELEASE);
+	}
+	if (!node || !random_below(&me->rng, 4))
+		put_weakling(me, place);
+}
+
 static void *doze(void *nothing)
 {
 	sched_yield();
@@ -424,6 +469,7 @@ static void step(struct worker *me)
 		break;
 	case 12: move_range(me); break;
 	case 15: case 16: peek(me); break;
+	case 17: case 18: peek_weakly(me); break;
 	default: grow(me, tree); break;
 	}
 }
@@ -528,10 +574,12 @@ static void set_up(unsigned int percent)
 	CHECK(gc);
 	node_type = arena_gc_type_create(gc, &node_layout);
 	link_type = arena_gc_type_create(gc, &link_layout);
-	CHECK(node_type && link_type);
+	weakling_type = arena_gc_type_create(gc, &weakling_layout);
+	CHECK(node_type && link_type && weakling_type);
 	CHECK_EQ(arena_gc_attach(gc), 0);
 	CHECK_EQ(arena_gc_add_roots(gc, shelf, sizeof(shelf)), 0);
 	CHECK_EQ(arena_gc_add_roots(gc, globals, sizeof(globals)), 0);
+	CHECK_EQ(arena_gc_add_roots(gc, weaklings, sizeof(weaklings)), 0);
 	arena_gc_detach(gc);
 }
 
@@ -544,9 +592,11 @@ static void tear_down(void)
 	for (size_t i = 0; i < SHELF; i++) {
 		struct node *node = arena_gc_swap(&shelf[i], NULL);
 
+		arena_gc_store(&weaklings[i], NULL);
 		if (node)
 			free_shadows(node->shadow);
 	}
+	CHECK_EQ(arena_gc_remove_roots(gc, weaklings), 0);
 	CHECK_EQ(arena_gc_remove_roots(gc, shelf), 0);
 	CHECK_EQ(arena_gc_remove_roots(gc, globals), 0);
 	arena_gc_detach(gc);

@@ -245,6 +245,34 @@ ARENA_API void arena_gc_handle_set(struct arena_gc_handle *handle, const void *o
 /** It keeps nothing any more, and is not to be used. NULL is allowed. */
 ARENA_API void arena_gc_handle_free(struct arena_gc *gc, struct arena_gc_handle *handle);
 
+/* ---------------------------------------------------------------- weak references */
+
+/*
+ * A weak reference leads to an object without keeping it: when nothing else does, a cycle frees the object, and from then on
+ * the reference leads to nothing. It is an object of the heap itself, which is kept by what leads to it, and freed like any other:
+ * an element of a cache holds one, memory that the collector does not know has a handle on one.
+ *
+ * As Go's weak.Pointer and Java's WeakReference: what was read is kept by who has read it; after the first NULL nobody gets
+ * the object again; all references to an object, to any place in it, go at once, before its cleanups run, and with all that only it leads
+ * to. Unlike Boehm's disappearing links they are read by a function, because the collector does not stop the threads to clear them.
+ * Two references to one object are two. What is no object of the heap is led to for ever.
+ */
+struct arena_gc_weak;
+
+/** A weak reference to an object, which may be NULL, and may be set later. NULL when out of memory. O(1), and for each cycle. */
+ARENA_API struct arena_gc_weak *arena_gc_weak_create(struct arena_gc *gc, const void *object);
+/** Make it lead elsewhere; NULL: to nothing. */
+ARENA_API void arena_gc_weak_set(struct arena_gc_weak *weak, const void *object);
+ARENA_API void *arena_gc_weak_read_(const void *location);
+/** What it leads to, or NULL when that has died. O(1), lock-free. Does not answer the collector. */
+static inline void *arena_gc_weak_get(const struct arena_gc_weak *weak)
+{
+	/* Its first word. While no cycle runs it is as any other. */
+	if (ARENA_LIKELY(!arena_gc_local_.barrier))
+		return arena_gc_load(weak);
+	return arena_gc_weak_read_(weak);
+}
+
 /* ---------------------------------------------------------------- cycles */
 
 /**
