@@ -288,14 +288,6 @@ static uint32_t chunk_for(struct palloc *pages, uint32_t nr)
 	return chunk == CHUNK_NONE ? grow(pages, 1, 1) : chunk;
 }
 
-static uint32_t find_short(struct palloc *pages, uint32_t nr)
-{
-	uint32_t chunk = chunk_for(pages, nr);
-
-	return chunk == CHUNK_NONE ? PAGE_NONE
-				   : chunk * (uint32_t)PAGES_PER_CHUNK + bits_find(leaf(pages, chunk), nr, 0);
-}
-
 /* The first page from @page on whose address is aligned: a region in the program's memory begins with just any chunk. */
 static size_t align_page(const struct palloc *pages, size_t page, size_t align_pages)
 {
@@ -313,6 +305,15 @@ static uint32_t find_lowest(struct palloc *pages, uint32_t nr, uint32_t align_pa
 	if (page != TREE_NONE && page != align_page(pages, page, align_pages))
 		page = tree_find(&pages->tree, nr + align_pages - 1);
 	return page == TREE_NONE ? PAGE_NONE : (uint32_t)align_page(pages, page, align_pages);
+}
+
+/* Where few chunks were looked at and there are no more, some other has room, or two neighbors together. */
+static uint32_t find_short(struct palloc *pages, uint32_t nr)
+{
+	uint32_t chunk = chunk_for(pages, nr);
+
+	return chunk == CHUNK_NONE ? find_lowest(pages, nr, 1)
+				   : chunk * (uint32_t)PAGES_PER_CHUNK + bits_find(leaf(pages, chunk), nr, 0);
 }
 
 /* Chunks of its own go back as soon as a run is freed; those that others share do not, but nothing lies idle in them. */

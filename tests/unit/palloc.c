@@ -119,6 +119,23 @@ TEST(fullest, "palloc/short runs go to the fullest chunk that has room")
 	CHECK_EQ(take(9, 1), 18);
 }
 
+TEST(anywhere, "palloc/before a short run is refused it is found in whichever chunk, or two, it fits")
+{
+	start();
+	for (uint32_t i = 0; i < NR_PAGES; i++)
+		CHECK(take(1, 1) != PAGE_NONE);
+	/* More chunks of one fullness than are looked at, and two of them in the middle have what is wanted. */
+	for (uint32_t chunk = 10; chunk < 30; chunk++) {
+		give(chunk * 512 + 100, 1);
+		give(chunk * 512 + (chunk == 20 ? 101 : 200), 1);
+	}
+	CHECK_EQ(take(2, 1), 20 * 512 + 100);
+	CHECK_EQ(take(2, 1), PAGE_NONE);
+	give(40 * 512 - 1, 2);
+	CHECK_EQ(take(2, 1), 40 * 512 - 1);
+	palloc_validate(&pages);
+}
+
 TEST(tail, "palloc/a run that nearly fills its chunks begins with one, and its tail serves others")
 {
 	start();
