@@ -698,8 +698,11 @@ void *heap_realloc(struct heap *heap, void *object, size_t bytes)
 
 static void validate_parked(const struct heap *heap)
 {
-	for (const struct cache *cache = heap->parked; cache; cache = cache->next_parked)
+	uint32_t nr = 0;
+
+	for (const struct cache *cache = heap->parked; cache; cache = cache->next_parked, nr++)
 		check(cache->is_parked && !cache->next_parked == (cache == heap->parked_last));
+	check(nr == heap->end_place - heap->first_place);
 }
 
 void heap_validate(struct heap *heap)

@@ -27,6 +27,8 @@ struct heap {
 	uint32_t nr_parked;	/* parked caches, off the list or not. Atomic; relaxed: a hint whether it is worth to take the lock */
 	struct cache *parked;	/* caches whose threads have ended; guarded by lock. Of one in the program's memory: empty, of a heap before it */
 	struct cache *parked_last; /* at the end of that list, unless it is empty; guarded by lock */
+	uint32_t first_place;	/* places on that list are counted on as caches come and go: of the first; guarded by lock */
+	uint32_t end_place;	/* and behind the last. Atomic; relaxed: how far who looks at all has to go */
 	struct lock news;	/* held by who has one of them off the list, to take in what others have freed of it */
 	bool is_read;		/* somebody does, and it will be back; guarded by lock */
 	struct cache *caches;	/* all; guarded by lock */

@@ -103,6 +103,7 @@ static void push_parked(struct heap *heap, struct cache *cache)
 	if (!heap->parked)
 		heap->parked_last = cache;
 	heap->parked = cache;
+	heap->first_place--;
 }
 
 static void append_parked(struct heap *heap, struct cache *cache)
@@ -113,6 +114,7 @@ static void append_parked(struct heap *heap, struct cache *cache)
 	else
 		heap->parked = cache;
 	heap->parked_last = cache;
+	atomic_store_relaxed(&heap->end_place, heap->end_place + 1);
 }
 
 /* The first, off the list, or NULL. */
@@ -120,8 +122,10 @@ static struct cache *pop_parked(struct heap *heap)
 {
 	struct cache *cache = heap->parked;
 
-	if (cache)
-		heap->parked = cache->next_parked;
+	if (!cache)
+		return NULL;
+	heap->parked = cache->next_parked;
+	heap->first_place++;
 	return cache;
 }
 
@@ -244,18 +248,22 @@ static bool has_news(const struct cache *parked)
 	return parked->waits >= WAITS_MANY || atomic_load_relaxed(&parked->inbox);
 }
 
-/* One that has news, off the list, or NULL. Of the next @left, which are counted down: those that have none go behind the others. */
-static struct cache *take_news(struct heap *heap, uint32_t *left)
+/* Whether a cache is on the list whose place is before @end. */
+static bool has_before(const struct heap *heap, uint32_t end)
+{
+	return (int32_t)(end - heap->first_place) > 0;
+}
+
+/* One that has news, off the list, or NULL. Of those before @end: what has none goes behind the others. */
+static struct cache *take_news(struct heap *heap, uint32_t end)
 {
 	struct cache *cache = NULL;
 
 	lock_acquire(&heap->lock);
-	for (; *left && heap->parked && !has_news(heap->parked); --*left)
+	while (has_before(heap, end) && !has_news(heap->parked))
 		append_parked(heap, pop_parked(heap));
-	if (*left) {
+	if (has_before(heap, end))
 		cache = pop_parked(heap);
-		--*left;
-	}
 	heap->is_read = cache;
 	lock_release(&heap->lock);
 	return cache;
@@ -272,11 +280,11 @@ static void put_back(struct heap *heap, struct cache *cache)
 
 /*
  * What others have freed of an ended thread has no other reader. Its full spans wait for nobody, which is seen to once. The caller holds the lock
- * of news, which fork() takes as well: a cache that is off the list would be lost to the child. Of the next @left, as take_news().
+ * of news, which fork() takes as well: a cache that is off the list would be lost to the child. Of those before @end, as take_news().
  */
-static bool read_news(struct heap *heap, uint32_t *left)
+static bool read_news(struct heap *heap, uint32_t end)
 {
-	struct cache *parked = take_news(heap, left);
+	struct cache *parked = take_news(heap, end);
 
 	if (!parked)
 		return false;
@@ -290,7 +298,7 @@ static bool read_news(struct heap *heap, uint32_t *left)
 }
 
 /* @waits: for who reads, or searches (cache_end_waits()). */
-static bool read_next(struct heap *heap, uint32_t *left, bool waits)
+static bool read_next(struct heap *heap, uint32_t end, bool waits)
 {
 	bool has_read;
 
@@ -300,24 +308,25 @@ static bool read_next(struct heap *heap, uint32_t *left, bool waits)
 		lock_acquire(&heap->news);
 	else if (!lock_try(&heap->news))
 		return false;
-	has_read = read_news(heap, left);
+	has_read = read_news(heap, end);
 	lock_release(&heap->news);
 	return has_read;
 }
 
 bool heap_read_news(struct heap *heap)
 {
-	uint32_t left = atomic_load_relaxed(&heap->nr_parked);
-
-	return read_next(heap, &left, false);
+	return read_next(heap, atomic_load_relaxed(&heap->end_place), false);
 }
 
-/* Once round: each is looked at once, though others may free on. */
+/*
+ * Once round: each that is there is looked at, whoever else reads, and whatever threads end meanwhile. That it ends counts on threads which do not end
+ * faster than others begin.
+ */
 static void read_all_news(struct heap *heap, bool waits)
 {
-	uint32_t left = atomic_load_relaxed(&heap->nr_parked);
+	uint32_t end = atomic_load_relaxed(&heap->end_place);
 
-	while (read_next(heap, &left, waits))
+	while (read_next(heap, end, waits))
 		;
 }
 
@@ -392,13 +401,11 @@ static uint32_t adopt(struct heap *heap, struct cache *cache, unsigned int class
 /* One cache at a time, so that no allocation pays for all of them. Nor does one wait for who reads, unless it would be refused. */
 static bool read_some_news(struct heap *heap)
 {
-	uint32_t left = atomic_load_relaxed(&heap->nr_parked);
-
 	if (relief_is_busy())
 		lock_acquire(&heap->news);
 	else if (!lock_try(&heap->news))
 		return false;
-	read_news(heap, &left);
+	read_news(heap, atomic_load_relaxed(&heap->end_place));
 	lock_release(&heap->news);
 	return true;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* What becomes of caches whose threads have ended: who takes over what is in them, and what others have freed of it. */
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
 
 #include "heap.h"
@@ -266,5 +267,47 @@ TEST(once_round, "heap_threads/what was freed of ended threads is read once roun
 	CHECK_EQ(parked_caches(heap, after), NR_ROUND);
 	CHECK(!memcmp(before, after, sizeof(before)));
 	CHECK_EQ(heap->nr_parked, NR_ROUND);
+	heap_validate(heap);
+}
+
+static pthread_barrier_t may_end;
+
+static void *have_and_wait(void *heap)
+{
+	CHECK(heap_alloc(heap, BYTES));
+	pthread_barrier_wait(&all_have);
+	pthread_barrier_wait(&may_end);
+	return NULL;
+}
+
+static void *read_all(void *heap)
+{
+	heap_read_all_news(heap);
+	return NULL;
+}
+
+TEST(ends_meanwhile, "heap_threads/what was freed of ended threads is read of all, also when others end meanwhile")
+{
+	struct heap *heap = fresh_heap();
+	void *objects[SLOTS];
+	pthread_t ends, reads;
+
+	CHECK(!pthread_barrier_init(&all_have, NULL, 2) && !pthread_barrier_init(&may_end, NULL, 2));
+	heap_alloc(heap, BYTES);
+	CHECK(!pthread_create(&ends, NULL, have_and_wait, heap));
+	pthread_barrier_wait(&all_have);
+	leave_full(heap, objects, SLOTS);
+	heap_read_all_news(heap);
+	heap_free(heap, objects[0]);
+	lock_acquire(&heap->news);
+	CHECK(!pthread_create(&reads, NULL, read_all, heap));
+	while (atomic_load_relaxed(&heap->news.word) != 2)
+		sched_yield();
+	pthread_barrier_wait(&may_end);
+	CHECK(!pthread_join(ends, NULL));
+	CHECK_EQ(heap->nr_parked, 2);
+	lock_release(&heap->news);
+	CHECK(!pthread_join(reads, NULL));
+	CHECK(!heap_read_news(heap));
 	heap_validate(heap);
 }
