@@ -89,7 +89,10 @@ static inline bool heap_is_due(const struct heap *heap)
 	return atomic_load_relaxed(&heap->is_due);
 }
 
-/** Give back what this thread's cache has at hand: pages without objects. O(classes), and what others have freed of the thread's. */
+/**
+ * Give back what this thread's cache has at hand: pages without objects, and those of ended threads. O(classes + ended threads), and what others have
+ * freed of theirs; waits as heap_read_all_news().
+ */
 void heap_flush(struct heap *heap);
 
 /**

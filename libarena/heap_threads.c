@@ -181,6 +181,8 @@ void heap_flush(struct heap *heap)
 		supplied_flush(heap);
 	if (checked_is_on())
 		checked_flush(heap);
+	/* First, because some of it is passed on to this thread: what was freed of spans that it has adopted since. */
+	heap_read_all_news(heap);
 	if (has_cache(heap_own_cache(heap->id)))
 		flush(heap_own_cache(heap->id));
 }
@@ -322,12 +324,21 @@ bool heap_read_news(struct heap *heap)
  * Once round: each that is there is looked at, whoever else reads, and whatever threads end meanwhile. That it ends counts on threads which do not end
  * faster than others begin.
  */
-static void read_all_news(struct heap *heap, bool waits)
+static bool read_round(struct heap *heap, bool waits)
 {
 	uint32_t end = atomic_load_relaxed(&heap->end_place);
+	bool has_read = false;
 
 	while (read_next(heap, end, waits))
-		;
+		has_read = true;
+	return has_read;
+}
+
+/* Others may free on. But what was freed of spans that another one has adopted since is passed on to that one, whose turn may have been before. */
+static void read_all_news(struct heap *heap, bool waits)
+{
+	if (read_round(heap, waits))
+		read_round(heap, waits);
 }
 
 void heap_read_all_news(struct heap *heap)

@@ -165,7 +165,6 @@ static bool is_possible(struct heap *heap, size_t bytes)
 static void find_own(struct heap *heap, unsigned int class)
 {
 	heap_flush(heap);
-	heap_read_all_news(heap);
 	if (class != CLASS_NONE)
 		heap_end_waits(heap);
 }

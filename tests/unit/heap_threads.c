@@ -270,6 +270,53 @@ TEST(once_round, "heap_threads/what was freed of ended threads is read once roun
 	heap_validate(heap);
 }
 
+/* A thread leaves a span, this one frees a bit of it, adopts it, and frees the rest: the bit is in the inbox of who has left it. */
+static void *adopt_with_news(void *argument)
+{
+	struct gift *gift = argument;
+	struct heap *heap = gift->heap;
+	struct gift left = { heap, gift->objects, SLOTS };
+	pthread_t thread;
+	void *last;
+
+	heap_alloc(heap, PAGE_BYTES);
+	CHECK(!pthread_create(&thread, NULL, leave_some, &left));
+	CHECK(!pthread_join(thread, NULL));
+	while (heap_own_cache(heap->id)->group)
+		heap_alloc(heap, PAGE_BYTES);
+	heap_free(heap, left.objects[1]);
+	last = heap_alloc(heap, BYTES);
+	CHECK(span_owner(span_of(last)) == heap_own_cache(heap->id));
+	CHECK(span_of(last) == span_of(left.objects[3]));
+	heap_free(heap, last);
+	for (size_t i = 3; i < SLOTS; i += 2)
+		heap_free(heap, left.objects[i]);
+	return NULL;
+}
+
+TEST(passed_on, "heap_threads/what was freed of a span before it was adopted is found by a trim, and if its next owner has ended as well")
+{
+	struct heap *heap = fresh_heap();
+	void *objects[SLOTS];
+	struct gift gift = { heap, objects, SLOTS };
+	const struct span *span;
+	pthread_t thread;
+
+	adopt_with_news(&gift);
+	span = &heap_region()->spans[region_page(heap_region(), (uintptr_t)objects[1])];
+	CHECK_EQ(span->state, SPAN_CURRENT);
+	heap_flush(heap);
+	CHECK_EQ(span->state, SPAN_NONE);
+	CHECK(!pthread_create(&thread, NULL, adopt_with_news, &gift));
+	CHECK(!pthread_join(thread, NULL));
+	span = &heap_region()->spans[region_page(heap_region(), (uintptr_t)objects[1])];
+	CHECK_EQ(span->state, SPAN_PARTIAL);
+	heap_read_all_news(heap);
+	CHECK_EQ(span->state, SPAN_NONE);
+	CHECK(!heap_read_news(heap));
+	heap_validate(heap);
+}
+
 static pthread_barrier_t may_end;
 
 static void *have_and_wait(void *heap)
