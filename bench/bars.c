@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * The bars of malloc, pages, start and idle. Those of fault, reclaim and fork, which depend on the kernel, are in table.c.
+ * The bars of malloc, gc, pages, start and idle. Those of fault, reclaim and fork, which depend on the kernel, are in table.c.
  *
  * A bar belongs to one row: what has to be compared first, by ratios say, is a row of its own (malloc_ratio.c). The median is held against it.
  * Most bars are numbers; those of memory depend on how much glibc took in the same run, and that of freed memory on the peak.
@@ -34,6 +34,18 @@ static const struct fixed {
 	{ "malloc", "calloc64m/arena", "cpu_vs_mimalloc", { BAR_MOST, 0.8 } },
 	{ "malloc", "frag/arena", "rss_refilled", { BAR_MOST, 540 } },
 	{ "malloc", "kib1-threads/arena", "scaling", { BAR_LEAST, 0.9 } },
+	{ "gc", "trees/arena", "own_max", { BAR_MOST, 500 } },
+	{ "gc", "trees/arena", "wall_p99_9", { BAR_MOST, 25 } },
+	{ "gc", "trees/arena", "wall_p99_99", { BAR_MOST, 100 } },
+	{ "gc", "trees/arena", "cpu_vs_malloc", { BAR_MOST, 1.6 } },
+	{ "gc", "trees/arena", "cpu_vs_boehm", { BAR_MOST, 0.85 } },
+	{ "gc", "trees/arena", "peak_rss_vs_malloc", { BAR_MOST, 2.3 } },
+	{ "gc", "trees/arena", "utilization_10ms", { BAR_LEAST, 0.85 } },
+	{ "gc", "trees2/arena", "utilization_10ms", { BAR_LEAST, 0.55 } },
+	{ "gc", "trees2/arena", "cycle_workers_off", { BAR_MOST, 5 } },
+	{ "gc", "trees2/arena", "cycle_assists", { BAR_MOST, 5 } },
+	{ "gc", "stores/arena", "barrier_off", { BAR_MOST, 0.5 } },
+	{ "gc", "stores/arena", "barrier_on", { BAR_MOST, 4 } },
 	{ "pages", "pair", "pair", { BAR_MOST, 12 } },
 	{ "pages", "pair", "pair_instructions", { BAR_MOST, 30 } },
 	{ "pages", "run", "run_of_64", { BAR_MOST, 150 } },

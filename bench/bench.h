@@ -52,6 +52,7 @@ int bench_malloc(const struct options *options, struct report *report);
 int bench_pages(const struct options *options, struct report *report);
 int bench_start(const struct options *options, struct report *report);
 int bench_idle(const struct options *options, struct report *report);
+int bench_gc(const struct options *options, struct report *report);
 /** `arena-bench table`: print the rows of @paths; with @check fail when a bar is missed. */
 int bench_table(char **paths, size_t nr_paths, bool check);
 

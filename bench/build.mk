@@ -3,7 +3,7 @@
 
 BENCH_SRC := bench/stat.c bench/report.c bench/json.c bench/bars.c bench/clock.c bench/proc.c bench/dev.c bench/backing.c \
 	bench/fault.c bench/reclaim.c bench/reclaim_objects.c bench/fork.c bench/peer.c bench/arena_case.c bench/append.c bench/nodes.c \
-	bench/request.c bench/child.c bench/micro.c bench/malloc.c bench/malloc_run.c bench/malloc_ratio.c bench/trace.c bench/mix.c bench/table.c bench/main.c
+	bench/request.c bench/child.c bench/micro.c bench/malloc.c bench/malloc_run.c bench/malloc_ratio.c bench/gc.c bench/gc_ratio.c bench/trace.c bench/mix.c bench/table.c bench/main.c
 BENCH_OBJ := $(BENCH_SRC:%.c=$(B)/%.o)
 
 # libarena.a is a real file that libarena/build.mk makes; dlopen finds mimalloc at run time.
@@ -18,6 +18,42 @@ $(B)/bench/malloc.o: bench/programs.txt
 
 # The driver of `arena-bench malloc` has nothing of the library in it, and must not have malloc() linked statically.
 DRIVER_OBJ := $(B)/bench/driver.o $(B)/bench/programs_alone.o $(B)/bench/programs_threads.o $(B)/bench/programs_mix.o
+
+# The programs of `arena-bench gc`, compiled for each runtime; those that are not installed are left out, and named when it runs.
+GC_SRC := $(addprefix bench/gc/,driver.c batch.c utilization.c cycles.c trees.c splay.c tables.c)
+GC_DRIVERS := arena malloc $(if $(shell pkg-config --exists bdw-gc 2>/dev/null && echo yes),boehm)
+GC_OBJ = $(GC_SRC:bench/gc/%.c=$(B)/bench/gc/$(1)/%.o)
+
+define gc_rule
+$(B)/bench/gc/$(1)/%.o: bench/gc/%.c
+	@mkdir -p $$(@D)
+	$$(CC) $$(CPPFLAGS) $$(CFLAGS) $$(DEPFLAGS) -c -o $$@ $$<
+endef
+$(foreach runtime,arena boehm malloc,$(eval $(call gc_rule,$(runtime))))
+
+$(B)/bench/gc/arena/%.o: CPPFLAGS += -DRUNTIME_ARENA
+$(B)/bench/gc/boehm/%.o: CPPFLAGS += -DRUNTIME_BOEHM
+
+$(B)/arena-bench-gc-arena: $(call GC_OBJ,arena) $(addprefix $(B)/bench/gc/arena/,on_arena.o stores.o) $(B)/libarena.a
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lpthread
+
+$(B)/arena-bench-gc-malloc: $(call GC_OBJ,malloc)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lpthread
+
+$(B)/arena-bench-gc-boehm: $(call GC_OBJ,boehm)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lgc -lpthread
+
+# Without a network and without a module: nothing but its own library.
+ifneq ($(shell command -v go 2>/dev/null),)
+GC_DRIVERS += go
+endif
+GC_GO := $(wildcard bench/gc/*.go)
+
+$(B)/arena-bench-gc-go: $(GC_GO)
+	@mkdir -p $(@D)
+	GOCACHE=$(abspath $(B))/go-cache GO111MODULE=off CGO_ENABLED=0 go build -o $@ $(GC_GO)
+
+bench: $(GC_DRIVERS:%=$(B)/arena-bench-gc-%)
 
 # So are the mixes in the driver.
 $(B)/bench/programs_mix.o: $(wildcard bench/traces/*.mix)
@@ -39,7 +75,11 @@ $(B)/tests/bench/harness: $(B)/tests/bench/harness.o $(B)/bench/stat.o $(B)/benc
 $(B)/tests/bench/bars: $(addprefix $(B)/bench/,stat.o json.o bars.o report.o malloc_ratio.o proc.o) $(B)/tests/bench/bars.o
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lm
 
+# Those of `arena-bench gc`.
+$(B)/tests/bench/gc_parts: $(addprefix $(B)/bench/,stat.o json.o bars.o report.o gc_ratio.o proc.o gc/malloc/utilization.o gc/malloc/cycles.o) $(B)/tests/bench/gc_parts.o
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lm
+
 $(B)/tests/bench/helper/without_thp: $(B)/tests/bench/helper/without_thp.o
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
 
-tests: $(B)/tests/bench/harness $(B)/tests/bench/bars $(B)/tests/bench/helper/without_thp
+tests: $(B)/tests/bench/harness $(B)/tests/bench/bars $(B)/tests/bench/gc_parts $(B)/tests/bench/helper/without_thp

@@ -7,6 +7,7 @@
 #include "bench/bars.h"
 #include "bench/bench.h"
 #include "bench/clock.h"
+#include "bench/gc_runs.h"
 #include "bench/malloc.h"
 #include "bench/peer.h"
 #include "bench/proc.h"
@@ -38,6 +39,7 @@ static const struct benchmark benchmarks[] = {
 	{ "arena", "nodes", bench_nodes, "100,000 nodes of 24 B: glibc, mimalloc, arena warm and cold" },
 	{ "arena", "request", bench_request, "16 objects of 64 B a million times, 1 and 2 threads" },
 	{ "malloc", NULL, bench_malloc, "programs on malloc(): ours, glibc, mimalloc, jemalloc, gperftools" },
+	{ "gc", NULL, bench_gc, "collected heaps: ours, malloc() and free(), Boehm's collector, Go" },
 	{ "pages", NULL, bench_pages, "the page allocator: a page, a run of 64 pages, 1 to 64 threads" },
 	{ "start", NULL, bench_start, "what `true` pays for a preloaded allocator" },
 	{ "idle", NULL, bench_idle, "how soon 1 GiB is back that a sleeping program has freed" },
@@ -92,8 +94,8 @@ static void print_help(void)
 	     "  --chunks N      fault, fork: chunks per repetition (128); reclaim: largest number (1024)\n"
 	     "  --objects N     objects of append and nodes (100000)\n"
 	     "  --requests N    requests of each row of request (1000000)\n"
-	     "  --program NAME  malloc: only this program of its list\n"
-	     "  --quick         malloc, pages, idle: small sizes; says that it works, and nothing about speed\n"
+	     "  --program NAME  malloc, gc: only this program of its list\n"
+	     "  --quick         malloc, gc, pages, idle: small sizes; says that it works, and nothing about speed\n"
 	     "  --reps N        repetitions (each benchmark's own default)\n"
 	     "  --unit UNIT     ns, or instructions under QEMU -icount shift=0 (default $ARENA_BENCH_UNIT, else ns)\n"
 	     "  --json          one JSON object per line instead of a table\n"
@@ -246,6 +248,8 @@ static void print_head(const char *name)
 		peer_print_versions(stdout);
 	if (!strcmp(name, "malloc") || !strcmp(name, "start") || !strcmp(name, "idle"))
 		malloc_print_versions(stdout);
+	if (!strcmp(name, "gc"))
+		gc_print_versions(stdout);
 	printf("# guard pages (MADV_GUARD_INSTALL): %s\n", memory.guard_pages ? "yes" : "no");
 }
 
@@ -259,6 +263,7 @@ static void print_tables(const struct report *report, const struct row *rows, si
 	report_print_rows(rows, nr_rows, stdout);
 	report_print_ratios(report, stdout);
 	malloc_print_ratios(report, stdout);
+	gc_print_ratios(report, stdout);
 	bars_print(rows, nr_rows, stdout);
 }
 

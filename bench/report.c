@@ -129,11 +129,11 @@ static bool same_part(const char *a, const char *b)
 	return slash && !strncmp(a, b, (size_t)(slash - a) + 1) && !strchr(b + (slash - a) + 1, '/');
 }
 
-/* The rows of one table. Programs of malloc have different metrics, so that each has a table. */
+/* The rows of one table. Programs of malloc and gc have different metrics, so that each has a table. */
 static bool same_group(const struct row *a, const struct row *b)
 {
 	return !strcmp(a->bench, b->bench) && !strcmp(a->kernel, b->kernel) &&
-	       (strcmp(a->bench, "malloc") || same_part(a->name, b->name));
+	       ((strcmp(a->bench, "malloc") && strcmp(a->bench, "gc")) || same_part(a->name, b->name));
 }
 
 static bool same_line(const struct row *a, const struct row *b)
@@ -168,6 +168,12 @@ static int cell_format(const struct row *cell, char text[CELL_BYTES])
 	return snprintf(text, CELL_BYTES, "%.6g [%.6g, %.6g]", value->median, value->low, value->high);
 }
 
+/* Ratios of gc are many, and shown below the tables. */
+static bool is_cell(const struct row *row)
+{
+	return strcmp(row->bench, "gc") || !strstr(row->metric, "_vs_");
+}
+
 /* The metrics of @group in the order in which they first appear, and how wide each must be. */
 static size_t columns_of(const struct row *rows, size_t nr_rows, const struct row *group,
 			 struct column columns[MAX_COLUMNS])
@@ -176,7 +182,7 @@ static size_t columns_of(const struct row *rows, size_t nr_rows, const struct ro
 	size_t nr = 0, i, j;
 
 	for (i = 0; i < nr_rows; i++) {
-		if (!same_group(&rows[i], group))
+		if (!same_group(&rows[i], group) || !is_cell(&rows[i]))
 			continue;
 		for (j = 0; j < nr && strcmp(columns[j].row->metric, rows[i].metric); j++)
 			;

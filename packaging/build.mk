@@ -48,6 +48,7 @@ install: all libarena.pc $(B)/packaging-$(VERSION)/dkms.conf
 	$(call put,755,$(B)/arena-bench,$(PREFIX)/bin/arena-bench)
 	$(call put,755,$(B)/arena-bench-malloc,$(PREFIX)/bin/arena-bench-malloc)
 	$(call put,755,$(B)/arena-bench-pages,$(PREFIX)/bin/arena-bench-pages)
+	for r in $(GC_DRIVERS); do $(call put,755,$(B)/arena-bench-gc-$$r,$(PREFIX)/bin/arena-bench-gc-$$r) || exit 1; done
 	$(call put,755,$(B)/arenad,$(PREFIX)/sbin/arenad)
 	for f in $(INSTALL_MODULE); do $(call put,644,$$f,$(MODULE_SRC)/$$f) || exit 1; done
 	$(call put,644,$(PKG_B)/dkms.conf,$(MODULE_SRC)/dkms.conf)
@@ -64,6 +65,6 @@ uninstall:
 	rm -rf $(D)$(PREFIX)/include/arena $(D)$(MODULE_SRC)
 	rm -f $(D)$(LIBDIR)/libarena.so $(D)$(LIBDIR)/libarena.so.0 $(D)$(LIBDIR)/libarena.so.$(VERSION)
 	rm -f $(D)$(LIBDIR)/libarena-malloc.so $(D)$(LIBDIR)/libarena-trace.so $(D)$(LIBDIR)/libarena.a $(D)$(LIBDIR)/pkgconfig/libarena.pc
-	rm -f $(D)$(PREFIX)/bin/arenactl $(D)$(PREFIX)/bin/arena-bench $(D)$(PREFIX)/bin/arena-bench-malloc $(D)$(PREFIX)/bin/arena-bench-pages $(D)$(PREFIX)/sbin/arenad
+	rm -f $(D)$(PREFIX)/bin/arenactl $(D)$(PREFIX)/bin/arena-bench $(D)$(PREFIX)/bin/arena-bench-malloc $(D)$(PREFIX)/bin/arena-bench-pages $(D)$(PREFIX)/bin/arena-bench-gc-* $(D)$(PREFIX)/sbin/arenad
 	rm -f $(D)$(UDEV_DIR)/60-arena.rules $(D)$(SYSTEMD_DIR)/arenad.service $(D)$(SYSUSERS_DIR)/arena.conf
 	for m in $(INSTALL_MAN); do rm -f $(D)$(PREFIX)/share/man/man$${m##*.}/$${m##*/}; done

@@ -56,6 +56,7 @@ empty_ok "--list names every benchmark" "$(diff <("$bench" --list) - <<-'END'
 	arena nodes
 	arena request
 	malloc
+	gc
 	pages
 	start
 	idle

@@ -31,6 +31,7 @@ expected_files() {
 		lib/udev/rules.d/60-arena.rules lib/systemd/system/arenad.service \
 		usr/lib/sysusers.d/arena.conf "usr/src/arena-$version/dkms.conf" \
 		"usr/src/arena-$version/Kbuild" "usr/src/arena-$version/COPYING"
+	for f in $(make -s print-GC_DRIVERS); do echo "usr/bin/arena-bench-gc-$f"; done
 	for f in kmod/*.[ch] kmod/test/*.[ch] kmod/uapi/*.h; do echo "usr/src/arena-$version/$f"; done
 	for f in doc/man/*.[1-8] daemon/*.[1-8] bench/*.[1-8]; do
 		[ ! -e "$f" ] || echo "usr/share/man/man${f##*.}/${f##*/}"

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: MIT
+/*
+ * arena-bench-gc-RUNTIME: runs one program once and prints one line. `arena-bench gc` starts it, for each runtime in turns; there is one driver for each, and
+ * each has nothing of the others in it.
+ *
+ *	arena-bench-gc-RUNTIME PROGRAM SIZE
+ *	checksum=HEX elapsed:ms=N cpu:ms=N peak_rss:MiB=N METRIC:UNIT=N...
+ *
+ * "version" as the program prints what the runtime is.
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bench/gc/cycles.h"
+#include "bench/gc/histogram.h"
+#include "bench/gc/programs.h"
+#include "bench/gc/runtime.h"
+
+/* No program takes as long on any machine that it can be measured on. */
+enum { LIMIT_S = 600, MAX_THREADS = 8 };
+
+static const struct program {
+	const char *name;
+	program_fn *run;
+	unsigned int nr_threads;
+} programs[] = {
+	{ "trees", run_trees, 1 },
+	{ "trees2", run_half_trees, 2 },
+	{ "gcbench", run_gcbench, 1 },
+	{ "gcbench4", run_gcbench, 4 },
+	{ "splay", run_splay, 1 },
+	{ "lru", run_lru, 1 },
+	{ "intern", run_intern, 1 },
+	{ "large", run_large, 1 },
+	{ "large4", run_large, 4 },
+	{ "idle", run_idle, 1 },
+#ifdef RT_STORES
+	{ "stores", RT_STORES, 1 },
+#endif
+};
+enum { NR_PROGRAMS = sizeof(programs) / sizeof(programs[0]) };
+
+struct worker {
+	pthread_t thread;
+	const struct program *program;
+	size_t size;
+	unsigned int number;
+	uint64_t checksum;
+};
+
+static int trace_fd = -1;	/* what the runtime says on standard error; -1: not asked for */
+static int error_fd = STDERR_FILENO;
+
+void die(const char *what)
+{
+	dprintf(error_fd, "arena-bench-gc-" RT_NAME ": %s\n", what);
+	_exit(1);
+}
+
+void outcome_add(struct outcome *outcome, const char *name, const char *unit, double value)
+{
+	if (outcome->nr == OUTCOME_METRICS)
+		die("too many metrics");
+	snprintf(outcome->metrics[outcome->nr].name, sizeof(outcome->metrics[0].name), "%s", name);
+	outcome->metrics[outcome->nr].unit = unit;
+	outcome->metrics[outcome->nr++].value = value;
+}
+
+/* ---------------------------------------------------------------- the machine */
+
+static double now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+}
+
+static double cpu_ms(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1e3 + (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e3;
+}
+
+/* VmHWM: ru_maxrss is inherited from whoever called exec. */
+static double peak_rss_mib(void)
+{
+	FILE *file = fopen("/proc/self/status", "re");
+	unsigned long kib = 0;
+	char line[256];
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "VmHWM: %lu", &kib) == 1)
+			break;
+	if (!kib)
+		die("cannot read VmHWM");
+	fclose(file);
+	return (double)kib / 1024;
+}
+
+/* ---------------------------------------------------------------- what the collector says of its cycles */
+
+/* A runtime that traces writes to standard error, which becomes a file in memory. */
+static void trace_begin(void)
+{
+	if (!getenv("ARENA_BENCH_GC_SELF"))
+		return;
+	setenv("ARENA_GCTRACE", "1", 1);
+	error_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
+	trace_fd = memfd_create("trace", MFD_CLOEXEC);
+	if (error_fd < 0 || trace_fd < 0 || dup2(trace_fd, STDERR_FILENO) < 0)
+		_exit(1);
+}
+
+struct cycles {
+	struct cycle sum;
+	struct histogram handshakes;	/* ns */
+	size_t nr;
+};
+
+static void add_line(struct cycles *cycles, const char *line)
+{
+	struct cycle cycle;
+
+	if (!cycle_parse(line, &cycle))
+		return;
+	cycles->sum.wall_ms += cycle.wall_ms;
+	cycles->sum.assist_ms += cycle.assist_ms;
+	cycles->sum.worker_ms += cycle.worker_ms;
+	cycles->sum.idle_ms += cycle.idle_ms;
+	cycles->nr++;
+	if (cycle.handshake_ms >= 0)
+		histogram_add(&cycles->handshakes, (uint64_t)(cycle.handshake_ms * 1e6));
+}
+
+/* Of all CPUs, while cycles were running. */
+static void report_shares(struct outcome *outcome, const struct cycle *sum)
+{
+	double all_ms = sum->wall_ms * (double)sysconf(_SC_NPROCESSORS_ONLN) / 100;
+
+	outcome_add(outcome, "cycle_workers", "percent", (sum->worker_ms + sum->idle_ms) / all_ms);
+	outcome_add(outcome, "cycle_assists", "percent", sum->assist_ms / all_ms);
+}
+
+static void trace_report(struct outcome *outcome)
+{
+	static struct cycles cycles;
+	FILE *file = trace_fd < 0 || lseek(trace_fd, 0, SEEK_SET) ? NULL : fdopen(trace_fd, "r");
+	char line[512];
+
+	while (file && fgets(line, sizeof(line), file))
+		add_line(&cycles, line);
+	if (cycles.nr && cycles.sum.wall_ms > 0)
+		report_shares(outcome, &cycles.sum);
+	if (!cycles.handshakes.nr)
+		return;
+	outcome_add(outcome, "handshake_p50", "us", (double)histogram_percentile(&cycles.handshakes, 0.5) / 1e3);
+	outcome_add(outcome, "handshake_p99", "us", (double)histogram_percentile(&cycles.handshakes, 0.99) / 1e3);
+}
+
+/* ---------------------------------------------------------------- one run */
+
+static void *work(void *argument)
+{
+	struct worker *worker = argument;
+
+	rt_begin();
+	batch_thread_begin();
+	worker->checksum = worker->program->run(worker->size, worker->number);
+	batch_thread_end();
+	rt_end();
+	return NULL;
+}
+
+static uint64_t run_threads(const struct program *program, size_t size)
+{
+	struct worker workers[MAX_THREADS];
+	uint64_t checksum = 0;
+
+	for (unsigned int i = 0; i < program->nr_threads; i++) {
+		workers[i] = (struct worker){ .program = program, .size = size / program->nr_threads, .number = i };
+		/* Depths, not amounts. */
+		if (program->run == run_gcbench)
+			workers[i].size = size;
+		if (rt_start(&workers[i].thread, work, &workers[i]))
+			die("no thread");
+	}
+	for (unsigned int i = 0; i < program->nr_threads; i++) {
+		rt_join(workers[i].thread);
+		checksum = checksum * 31 + workers[i].checksum;
+	}
+	return checksum;
+}
+
+static void run(const struct program *program, size_t size)
+{
+	struct outcome outcome = { 0 };
+	double cpu = cpu_ms(), start = now_ms();
+	uint64_t checksum;
+
+	rt_init();
+	trees_prepare();
+	splay_prepare();
+	tables_prepare();
+	checksum = run_threads(program, size);
+	outcome_add(&outcome, "elapsed", "ms", now_ms() - start);
+	outcome_add(&outcome, "cpu", "ms", cpu_ms() - cpu);
+	outcome_add(&outcome, "peak_rss", "MiB", peak_rss_mib());
+	batch_report(&outcome, RT_NAME);
+	rt_report(&outcome);
+	trace_report(&outcome);
+	printf("checksum=%016llx", (unsigned long long)checksum);
+	for (size_t i = 0; i < outcome.nr; i++)
+		printf(" %s:%s=%.10g", outcome.metrics[i].name, outcome.metrics[i].unit, outcome.metrics[i].value);
+	putchar('\n');
+}
+
+static const struct program *find(const char *name)
+{
+	for (size_t i = 0; i < NR_PROGRAMS; i++)
+		if (!strcmp(programs[i].name, name))
+			return &programs[i];
+	die("no such program");
+}
+
+int main(int argc, char **argv)
+{
+	unsigned long size;
+	char *end;
+
+	if (argc == 2 && !strcmp(argv[1], "version"))
+		return puts(rt_version()) < 0;
+	if (argc != 3)
+		die("usage: arena-bench-gc-" RT_NAME " PROGRAM SIZE");
+	size = strtoul(argv[2], &end, 10);
+	if (*end || !size)
+		die("bad size");
+	alarm(LIMIT_S);
+	trace_begin();
+	batch_init();
+	run(find(argv[1]), size);
+	return fflush(stdout) ? 1 : 0;
+}

@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# arena-bench gc: each program comes to the same with each runtime, rows are what the documentation says, and what is not there is named. Sizes are
+# tiny: this says nothing about speed.
+set -uo pipefail
+cd "$(dirname "$0")/../.." || exit 2
+# shellcheck source=tests/tap.sh
+. tests/tap.sh
+
+bench=${B:-build}/arena-bench
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+unset ARENA_SOURCE ARENA_GCTRACE ARENA_GCVERIFY
+
+runtimes=(arena malloc)
+for runtime in boehm go; do
+	if [ -x "$bench-gc-$runtime" ]; then
+		runtimes+=("$runtime")
+	else
+		skip "$runtime: the same checksums" "it was not there when this was built"
+	fi
+done
+
+# checksums PROGRAM SIZE: of each runtime.
+checksums() {
+	local runtime
+	for runtime in "${runtimes[@]}"; do "$bench-gc-$runtime" "$1" "$2" | sed -n "s/^checksum=\([0-9a-f]*\) .*/\1 $runtime/p"; done
+}
+
+# same PROGRAM SIZE: all say the same, and something.
+same() {
+	local sums
+	sums=$(checksums "$1" "$2")
+	if [ "$(wc -l <<<"$sums")" = ${#runtimes[@]} ] && [ "$(cut -d ' ' -f 1 <<<"$sums" | sort -u | wc -l)" = 1 ]; then
+		ok "$1 comes to the same with ${runtimes[*]}"
+	else
+		not_ok "$1 comes to the same with ${runtimes[*]}" "$sums"
+	fi
+}
+same trees 40
+same trees2 40
+same gcbench 8
+same gcbench4 8
+same splay 500
+same lru 100000
+same intern 150000
+same large 8
+same large4 8
+
+run_ok "a run as JSON" bash -c '"$0" gc --quick --json >"$1"' "$bench" "$folder/all"
+rows=$(sed -n 's/.*"case": "\([^"]*\)", "source": "\([a-z]*\)", "metric": "\([a-z0-9_]*\)".*/\1 \2 \3/p' "$folder/all")
+missing=
+for row in "trees/arena auto cpu" "trees/arena auto own_max" "trees/arena auto wall_p99_99" "trees/malloc malloc wall_max" \
+	"trees/arena auto utilization_10ms" "trees2/arena auto utilization_10ms" "trees/arena auto cpu_vs_malloc" "idle/malloc malloc wall_max" \
+	"trees/arena auto peak_rss_vs_malloc" "stores/arena auto barrier_off" "stores/arena auto barrier_on" "large4/arena auto cycles"; do
+	grep -q -F -x "$row" <<<"$rows" || missing+="$row"$'\n'
+done
+empty_ok "the rows that bars are held against, and others" "$missing"
+empty_ok "--quick is not held against bars" "$(grep '"bar"' "$folder/all")"
+
+# Without the optional drivers, and without one that must be there.
+mkdir "$folder/some"
+cp "$bench" "$bench-gc-arena" "$bench-gc-malloc" "$folder/some"
+run_ok "a runtime that is not there is named and left out" bash -c \
+	'out=$("$0" gc --quick --program gcbench 2>&1) && grep -q "skipped: boehm: .*libgc-dev" <<<"$out" && ! grep -q gcbench/boehm <<<"$out"' \
+	"$folder/some/arena-bench"
+# shellcheck disable=SC2016 # expanded by the fake driver
+printf '#!/bin/sh\n[ "$1" = version ] && echo 1 || echo checksum=1 cpu:ms=1\n' >"$folder/some/arena-bench-gc-boehm"
+chmod +x "$folder/some/arena-bench-gc-boehm"
+run_fails "a runtime that comes to something else is a failure" "checksum is" "$folder/some/arena-bench" gc --quick --program gcbench
+rm "$folder/some/arena-bench-gc-malloc"
+run_fails "malloc must be there" "arena-bench-gc-malloc does not run" "$folder/some/arena-bench" gc --quick --program gcbench
+run_fails "unknown program" "no such program" "$bench" gc --program nonsense
+tap_end

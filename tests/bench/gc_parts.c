@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT
+/* The pure parts of `arena-bench gc`: histograms, utilization, lines about cycles, and what is compared with what. */
+#include "bench/bars.h"
+#include "bench/gc/cycles.h"
+#include "bench/gc/histogram.h"
+#include "bench/gc/utilization.h"
+#include "bench/gc_runs.h"
+#include "tests/bench/check.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool near(double a, double b)
+{
+	return fabs(a - b) < 1e-6;
+}
+
+static void test_buckets(void)
+{
+	bool holds = true, narrow = true;
+	uint64_t state = 1;
+
+	for (int i = 0; i < 100000; i++) {
+		uint64_t value = (state = state * 6364136223846793005u + 1442695040888963407u) >> (i % 60), limit;
+		size_t bucket = histogram_bucket(value);
+
+		limit = histogram_limit(bucket);
+		holds = holds && limit >= value && (!bucket || histogram_limit(bucket - 1) < value);
+		narrow = narrow && limit - value <= value / 16;
+	}
+	check(holds, "a value lies above the bucket before its own, and not above its own");
+	check(narrow, "a bucket is a sixteenth of its values wide");
+	check(histogram_bucket(UINT64_MAX) < HISTOGRAM_BUCKETS, "the largest value has a bucket");
+}
+
+static void test_percentiles(void)
+{
+	struct histogram one = { .nr = 0 }, other = { .nr = 0 };
+
+	check(histogram_percentile(&one, 0.999) == 0, "no values, no percentile");
+	for (uint64_t i = 1; i <= 1000; i++)
+		histogram_add(i % 2 ? &one : &other, i);
+	histogram_merge(&one, &other);
+	check(one.nr == 1000 && one.max == 1000, "two histograms become one");
+	check(histogram_percentile(&one, 0.5) >= 500 && histogram_percentile(&one, 0.5) <= 532, "the median, 6 % too large at most");
+	check(histogram_percentile(&one, 1) == 1000, "the last one is the maximum");
+}
+
+enum { BINS = 100 };
+
+static void test_utilization(void)
+{
+	float lost[BINS] = { 0 };
+
+	check(near(utilization_min(lost, BINS, 10), 1), "nothing lost");
+	/* 0.25 ms that end in the middle of bin 52: half of it, all of 51 and of 50. */
+	utilization_lose(lost, BINS, 52 * UTILIZATION_BIN_NS + UTILIZATION_BIN_NS / 2, 5 * UTILIZATION_BIN_NS / 2);
+	check(near((double)lost[52], 50000) && near((double)lost[51], 100000) && near((double)lost[50], 100000) && near((double)lost[49], 0), "a stall lies before its end");
+	check(near(utilization_min(lost, BINS, 1), 0), "a window within a stall");
+	check(near(utilization_min(lost, BINS, 10), 0.75), "a window of 1 ms around it");
+	utilization_lose(lost, BINS, 56 * UTILIZATION_BIN_NS, UTILIZATION_BIN_NS);
+	check(near(utilization_min(lost, BINS, 10), 0.65), "that has another one as well");
+	check(near(utilization_min(lost, BINS, 5), 0.5), "and one that has not");
+	utilization_lose(lost, BINS, 1000 * UTILIZATION_BIN_NS, 10);
+	utilization_lose(lost, BINS, 10, 1000);
+	check(near(utilization_min(lost, BINS, BINS + 1), 1) && near((double)lost[0], 10), "what lies outside of the timeline is left out");
+}
+
+static void test_cycles(void)
+{
+	struct cycle cycle;
+
+	check(cycle_parse("arena: gc 3 @0.41s 2%: 0.05+1.90+0.03 ms clock, 0+0.10/1.85/0.5+0 ms cpu, 8->9->5 MB, 10 MB goal, 2 P; "
+			  "0.11 ms runtime, 0.04 ms handshake, 2 rounds", &cycle) &&
+	      near(cycle.wall_ms, 1.98) && near(cycle.assist_ms, 0.1) && near(cycle.worker_ms, 1.85) && near(cycle.idle_ms, 0.5) &&
+	      near(cycle.handshake_ms, 0.04), "our line");
+	check(cycle_parse("gc 1 @0.006s 4%: 0.021+0.35+0.004 ms clock, 0.043+0.26/0.20/0.01+0.008 ms cpu, 4->4->0 MB, 4 MB goal, 0 MB stacks, "
+			  "0 MB globals, 2 P", &cycle) &&
+	      near(cycle.wall_ms, 0.375) && near(cycle.assist_ms, 0.26) && cycle.handshake_ms < 0, "Go's line");
+	check(!cycle_parse("arena: gc: thread 3 has not answered for 10 ms", &cycle) && !cycle_parse("gc 3 @0.41s 2%: nonsense", &cycle) &&
+	      !cycle_parse("", &cycle), "what is no such line");
+}
+
+/* The first sample of a row; 0 when it is not there. */
+static double sample_of(const struct report *report, const char *name, const char *metric)
+{
+	for (const struct series *series = report->first; series; series = series->next)
+		if (!strcmp(series->row.name, name) && !strcmp(series->row.metric, metric))
+			return series->samples[0];
+	return 0;
+}
+
+static void test_ratios(void)
+{
+	struct report report;
+
+	report_init(&report);
+	report_add(&report, "gc", "trees/arena", "auto", "cpu", "ms", 30);
+	report_add(&report, "gc", "trees/arena", "auto", "cycle_workers", "percent", 21);
+	report_add(&report, "gc", "trees/malloc", "malloc", "cpu", "ms", 20);
+	report_add(&report, "gc", "trees/boehm", "malloc", "cpu", "ms", 60);
+	report_add(&report, "gc", "splay/malloc", "malloc", "cpu", "ms", 1);
+	gc_add_ratios(&report);
+	check(near(sample_of(&report, "trees/arena", "cpu_vs_malloc"), 1.5) && near(sample_of(&report, "trees/arena", "cpu_vs_boehm"), 0.5), "ours over theirs");
+	check(near(sample_of(&report, "trees/arena", "cpu_vs_go"), 0), "no ratio to what did not run");
+	check(near(sample_of(&report, "trees/arena", "cycle_workers_off"), 4), "how far the workers' share is from a quarter");
+	report_fini(&report);
+}
+
+static void test_bars(void)
+{
+	struct row rows[2] = { { .bench = "gc", .name = "trees/arena", .metric = "own_max", .unit = "us" },
+			       { .bench = "gc", .name = "trees/boehm", .metric = "own_max", .unit = "us" } };
+
+	bars_set(rows, 2);
+	check(rows[0].bar.kind == BAR_MOST && near(rows[0].bar.value, 500) && rows[1].bar.kind == BAR_NONE, "ours is held against a bar, a peer is not");
+}
+
+int main(void)
+{
+	test_buckets();
+	test_percentiles();
+	test_utilization();
+	test_cycles();
+	test_ratios();
+	test_bars();
+	return check_end();
+}
