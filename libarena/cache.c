@@ -465,8 +465,9 @@ static void start_record(struct cache *cache, uint32_t page, unsigned int class)
 	if (span->class == class)
 		return;
 	span->class = (uint8_t)class;
-	span->inverse = class_inverse(class);
-	span->bias = slot_address(cache, page, class, 0) * span->inverse;
+	/* Pairs with cache_find(). */
+	atomic_store_relaxed(&span->inverse, class_inverse(class));
+	atomic_store_relaxed(&span->bias, slot_address(cache, page, class, 0) * span->inverse);
 	for (unsigned int first = 0; first < nr_slots; first += 64)
 		atomic_store_relaxed(&span->free[first / 64], bits_mask(0, (unsigned int)size_min(nr_slots - first, 64)));
 }
@@ -481,8 +482,8 @@ static void start_inside(struct cache *cache, const struct span *first, uint32_t
 
 		span->back = (uint16_t)i;
 		span->class = CLASS_NONE;
-		span->inverse = first->inverse;
-		span->bias = first->bias;
+		atomic_store_relaxed(&span->inverse, first->inverse);
+		atomic_store_relaxed(&span->bias, first->bias);
 		span_set_state(span, SPAN_INSIDE);
 		atomic_store_relaxed(&span->owner, SPAN_WIDE);
 	}

@@ -237,8 +237,11 @@ static inline struct span *cache_find(const struct cache *cache, const void *obj
 	uint64_t at = (uintptr_t)object >> (PAGE_SHIFT - SPAN_SHIFT) & cache->mask;
 	struct span *span = (struct span *)((uintptr_t)cache->spans + at);
 
-	/* Rotated, so that what is no multiple is large: one comparison tells a slot from any other address. */
-	*slot = word_rotate_right((uintptr_t)object * span->inverse - span->bias, SLOT_SHIFT);
+	/*
+	 * Rotated, so that what is no multiple is large: one comparison tells a slot from any other address. Such an address (NULL is one) may lead to
+	 * a record that its owner is just making.
+	 */
+	*slot = word_rotate_right((uintptr_t)object * load_racing(&span->inverse) - load_racing(&span->bias), SLOT_SHIFT);
 	return span;
 }
 

@@ -42,8 +42,8 @@ enum span_state {
  * Invariants: used slots = slots - ones in free; `left` frees from now something is to be done:
  *	FULL: some of its slots (it becomes PARTIAL)   PARTIAL: its used slots (it becomes empty)   CURRENT: many
  * Written by the owner's thread; other threads read class, inverse, bias and back of spans in which they know an object,
- * which keeps these fixed, and owner, free and state as atomics. Who comes late, after the object is free, reads these too, of
- * whatever is there now, and believes nothing before it has looked at the owner.
+ * which keeps these fixed, and owner, free and state as atomics. Who comes late, after the object is free, or by an address that is no object, reads
+ * these too, of whatever is there now, and believes nothing before it has looked at the owner.
  *
  * An object at an address p is slot (p * inverse - bias) >> SLOT_SHIFT (classes.h): that is its distance from the first one, so multiplied. The
  * whole address goes in, so that an address that was led to this record by mistake is no slot of it.
