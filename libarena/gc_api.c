@@ -5,6 +5,7 @@
 #include "gc_alloc.h"
 #include "gc_barrier.h"
 #include "gc_cycle.h"
+#include "gc_delay.h"
 #include "gc_note.h"
 #include "gc_roots.h"
 #include "gc_threads.h"
@@ -116,6 +117,7 @@ void arena_gc_shade_(const void *old_value, const void *new_value)
 		gc_shade_old(mutator, (uintptr_t)old_value);
 		gc_shade_new(mutator, (uintptr_t)new_value);
 	}
+	gc_delay();	/* the store itself is still to come */
 }
 
 /* ---------------------------------------------------------------- objects */

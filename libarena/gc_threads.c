@@ -23,6 +23,7 @@
 
 #include "gc_alloc.h"
 #include "gc_barrier.h"
+#include "gc_delay.h"
 #include "gc_note.h"
 
 /* Who has not answered after that long is named in the trace. */
@@ -142,6 +143,7 @@ static void answer_one(struct gc_mutator *mutator, uintptr_t low)
 	begin_ns = os_clock_ns();
 	act(mutator, gc_request_of(asked), low);
 	gc_note_answer(mutator, gc_request_of(asked), begin_ns);
+	gc_delay();
 	set_answered(mutator, asked);
 	tell_collector(gc);
 	if (gc_request_of(asked) == GC_REQUEST_STOP)
@@ -477,8 +479,10 @@ static void name_late(const struct arena_gc *gc, uint32_t thread_id, uint64_t be
 void gc_ask(struct arena_gc *gc, enum gc_request request)
 {
 	uint64_t begin_ns = os_clock_ns(), wait_ns = LATE_NS;
-	uint32_t asked = post(gc, request), seen, late = 0;
+	uint32_t asked, seen, late = 0;
 
+	gc_delay();
+	asked = post(gc, request);
 	/* Before the look: an answer that comes after it ends the wait. */
 	while (seen = atomic_load_seq_cst(&gc->answers), settle_all(gc, asked, &late)) {
 		os_futex_wait_for(&gc->answers, seen, wait_ns);

@@ -21,6 +21,14 @@ $(B)/tests/unit/dev: LDFLAGS += -Wl,--wrap=syscall -Wl,--wrap=ioctl
 
 .SECONDARY: $(TEST_BIN:%=%.o)
 
+# The stress of collected heaps on a collector that leaves out a step, and waits here and there (tests/gc/breaks.sh): gc-N is without step N, gc-0 without none.
+# Only the files that steps and delays are in are compiled anew.
+BREAK_SRC = $(shell grep -l -e gc_does -e gc_delay -e 'gc_barrier\.h' libarena/gc_*.c)
+
+$(B)/tests/break/gc-%: $(B)/tests/stress/gc.o $(B)/tests/harness.o $(B)/libarena-internal.a
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -Ilibarena -DARENA_GC_BREAK=$* -DARENA_GC_DELAYS $(CFLAGS) $(TEST_LDFLAGS) $(LDFLAGS) -o $@ $(BREAK_SRC) $^ $(PROFILE_LIBS) -pthread
+
 ## tests: build the test programs
 .PHONY: tests unit model stress
 tests: $(TEST_BIN)

@@ -24,6 +24,8 @@
 #define PEEKS 8
 #define DEPTH_MAX 40
 #define NODES_MAX 3000
+/* GC_BARRIER_NEW of libarena/gc_heap.h, whose other names are in the way here. */
+#define BARRIER_NEW 2u
 
 struct shadow;
 
@@ -449,6 +451,9 @@ static void step(struct worker *me)
 {
 	size_t tree = random_below(&me->rng, TREES);
 
+	/* Where a new value must be shaded: this stack has not been looked at, and what it hands out now and then forgets nobody else has. */
+	if (arena_gc_local_.barrier & BARRIER_NEW && !random_below(&me->rng, 4))
+		exchange_in_silence(me);
 	switch (random_below(&me->rng, 32)) {
 	case 0: case 13: case 14: exchange(me, tree); break;
 	case 1: case 2: cut(me, tree); break;

@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# breaks [--long] [STEP]
+#
+# Leaves one step of the collector's protocol out at a time (enum gc_step in libarena/gc_heap.h), and sees the stress of collected heaps (tests/stress/gc.c)
+# notice, with each seed in less than ten seconds. Two of the nine steps are not here: barriers on before stacks are scanned (4) and the handshake between
+# (8). What goes wrong without them takes a store that is stopped between two instructions for the time of two handshakes: tests/gc/models.sh shows it.
+# The same builds without anything left out, with the same delays, must find nothing.
+#   STEP     only that one: a number, as in make BREAK=STEP; 0 is none
+#   --long   20 seeds each, not 2
+set -uo pipefail
+cd "$(dirname "$0")/../.." || exit 1
+# shellcheck source=tests/tap.sh
+. tests/tap.sh
+export LC_ALL=C
+
+B=${B:-build}
+seconds=8
+declare -A steps=(
+	[1]="a store shades what was there" [2]="a store shades what comes while the stack is not scanned" [3]="objects are black while marking"
+	[5]="barriers are flushed until that brings nothing" [6]="barriers of threads that answer for nothing are flushed" [7]="spans are sealed when marking ends"
+	[9]="what is read of a weak reference is shaded"
+)
+numbers=(1 2 3 5 6 7 9 0) seeds=2
+while [ $# -gt 0 ]; do
+	case $1 in
+	--help | -h) sed -n '3,/^set/s/^# \{0,1\}//p' "$0" | sed '$d'; exit 0 ;;
+	--long) seeds=20 ;;
+	-*) echo "breaks: unknown option $1 (see --help)" >&2; exit 2 ;;
+	*) numbers=("$1") ;;
+	esac
+	shift
+done
+
+# stress STEP SEED SECONDS: prints what the stress says; fails when it does.
+stress() {
+	GC_STRESS_SECONDS=$3 timeout -k 5 $(($3 + 10)) "$B/tests/break/gc-$1" --seed "$2" "stress/gc: four threads"
+}
+
+# A failure counts when the stress said what it found, or died of it. Hanging is none.
+is_caught() {
+	local status=$1
+	[ "$status" != 0 ] && [ "$status" != 124 ] && [ "$status" != 137 ] && grep -q '^not ok' "$2"
+}
+
+# break_step NUMBER: each seed, and how long the slowest took.
+break_step() {
+	local said missed='' slowest=0 seed begin ms
+	said=$(mktemp)
+	for ((seed = 1; seed <= seeds; seed++)); do
+		begin=${EPOCHREALTIME/./}
+		stress "$1" "$seed" $seconds >"$said" 2>&1
+		is_caught $? "$said" || missed+="seed $seed"$'\n'
+		ms=$(((${EPOCHREALTIME/./} - begin) / 1000))
+		[ "$ms" -le "$slowest" ] || slowest=$ms
+	done
+	rm -f "$said"
+	echo "# without step $1: the slowest of $seeds seeds took $slowest ms"
+	empty_ok "without step $1 ($2) $seeds of $seeds seeds are caught" "$missed"
+}
+
+for number in "${numbers[@]}"; do
+	run_ok "build without step $number" make -s "$B/tests/break/gc-$number"
+	if [ "$number" = 0 ]; then
+		run_ok "with all steps and the same delays nothing is found" stress 0 1 $((seeds > 2 ? 10 : 1))
+	else
+		break_step "$number" "${steps[$number]}"
+	fi
+done
+tap_end
