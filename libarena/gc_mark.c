@@ -66,7 +66,7 @@ void arena_gc_visit(struct arena_gc_visitor *visitor, const void *pointer)
 	visitor->visit(visitor->context, (uintptr_t)pointer);
 }
 
-static void scan_element(const struct arena_gc_type *type, uintptr_t at, struct arena_gc_visitor *visitor)
+void gc_scan_element(const struct arena_gc_type *type, uintptr_t at, struct arena_gc_visitor *visitor)
 {
 	switch (type->scan) {
 	case GC_SCAN_POINTERS:
@@ -93,7 +93,7 @@ uintptr_t gc_scan_object(const struct arena_gc *gc, const struct gc_ref *ref, ui
 	if ((limit - at) / type->bytes > nr)
 		piece = at + nr * type->bytes;
 	for (; piece - at >= type->bytes; at += type->bytes)
-		scan_element(type, at, visitor);
+		gc_scan_element(type, at, visitor);
 	return piece == limit ? 0 : piece;
 }
 

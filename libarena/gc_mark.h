@@ -30,6 +30,8 @@ struct arena_gc_visitor {
 	void *context;
 };
 
+/** Show all words of the element at @at that may be pointers to @visit. */
+void gc_scan_element(const struct arena_gc_type *type, uintptr_t at, struct arena_gc_visitor *visitor);
 /**
  * Show all words of an object that may be pointers to @visit, from @at on, which is its beginning or the beginning of a later piece; returns where the
  * next piece begins, or 0 when there is none.

@@ -37,6 +37,7 @@
 #define ARENA_GC_H
 
 #include <arena/arena.h>
+#include <pthread.h>
 
 #ifdef __cplusplus
 #include <type_traits>
@@ -86,6 +87,13 @@ static inline void arena_gc_poll(void);
  * change meanwhile. Any thread.
  */
 ARENA_API void *arena_gc_blocking(void *(*function)(void *context), void *context);
+/**
+ * As pthread_create(), with a thread that is attached when @function is called, and detached when it returns. @argument may be an
+ * object, when the caller is attached; else the caller need not be. What @function returns is nobody's: an object travels back in a
+ * handle. 0 or -errno; when the thread could not be attached there is none. Waits until it is, as arena_gc_blocking() does.
+ */
+ARENA_API int arena_gc_thread_create(struct arena_gc *gc, pthread_t *thread, const pthread_attr_t *attributes,
+				     void *(*function)(void *argument), void *argument);
 
 /* ---------------------------------------------------------------- types */
 
@@ -215,6 +223,18 @@ static inline bool arena_gc_cas(void *location, const void *expected, const void
 		arena_gc_shade_(expected, value);
 	return __atomic_compare_exchange_n((const void **)location, &expected, value, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
+
+/*
+ * Many stores at once: @count elements of @type (NULL: words of which each may be a pointer, as in conservative objects), in objects or roots. Each
+ * pointer is stored whole, with its barrier. What takes long does what arena_gc_poll() does in between, but not within an element. The
+ * caller is attached. Linear in bytes. A type's scan function is called for elements that are overwritten while a cycle runs.
+ */
+/** From @from to @to, which do not overlap. */
+ARENA_API void arena_gc_copy(struct arena_gc *gc, const struct arena_gc_type *type, void *to, const void *from, size_t count);
+/** The same for what may overlap. */
+ARENA_API void arena_gc_move(struct arena_gc *gc, const struct arena_gc_type *type, void *to, const void *from, size_t count);
+/** Fill with zeros. */
+ARENA_API void arena_gc_clear(struct arena_gc *gc, const struct arena_gc_type *type, void *at, size_t count);
 
 static inline void arena_gc_poll(void)
 {
