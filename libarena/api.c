@@ -11,6 +11,7 @@
 #include "chunk.h"
 #include "ctl.h"
 #include "fault.h"
+#include "gc_fork.h"
 #include "guard.h"
 #include "heap.h"
 #include "internal.h"
@@ -23,10 +24,15 @@
 
 static uint32_t started; /* atomic; 0 or 1, written under lock_setup */
 
-/* The link comes first: who leaves the daemon holds its mutex and waits for a thread that may want any of the others. */
+/*
+ * The link comes first: who leaves the daemon holds its mutex and waits for a thread that may want any of the others. Under lock_setup nothing comes or
+ * goes that the others look after.
+ */
 static void fork_prepare(void)
 {
 	ctl_fork_prepare();
+	lock_acquire(&lock_setup);
+	gc_fork_prepare();
 	chunk_fork_prepare();
 	heap_fork_prepare();
 	meta_fork_prepare();
@@ -41,6 +47,8 @@ static void fork_parent(void)
 	meta_fork_done();
 	heap_fork_done();
 	chunk_fork_parent();
+	gc_fork_parent();
+	lock_release(&lock_setup);
 	ctl_fork_parent();
 }
 
@@ -51,6 +59,8 @@ static void fork_child(void)
 	meta_fork_done();
 	heap_fork_child();
 	chunk_fork_child();
+	gc_fork_child();
+	lock_release(&lock_setup);
 	ctl_fork_child();
 }
 

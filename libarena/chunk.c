@@ -364,14 +364,13 @@ void chunk_validate(void)
 /* ---------------------------------------------------------------- fork */
 
 /*
- * Windows are published under the setup lock, so that their number is fixed from here on. In the child nobody else runs, so
+ * Windows are published under the setup lock, which the caller holds, so that their number is fixed from here on. In the child nobody else runs, so
  * that the order of ranks between two windows cannot matter.
  */
 void chunk_fork_prepare(void)
 {
 	struct window *window;
 
-	lock_acquire(&lock_setup);
 	for (size_t i = 0; (window = window_at(i)); i++)
 		lock_acquire_nested(&window->lock);
 }
@@ -382,7 +381,6 @@ void chunk_fork_parent(void)
 
 	for (size_t i = 0; (window = window_at(i)); i++)
 		lock_release_nested(&window->lock);
-	lock_release(&lock_setup);
 }
 
 /*

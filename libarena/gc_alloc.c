@@ -11,6 +11,7 @@
  */
 #include "gc_alloc.h"
 
+#include "gc_cycle.h"
 #include "gc_sweep.h"
 
 /* Spans swept in vain before new pages are taken, so that an allocation is not held up by what all is alive. */
@@ -143,6 +144,8 @@ uint32_t gc_wish(struct arena_gc *gc, bool is_next)
 		os_futex_wake_all(&gc->kicks);
 	}
 	lock_release(&gc->lock);
+	if (unlikely(!atomic_load_relaxed(&gc->has_collector)))
+		gc_cycle_start(gc);
 	return number;
 }
 
@@ -232,9 +235,9 @@ static struct gc_span *take_new(struct gc_mutator *mutator, uint32_t number)
 	if (!span)
 		return NULL;
 	start_span(span, number, kind->class);
-	gc_space_publish(&gc->space, span);
 	lock_acquire(&kind->lock);
 	adopt_locked(mutator, kind, span);
+	gc_space_publish(&gc->space, span);
 	lock_release(&kind->lock);
 	return span;
 }

@@ -6,6 +6,7 @@
 #include "gc_barrier.h"
 #include "gc_cycle.h"
 #include "gc_delay.h"
+#include "gc_fork.h"
 #include "gc_note.h"
 #include "gc_roots.h"
 #include "gc_threads.h"
@@ -32,10 +33,12 @@ static bool start(struct arena_gc *gc, const struct arena_gc_options *options)
 {
 	gc->lock = (struct lock)LOCK_INIT(LOCK_GC);
 	gc->threads_lock = (struct lock)LOCK_INIT(LOCK_GC_THREADS);
+	gc->whole_lock = (struct lock)LOCK_INIT(LOCK_GC_WHOLE);
 	gc->percent = options->percent ? options->percent : 100;
 	gc->is_traced = opt_get(OPT_GC_TRACE);
 	gc->is_verified = opt_get(OPT_GC_VERIFY);
 	gc->birth_ns = os_clock_ns();
+	gc->trigger_bytes = gc_growth_bytes(0, gc->percent);
 	gc_queue_init(&gc->queue);
 	gc_roots_init(&gc->roots);
 	gc_rings_init(&gc->rings);
@@ -64,8 +67,10 @@ struct arena_gc *arena_gc_create(const struct arena_gc_options *options)
 	gc = options->source < ARENA_NR_SOURCES ? os_table(GC_BYTES) : NULL;
 	if (gc && !start(gc, options)) {
 		os_unreserve(gc, GC_BYTES);
-		gc = NULL;
+		return NULL;
 	}
+	if (gc)
+		gc_fork_watch(gc);
 	return gc;
 }
 
@@ -78,6 +83,7 @@ void arena_gc_destroy(struct arena_gc *gc)
 	gc_cycle_stop(gc);
 	if (gc->mutators)
 		panic("arena_gc_destroy(): thread %u is still attached", gc->mutators->thread_id);
+	gc_fork_forget(gc);
 	gc_timeline_write(gc);
 	gc_rings_fini(&gc->rings);
 	gc_queue_fini(&gc->queue);

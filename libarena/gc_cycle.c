@@ -30,6 +30,7 @@
 #include <time.h>
 
 #include "gc_alloc.h"
+#include "gc_fork.h"
 #include "gc_mark.h"
 #include "gc_note.h"
 #include "gc_sweep.h"
@@ -40,6 +41,8 @@
 #include "gc_weak.h"
 #include "thread.h"
 
+/* Who waits for a cycle looks so often whether anybody is there to run it. */
+#define LOOK_NS ((uint64_t)100 * 1000 * 1000)
 /* A heap that is nearly empty need not be collected each time it doubles. */
 #define GROWTH_LEAST_BYTES (4 * MiB)
 
@@ -67,6 +70,8 @@ static void begin(struct arena_gc *gc)
 	/* What was left is swept: no mark is set anywhere. */
 	gc_note_phase(gc, GC_EVENT_LEFT);
 	gc_sweep_rest(gc);
+	if (gc->is_forked)
+		gc_fork_clear(gc);
 	gc_threads_begin(gc, gc->types.gen);
 	for (struct gc_mutator *mutator = gc_threads_first(gc); mutator; mutator = mutator->next) {
 		atomic_store_relaxed(&mutator->runtime_max_ns, 0u);
@@ -121,11 +126,13 @@ static void mark(struct gc_marker *marker)
 	gc->cycle.mark_end_ns = os_clock_ns();
 }
 
-/* What is dead is led to by nothing. */
+/* What is dead is led to by nothing. Chains are in the collector's hands meanwhile. */
 static void bury(struct arena_gc *gc)
 {
+	lock_acquire(&gc->whole_lock);
 	gc_weak_clear(gc);
 	gc_weak_open(gc);
+	lock_release(&gc->whole_lock);
 }
 
 /* From here on the lists are those of the next cycle. What was allocated while marking is live, whatever became of it. */
@@ -182,6 +189,8 @@ static void run_cycle(struct arena_gc *gc)
 	gc_threads_end(gc);
 	gc_note_phase(gc, GC_EVENT_SWEEP);
 	gc_sweep_rest(gc);
+	if (gc->is_forked)
+		gc_fork_recover(gc);
 	gc_note_cycle(gc);
 	gc->cycle.cpu_ns = cpu_ns() - begin_cpu_ns;
 	gc->cpu_ns += gc->cycle.cpu_ns;
@@ -227,14 +236,44 @@ static void *run(void *context)
 	return NULL;
 }
 
+/* Whether this caller is the one to start it. */
+static bool claim_start(struct arena_gc *gc)
+{
+	bool is_mine;
+
+	lock_acquire(&gc->lock);
+	is_mine = !gc->has_collector;
+	atomic_store_relaxed(&gc->has_collector, true);
+	lock_release(&gc->lock);
+	return is_mine;
+}
+
+/* Nobody needs to wait for what does not come. */
+static void give_up(struct arena_gc *gc)
+{
+	lock_acquire(&gc->lock);
+	atomic_store_relaxed(&gc->has_collector, false);
+	atomic_store_relaxed(&gc->is_wished, false);
+	gc->wanted = gc->done;
+	lock_release(&gc->lock);
+}
+
+/* Without a lock: making a thread allocates. */
 int gc_cycle_start(struct arena_gc *gc)
 {
-	gc->trigger_bytes = gc_growth_bytes(0, gc->percent);
-	return thread_start(&gc->collector, run, gc);
+	int error = 0;
+
+	if (claim_start(gc))
+		error = thread_start(&gc->collector, run, gc);
+	if (error)
+		give_up(gc);
+	return error;
 }
 
 void gc_cycle_stop(struct arena_gc *gc)
 {
+	if (!gc->has_collector)
+		return;
 	atomic_store_release(&gc->is_ending, true); /* pairs with wait_for_wish() */
 	atomic_add_seq_cst(&gc->kicks, 1u);
 	os_futex_wake_all(&gc->kicks);
@@ -251,9 +290,9 @@ static void *wait_until_done(void *context)
 	struct wait *wait = context;
 	uint32_t done;
 
-	/* Pairs with run(). */
-	while (done = atomic_load_acquire(&wait->gc->done), (int32_t)(done - wait->number) < 0)
-		os_futex_wait(&wait->gc->done, done);
+	/* Pairs with run(). In the child of a fork there may be no thread to wait for, nor to be had. */
+	while (done = atomic_load_acquire(&wait->gc->done), (int32_t)(done - wait->number) < 0 && atomic_load_relaxed(&wait->gc->has_collector))
+		os_futex_wait_for(&wait->gc->done, done, LOOK_NS);
 	return NULL;
 }
 

@@ -5,7 +5,7 @@
 
 #include "gc_heap.h"
 
-/** Start the thread: 0 or -errno. */
+/** Start the thread, unless it is there: 0 or -errno. In the child of a fork with the first wish for a cycle. */
 int gc_cycle_start(struct arena_gc *gc);
 /** End it. No thread is attached. */
 void gc_cycle_stop(struct arena_gc *gc);

@@ -146,6 +146,7 @@ struct arena_gc {
 	struct gc_weak weak;
 	struct lock lock;	/* guards tables, types and wanted */
 
+	struct lock whole_lock;	/* held by the collector while the child of a fork could not put together what it has in hand; guards nothing */
 	struct lock threads_lock; /* guards mutators, is_cycling, and that a request meets all */
 	struct gc_mutator *mutators;
 	bool is_cycling;	/* mutators that are gone stay on the list */
@@ -153,13 +154,18 @@ struct arena_gc {
 	uint32_t asked;		/* atomic, futex: the request; written with threads_lock held */
 	uint32_t answers;	/* atomic, futex: goes up when a mutator has answered, or need not */
 
-	pthread_t collector;	/* fixed */
+	pthread_t collector;	/* guarded by lock */
+	bool has_collector;	/* atomic, relaxed: its thread is there or about to be. Written with lock held */
 	uint32_t kicks;		/* atomic, futex: what the collector waits for */
 	uint32_t wanted;	/* cycles that are to be finished; guarded by lock */
 	bool is_wished;		/* atomic, relaxed: a hint that no wish is needed: a cycle is wanted or running. Written with lock held */
 	uint32_t done;		/* atomic, futex: cycles that are. The release in gc_cycle.c pairs with who waits */
 	bool is_running;	/* a cycle is; guarded by lock */
 	bool is_ending;		/* atomic: the heap is being destroyed */
+
+	struct arena_gc *next_heap; /* guarded by lock_setup */
+	struct gc_mutator *lost; /* of threads that are the parent's; guarded by threads_lock */
+	bool is_forked;		/* in a child that has not finished a cycle: spans of the lost ones are not found yet. The collector's */
 
 	unsigned int percent;	/* fixed */
 	bool is_verified;	/* fixed: ARENA_GCVERIFY */

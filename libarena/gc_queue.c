@@ -26,6 +26,14 @@ void gc_queue_fini(struct gc_queue *queue)
 	}
 }
 
+static void put_all_locked(struct gc_queue *queue, struct gc_slab *slab)
+{
+	for (unsigned int i = 0; i < SLAB_BLOCKS; i++) {
+		slab->blocks[i].next = queue->empty;
+		queue->empty = &slab->blocks[i];
+	}
+}
+
 static void add_slab_locked(struct gc_queue *queue)
 {
 	struct gc_slab *slab = os_table(SLAB_BYTES);
@@ -34,10 +42,17 @@ static void add_slab_locked(struct gc_queue *queue)
 		return;
 	slab->next = queue->slabs;
 	queue->slabs = slab;
-	for (unsigned int i = 0; i < SLAB_BLOCKS; i++) {
-		slab->blocks[i].next = queue->empty;
-		queue->empty = &slab->blocks[i];
-	}
+	put_all_locked(queue, slab);
+}
+
+void gc_queue_reset(struct gc_queue *queue)
+{
+	lock_acquire(&queue->lock);
+	queue->full = queue->empty = NULL;
+	for (struct gc_slab *slab = queue->slabs; slab; slab = slab->next)
+		put_all_locked(queue, slab);
+	lock_release(&queue->lock);
+	atomic_store_relaxed(&queue->is_short, 0u);
 }
 
 static struct gc_block *pop_locked(struct gc_block **list)

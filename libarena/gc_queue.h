@@ -31,6 +31,8 @@ struct gc_queue {
 void gc_queue_init(struct gc_queue *queue);
 /** All blocks go, also those that are in use. */
 void gc_queue_fini(struct gc_queue *queue);
+/** Nobody has a block: all are empty ones again. */
+void gc_queue_reset(struct gc_queue *queue);
 /** An empty block; NULL when out of memory. */
 struct gc_block *gc_queue_get(struct gc_queue *queue);
 /** Give one back. */

@@ -95,6 +95,12 @@ static void act(struct gc_mutator *mutator, enum gc_request request, uintptr_t l
 	}
 }
 
+/* The number and what it asks for. */
+static uint32_t next_request(const struct arena_gc *gc, enum gc_request request)
+{
+	return (((gc->asked >> GC_REQUEST_SHIFT) + 1) << GC_REQUEST_SHIFT) | (uint32_t)request;
+}
+
 /* The release pairs with the acquire in has_answered(): the collector sees what was done. */
 static void set_answered(struct gc_mutator *mutator, uint32_t asked)
 {
@@ -364,6 +370,61 @@ void gc_detach(struct gc_mutator *mutator)
 		destroy(mutator);
 }
 
+/* ---------------------------------------------------------------- fork */
+
+/* Their memory is left alone for now, so that a child which only calls exec() copies none of it. */
+static void lose_others(struct arena_gc *gc, struct gc_mutator *own)
+{
+	struct gc_mutator **end = &gc->lost;
+
+	if (own)
+		unlink_locked(gc, own);
+	while (*end)
+		end = &(*end)->next;
+	*end = gc->mutators;
+	gc->mutators = own;
+	if (own)
+		own->next = NULL;
+}
+
+/* In the middle of nothing: it forks. When it is SAFE nobody has claimed it, which is done and undone under the lock, but to stop it. */
+static void leave_cycle(struct gc_mutator *mutator)
+{
+	if (atomic_load_relaxed(&mutator->state) != GC_RUNNING)
+		atomic_store_relaxed(&mutator->state, (uint32_t)GC_SAFE);
+	mutator->is_held = false;
+	act(mutator, GC_REQUEST_OFF, 0);
+	mutator->answered = mutator->gc->asked;
+}
+
+void gc_threads_fork_child(struct arena_gc *gc)
+{
+	struct gc_mutator *own = gc_mutator_of(gc);
+
+	gc->is_cycling = false;
+	gc->asked = next_request(gc, GC_REQUEST_OFF);
+	lose_others(gc, own);
+	if (own)
+		leave_cycle(own);
+	atomic_store_relaxed(&arena_gc_local_.attention, 0u);
+	set_local_barrier();
+}
+
+void gc_threads_free_lost(struct arena_gc *gc)
+{
+	struct gc_mutator *mutator, *next;
+
+	lock_acquire(&gc->threads_lock);
+	mutator = gc->lost;
+	gc->lost = NULL;
+	lock_release(&gc->threads_lock);
+	for (; mutator; mutator = next) {
+		next = mutator->next;
+		gc_stack_fini(&mutator->stack);
+		os_unreserve(mutator, MUTATOR_BYTES);
+	}
+}
+
 /* ---------------------------------------------------------------- the collector's side */
 
 struct gc_mutator *gc_threads_first(struct arena_gc *gc)
@@ -407,7 +468,7 @@ static uint32_t post(struct arena_gc *gc, enum gc_request request)
 	uint32_t asked;
 
 	lock_acquire(&gc->threads_lock);
-	asked = (((gc->asked >> GC_REQUEST_SHIFT) + 1) << GC_REQUEST_SHIFT) | (uint32_t)request;
+	asked = next_request(gc, request);
 	gc->asked_ns = os_clock_ns();
 	/* Pairs with answer_one() and become_safe(). */
 	atomic_store_seq_cst(&gc->asked, asked);

@@ -25,6 +25,10 @@ void gc_ask(struct arena_gc *gc, enum gc_request request);
 void gc_threads_begin(struct arena_gc *gc, uint32_t gen);
 /** It ends: what they have left goes. */
 void gc_threads_end(struct arena_gc *gc);
+/** In the child of a fork: the calling thread's mutator, if it has one, is the only one, and takes no part in a cycle. */
+void gc_threads_fork_child(struct arena_gc *gc);
+/** Memory of mutators that are the parent's goes. */
+void gc_threads_free_lost(struct arena_gc *gc);
 /** The first of the mutators; what is behind it does not change during a cycle. */
 struct gc_mutator *gc_threads_first(struct arena_gc *gc);
 

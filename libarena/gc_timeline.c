@@ -284,3 +284,13 @@ void gc_timeline_start(struct arena_gc *gc)
 	if (start_file())
 		gc->ring = gc_ring_get(&gc->rings);
 }
+
+void gc_timeline_lock(void)
+{
+	lock_acquire_nested(&file.lock);
+}
+
+void gc_timeline_unlock(void)
+{
+	lock_release_nested(&file.lock);
+}

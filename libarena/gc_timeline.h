@@ -9,5 +9,8 @@
 void gc_timeline_start(struct arena_gc *gc);
 /** Write what is in the rings of a heap, and its counters. The collector's, or when it has ended. */
 void gc_timeline_write(struct arena_gc *gc);
+/** Around fork(): nobody writes. The child never does. */
+void gc_timeline_lock(void);
+void gc_timeline_unlock(void);
 
 #endif /* LIBARENA_GC_TIMELINE_H */

@@ -146,3 +146,10 @@ void gc_kinds_flip(struct gc_space *space, struct gc_types *types)
 	for (uint32_t i = 1; i < nr; i++)
 		flip(space, &types->kinds[i], gen);
 }
+
+void gc_kinds_finish_flip(struct gc_space *space, struct gc_types *types)
+{
+	for (uint32_t i = 1; i < gc_kinds(types); i++)
+		if (types->kinds[i].gen != types->gen)
+			flip(space, &types->kinds[i], types->gen);
+}

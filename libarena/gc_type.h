@@ -75,6 +75,9 @@ uint32_t gc_kind_get(struct gc_types *types, struct arena_gc_type *type, unsigne
 /** Marking has ended: all spans on lists are unswept. */
 void gc_kinds_flip(struct gc_space *space, struct gc_types *types);
 
+/** In the child of a fork in the middle of that: those that are left. */
+void gc_kinds_finish_flip(struct gc_space *space, struct gc_types *types);
+
 /** The class of an object of @bytes. */
 static inline unsigned int gc_class_of(size_t bytes)
 {

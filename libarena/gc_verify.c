@@ -6,6 +6,8 @@
  *	a typed pointer leads to a slot without an object			the same, a cycle ago
  *	a weak reference leads to an object that is not marked		it was not cleared
  *
+ * In the child of a fork the second is let pass until its first cycle is over: the parent's other threads may have been writing what is read here.
+ *
  * A word of a stack that leads to an object without a mark is not followed: frames that came after the stack was copied may have stale words of older
  * ones in them. What a stack alone holds and was lost is found when it is stored anywhere, or used: what is freed is overwritten.
  */
@@ -73,7 +75,7 @@ static void must_be_marked(void *context, uintptr_t word)
 	struct gc_ref ref;
 	bool is_object = gc_find(&gc->space, word, &ref) && gc_is_object(&ref);
 
-	if (!is_object && verifier->is_typed && gc_space_has(&gc->space, word))
+	if (!is_object && verifier->is_typed && !gc->is_forked && gc_space_has(&gc->space, word))
 		panic("gc verify: %s %p holds %p, where no object is any more", verifier->from, (void *)verifier->from_object, (void *)word);
 	if (!is_object)
 		return;

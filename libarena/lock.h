@@ -17,6 +17,7 @@
 enum lock_rank {
 	LOCK_SETUP = 1,	/* the start of the library and of sources */
 	LOCK_GC_THREADS,	/* the mutators of a collected heap */
+	LOCK_GC_WHOLE,	/* what a fork must not find half done */
 	LOCK_GC,	/* its types, roots and tables */
 	LOCK_GC_KIND,	/* the spans of one kind; one kind at a time */
 	LOCK_GC_QUEUE,	/* what is to be marked */

@@ -19,8 +19,8 @@
  * Objects never move. They are zeroed, aligned to 16 bytes as far as they are that long, and cost no header.
  *
  * Thread rules: any attached thread may do anything with any object at any time, as far as the program's own rules allow. A
- * function says when its caller need not be attached. Not from signal handlers. The child of a fork() must not use a collected
- * heap.
+ * function says when its caller need not be attached. Not from signal handlers. In the child of a fork() heaps go on, with the thread
+ * that forked, as memory does: what other threads were writing at that moment may be there in pieces.
  *
  * Errors: out of memory is NULL (or -ENOMEM); misuse prints what is wrong and aborts. errno is left alone.
  *
