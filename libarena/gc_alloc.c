@@ -159,11 +159,13 @@ static unsigned int count_free(const struct gc_span *span)
 }
 
 /* The trigger is looked at here, where it costs nothing to speak of. */
-static void count(struct arena_gc *gc, size_t bytes)
+static void count(struct gc_mutator *mutator, size_t bytes)
 {
+	struct arena_gc *gc = mutator->gc;
 	uint64_t now = atomic_add_relaxed(&gc->allocated_bytes, bytes) + bytes;
 
-	if (unlikely(now >= atomic_load_relaxed(&gc->trigger_bytes)) && !atomic_load_relaxed(&gc->is_wished))
+	mutator->taken_bytes += bytes;
+	if (unlikely(now >= atomic_load_relaxed(&gc->drive.trigger_bytes)) && !atomic_load_relaxed(&gc->is_wished))
 		gc_wish(gc, false);
 }
 
@@ -252,7 +254,7 @@ static struct gc_span *take(struct gc_mutator *mutator, uint32_t number)
 	if (!span)
 		span = take_new(mutator, number);
 	if (span)
-		count(mutator->gc, (size_t)count_free(span) * span->slot_bytes);
+		count(mutator, (size_t)count_free(span) * span->slot_bytes);
 	return span;
 }
 
@@ -321,6 +323,6 @@ void *gc_alloc_large(struct gc_mutator *mutator, uint32_t number, size_t bytes)
 	if (!span->is_fresh)
 		memset(object, 0, span->pages * PAGE_BYTES);
 	add_large(mutator, &gc->types.kinds[number], span);
-	count(gc, span->pages * PAGE_BYTES);
+	count(mutator, span->pages * PAGE_BYTES);
 	return object;
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "gc_alloc.h"
+#include "gc_assist.h"
 #include "gc_barrier.h"
 #include "gc_cycle.h"
 #include "gc_delay.h"
@@ -34,11 +35,11 @@ static bool start(struct arena_gc *gc, const struct arena_gc_options *options)
 	gc->lock = (struct lock)LOCK_INIT(LOCK_GC);
 	gc->threads_lock = (struct lock)LOCK_INIT(LOCK_GC_THREADS);
 	gc->whole_lock = (struct lock)LOCK_INIT(LOCK_GC_WHOLE);
-	gc->percent = options->percent ? options->percent : 100;
+	gc_drive_init(&gc->drive, os_nr_cpus());
+	gc_drive_set_percent(&gc->drive, options->percent ? options->percent : 100);
 	gc->is_traced = opt_get(OPT_GC_TRACE);
 	gc->is_verified = opt_get(OPT_GC_VERIFY);
 	gc->birth_ns = os_clock_ns();
-	gc->trigger_bytes = gc_growth_bytes(0, gc->percent);
 	gc_queue_init(&gc->queue);
 	gc_roots_init(&gc->roots);
 	gc_rings_init(&gc->rings);
@@ -157,6 +158,7 @@ __attribute__((noinline)) static void *alloc_slow(struct arena_gc *gc, struct ar
 		return NULL;
 	if (unlikely(atomic_load_relaxed(&arena_gc_local_.attention)))
 		gc_answer();
+	gc_assist(mutator);
 	object = allocate(mutator, kind, bytes);
 	for (int i = 0; !object && i < REFUSAL_CYCLES; i++) {
 		gc_cycle_wait(gc);

@@ -21,7 +21,7 @@ static void mark_now(struct gc_mutator *mutator, uintptr_t address)
 	kind = &gc->types.kinds[ref.span->kind];
 	lock_acquire(&kind->lock);
 	if (kind->gen == mutator->gen && gc_set_mark(&ref))
-		/* The release pairs with the swap in gc_mark_drain(): it sees the mark. */
+		/* The release pairs with the swap in drain() of gc_cycle.c: it sees the mark. */
 		atomic_store_release(&gc->queue.is_short, 1u);
 	lock_release(&kind->lock);
 }

@@ -27,11 +27,8 @@
  */
 #include "gc_cycle.h"
 
-#include <time.h>
-
 #include "gc_alloc.h"
 #include "gc_fork.h"
-#include "gc_mark.h"
 #include "gc_note.h"
 #include "gc_sweep.h"
 #include "gc_threads.h"
@@ -39,27 +36,11 @@
 #include "gc_trace.h"
 #include "gc_verify.h"
 #include "gc_weak.h"
+#include "gc_workers.h"
 #include "thread.h"
 
 /* Who waits for a cycle looks so often whether anybody is there to run it. */
 #define LOOK_NS ((uint64_t)100 * 1000 * 1000)
-/* A heap that is nearly empty need not be collected each time it doubles. */
-#define GROWTH_LEAST_BYTES (4 * MiB)
-
-uint64_t gc_growth_bytes(uint64_t live_bytes, unsigned int percent)
-{
-	uint64_t base = size_max(live_bytes, GROWTH_LEAST_BYTES);
-
-	return percent == ARENA_GC_OFF ? UINT64_MAX : size_max(base / 100 * percent, 1);
-}
-
-static uint64_t cpu_ns(void)
-{
-	struct timespec spent;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
-	return (uint64_t)spent.tv_sec * 1000000000u + (uint64_t)spent.tv_nsec;
-}
 
 /* ---------------------------------------------------------------- phases */
 
@@ -78,50 +59,74 @@ static void begin(struct arena_gc *gc)
 		nr++;
 	}
 	gc->cycle = (struct gc_cycle){ .start_ns = os_clock_ns(), .nr_mutators = nr };
-	gc->cycle.start_bytes = atomic_load_relaxed(&gc->live_bytes) + atomic_load_relaxed(&gc->allocated_bytes);
+	gc->cycle.start_bytes = gc_heap_bytes(gc);
+	atomic_store_relaxed(&gc->nr_marked, 0u);
+	atomic_store_relaxed(&gc->marked_bytes, 0u);
+	gc_drive_begin(&gc->drive, gc->cycle.start_bytes, gc->cycle.start_bytes);
+}
+
+/*
+ * Mark what is left. The queue is open and this thread busy; then it is closed, because nothing was left and nobody held anything. Whether there was no memory
+ * in between, so that all that is marked was looked at once more.
+ */
+static bool drain(struct gc_worker *worker)
+{
+	struct gc_queue *queue = &worker->marker.gc->queue;
+	bool was_short = false;
+
+	for (;;) {
+		gc_mark_leave(&worker->marker);
+		gc_workers_mark(worker);
+		/* The swap pairs with the releases that set it: what was marked before is seen. */
+		if (!atomic_swap_acquire(&queue->is_short, 0u))
+			return was_short;
+		was_short = true;
+		gc_queue_open(queue);
+		gc_mark_anew(&worker->marker);
+	}
 }
 
 /* Whether nothing was found that was not marked. */
-static bool is_clean_round(struct gc_marker *marker)
+static bool is_clean_round(struct gc_worker *worker)
 {
-	uint64_t before = marker->nr_marked;
+	struct arena_gc *gc = worker->marker.gc;
+	uint64_t before = atomic_load_relaxed(&gc->nr_marked);
 
-	gc_note_phase(marker->gc, GC_EVENT_ROUND);
-	gc_ask(marker->gc, GC_REQUEST_FLUSH);
-	marker->gc->cycle.nr_rounds++;
-	/* An object that a mutator marked itself, without memory for a block, was not marked before. */
-	if (atomic_load_acquire(&marker->gc->queue.is_short))
-		before--;
-	gc_mark_drain(marker);
-	return marker->nr_marked == before;
+	gc_note_phase(gc, GC_EVENT_ROUND);
+	gc_ask(gc, GC_REQUEST_FLUSH);
+	gc->cycle.nr_rounds++;
+	gc_queue_open(&gc->queue);
+	return !drain(worker) && atomic_load_relaxed(&gc->nr_marked) == before;
 }
 
 /* A clean round, and what is not marked is dead from now on: no weak read has brought it back since before the round. */
-static bool is_settled(struct gc_marker *marker)
+static bool is_settled(struct gc_worker *worker)
 {
-	uint64_t word = gc_weak_word(marker->gc);
+	uint64_t word = gc_weak_word(worker->marker.gc);
 
-	return is_clean_round(marker) && gc_weak_close(marker->gc, word);
+	return is_clean_round(worker) && gc_weak_close(worker->marker.gc, word);
 }
 
-static void mark(struct gc_marker *marker)
+static void mark(struct gc_worker *worker)
 {
-	struct arena_gc *gc = marker->gc;
+	struct arena_gc *gc = worker->marker.gc;
 
 	gc_note_phase(gc, GC_EVENT_ON);
 	gc_ask(gc, GC_REQUEST_BARRIER);
 	if (gc_does(GC_STEP_APART) && gc_does(GC_STEP_TWICE))
 		gc_ask(gc, GC_REQUEST_BLACK);
 	gc_note_phase(gc, GC_EVENT_ROOTS);
-	gc->cycle.root_bytes = gc_mark_roots(marker);
+	gc_queue_open(&gc->queue);
+	gc->cycle.root_bytes = gc_mark_roots(&worker->marker);
 	gc_note_phase(gc, GC_EVENT_SCAN);
 	if (gc_does(GC_STEP_APART))
 		gc_ask(gc, GC_REQUEST_SCAN);
 	gc_note_phase(gc, GC_EVENT_MARK);
 	gc->cycle.mark_ns = os_clock_ns();
-	gc->cycle.stack_bytes = gc_mark_stacks(marker);
-	gc_mark_drain(marker);
-	while (gc_does(GC_STEP_ROUNDS) && !is_settled(marker))
+	gc->cycle.stack_bytes = gc_mark_stacks(&worker->marker);
+	gc_drive_did(&gc->drive, gc->cycle.root_bytes + gc->cycle.stack_bytes);
+	drain(worker);
+	while (gc_does(GC_STEP_ROUNDS) && !is_settled(worker))
 		;
 	gc->cycle.mark_end_ns = os_clock_ns();
 }
@@ -135,17 +140,28 @@ static void bury(struct arena_gc *gc)
 	lock_release(&gc->whole_lock);
 }
 
-/* From here on the lists are those of the next cycle. What was allocated while marking is live, whatever became of it. */
-static void flip(struct arena_gc *gc, uint64_t marked_bytes, uint64_t allocated_before)
+/* What the pacer is to know of the cycle, whose marking has ended. */
+static void tell_pacer(struct gc_worker *worker, uint64_t live, uint64_t allocated)
 {
-	uint64_t allocated = atomic_load_relaxed(&gc->allocated_bytes), live = marked_bytes + (allocated - allocated_before);
+	struct arena_gc *gc = worker->marker.gc;
 
-	gc->cycle.end_bytes = gc->cycle.start_bytes + (allocated - allocated_before);
+	gc_worker_account(worker, 0);
+	gc_drive_end(&gc->drive, (struct gc_pace_cycle){ .live_bytes = live, .black_bytes = allocated, .allocated_bytes = allocated,
+		     .roots_work = gc->cycle.root_bytes + gc->cycle.stack_bytes, .heap_bytes = gc->cycle.end_bytes });
+}
+
+/* From here on the lists are those of the next cycle. What was allocated while marking is live, whatever became of it. */
+static void flip(struct gc_worker *worker, uint64_t allocated_before)
+{
+	struct arena_gc *gc = worker->marker.gc;
+	uint64_t allocated = atomic_load_relaxed(&gc->allocated_bytes), black = allocated - allocated_before;
+	uint64_t live = atomic_load_relaxed(&gc->marked_bytes) + black;
+
+	gc->cycle.end_bytes = gc->cycle.start_bytes + black;
 	gc_kinds_flip(&gc->space, &gc->types);
 	atomic_store_relaxed(&gc->live_bytes, live);
-	atomic_store_relaxed(&gc->allocated_bytes, 0u);
-	atomic_store_relaxed(&gc->trigger_bytes, gc_growth_bytes(live, gc->percent));
-	gc->cycle.goal_bytes = live + gc_growth_bytes(live, gc->percent);
+	atomic_add_relaxed(&gc->allocated_bytes, -allocated);
+	tell_pacer(worker, live, black);
 }
 
 /* What barriers have met since the last round is marked; blocks of threads that have gone are all that is there. */
@@ -166,36 +182,46 @@ static void find_runtime_max(struct arena_gc *gc)
 	atomic_store_relaxed(&gc->cycle.runtime_max_ns, most);
 }
 
+/* What the collector and assists have spent since @before, and where the heap was to end. */
+static void sum_up(struct arena_gc *gc, const struct gc_sums *before, uint64_t goal_bytes)
+{
+	struct gc_sums now = gc_drive_sums(&gc->drive);
+
+	gc->cycle.cpu_ns = now.worker_ns - before->worker_ns;
+	gc->cycle.assist_ns = now.assist_ns - before->assist_ns;
+	gc->cycle.goal_bytes = goal_bytes;
+	if (gc->is_traced)
+		gc_trace(gc);
+}
+
 static void run_cycle(struct arena_gc *gc)
 {
-	struct gc_marker marker = { .gc = gc };
-	uint64_t begin_cpu_ns = cpu_ns(), allocated;
+	struct gc_sums before = gc_drive_sums(&gc->drive);
+	struct gc_worker worker;
+	uint64_t allocated, goal_bytes = atomic_load_relaxed(&gc->drive.goal_bytes);
 
+	gc_worker_init(&worker, gc);
 	begin(gc);
 	allocated = atomic_load_relaxed(&gc->allocated_bytes);
-	mark(&marker);
-	gc_mark_finish(&marker);
+	mark(&worker);
 	bury(gc);
 	if (gc->is_verified) {
 		gc_note_phase(gc, GC_EVENT_VERIFY);
 		gc_verify(gc);
 	}
 	gc_note_phase(gc, GC_EVENT_OFF);
-	flip(gc, marker.marked_bytes, allocated);
+	flip(&worker, allocated);
 	gc_ask(gc, GC_REQUEST_OFF);
 	drop_blocks(&gc->queue);
 	gc->cycle.end_ns = os_clock_ns();
 	find_runtime_max(gc);
 	gc_threads_end(gc);
 	gc_note_phase(gc, GC_EVENT_SWEEP);
-	gc_sweep_rest(gc);
+	gc_workers_sweep(&worker);
 	if (gc->is_forked)
 		gc_fork_recover(gc);
 	gc_note_cycle(gc);
-	gc->cycle.cpu_ns = cpu_ns() - begin_cpu_ns;
-	gc->cpu_ns += gc->cycle.cpu_ns;
-	if (gc->is_traced)
-		gc_trace(gc);
+	sum_up(gc, &before, goal_bytes);
 	gc_timeline_write(gc);
 }
 

@@ -11,7 +11,5 @@ int gc_cycle_start(struct arena_gc *gc);
 void gc_cycle_stop(struct arena_gc *gc);
 /** Wait until a cycle that begins now, and its sweep, are over. The caller may be attached. */
 void gc_cycle_wait(struct arena_gc *gc);
-/** How many bytes are allocated after a cycle with so much live before the next one begins. Pure arithmetic. */
-uint64_t gc_growth_bytes(uint64_t live_bytes, unsigned int percent);
 
 #endif /* LIBARENA_GC_CYCLE_H */

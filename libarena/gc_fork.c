@@ -57,12 +57,14 @@ static void lock_heap(struct arena_gc *gc)
 	for (uint32_t i = 1; i < gc_kinds(&gc->types); i++)
 		lock_acquire_nested(&gc->types.kinds[i].lock);
 	lock_acquire_nested(&gc->queue.lock);
+	lock_acquire_nested(&gc->drive.lock);
 	lock_acquire_nested(&gc->rings.lock);
 }
 
 static void unlock_heap(struct arena_gc *gc)
 {
 	lock_release_nested(&gc->rings.lock);
+	lock_release_nested(&gc->drive.lock);
 	lock_release_nested(&gc->queue.lock);
 	for (uint32_t i = 1; i < gc_kinds(&gc->types); i++)
 		lock_release_nested(&gc->types.kinds[i].lock);
@@ -97,6 +99,8 @@ static void drop_cycle(struct arena_gc *gc)
 	atomic_store_relaxed(&gc->is_wished, false);
 	gc->is_forked = true;
 	gc->phase = GC_EVENT_CYCLE;
+	gc_queue_drop(&gc->queue);
+	gc_drive_drop(&gc->drive);
 	/* What it would have cleared was not swept, and is alive. */
 	gc_weak_open(gc);
 	gc_kinds_finish_flip(&gc->space, &gc->types);

@@ -10,6 +10,7 @@
 #include <pthread.h>
 
 #include "gc_chain.h"
+#include "gc_drive.h"
 #include "gc_event.h"
 #include "gc_hist.h"
 #include "gc_queue.h"
@@ -92,6 +93,9 @@ struct gc_mutator {
 	bool is_held;		/* claimed until GC_REQUEST_RESUME; the collector's */
 	struct gc_block *buffer; /* what the barrier has met, or NULL */
 	struct gc_stack stack;
+	struct gc_debt debt;	/* the thread's, as the next two: what it owes of the cycle of that number */
+	uint64_t debt_cycle;
+	uint64_t taken_bytes;	/* of spans and large objects, since it last paid */
 	uint64_t runtime_max_ns; /* atomic, relaxed: longest time in the library in this cycle */
 	struct gc_ring *ring;	/* of the timeline; NULL: there is none. The mutator's */
 	struct gc_bin bins[GC_KINDS_MAX]; /* memory of those that are used */
@@ -120,7 +124,7 @@ struct gc_weak {
 /* Numbers of the cycle that is running, or was last: the collector's. */
 struct gc_cycle {
 	uint64_t start_ns, mark_ns, mark_end_ns, end_ns;
-	uint64_t cpu_ns;
+	uint64_t cpu_ns, assist_ns;
 	uint64_t handshake_max_ns; /* atomic, relaxed: read for the statistics */
 	uint64_t runtime_max_ns; /* the same */
 	uint64_t start_bytes, end_bytes, goal_bytes, root_bytes, stack_bytes;
@@ -142,6 +146,7 @@ struct arena_gc {
 	struct gc_space space;
 	struct gc_types types;
 	struct gc_queue queue;
+	struct gc_drive drive;
 	struct gc_roots roots;
 	struct gc_weak weak;
 	struct lock lock;	/* guards tables, types and wanted */
@@ -167,11 +172,9 @@ struct arena_gc {
 	struct gc_mutator *lost; /* of threads that are the parent's; guarded by threads_lock */
 	bool is_forked;		/* in a child that has not finished a cycle: spans of the lost ones are not found yet. The collector's */
 
-	unsigned int percent;	/* fixed */
 	bool is_verified;	/* fixed: ARENA_GCVERIFY */
 	bool is_traced;		/* fixed: ARENA_GCTRACE */
 	uint64_t birth_ns;	/* fixed */
-	uint64_t cpu_ns;	/* of the collector, all cycles; its own */
 	struct gc_cycle cycle;
 
 	uint64_t asked_ns;	/* when the last request was written; read by who has seen it */
@@ -181,15 +184,21 @@ struct arena_gc {
 	uint32_t thread_id;	/* the collector's; its own, as all below */
 	enum gc_event_kind phase; /* GC_EVENT_CYCLE: none */
 	uint64_t phase_ns, begin_ns; /* when it, and the cycle, began */
-	uint64_t counted_ns, counted_goal_bytes; /* what the timeline has of the last cycle */
+	uint64_t counted_ns;	/* what the timeline has of the last cycle */
 
 	/* Atomic, relaxed: counters. */
+	uint64_t nr_marked, marked_bytes; /* in this cycle, by markers that are not busy; the queue's lock orders them */
 	uint64_t allocated_bytes; /* in spans that were taken since marking ended */
-	uint64_t trigger_bytes;	/* that many begin a cycle */
 	uint64_t live_bytes;
 	uint64_t freed_objects, freed_bytes;
 	uint64_t nr_pinned;	/* objects that stay */
 };
+
+/** Of objects and garbage; what has been swept is not in it. */
+static inline uint64_t gc_heap_bytes(const struct arena_gc *gc)
+{
+	return atomic_load_relaxed(&gc->live_bytes) + atomic_load_relaxed(&gc->allocated_bytes);
+}
 
 static inline enum gc_request gc_request_of(uint32_t asked)
 {

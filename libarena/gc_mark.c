@@ -8,14 +8,18 @@
  *
  * When there is no memory for a block an object stays marked and not scanned, and is_short is set: then all marked objects of the heap are
  * scanned anew, which needs no memory.
+ *
+ * A marker that has more to itself than it needs shares it with those who wait: where the graph is narrow, one has all of it otherwise.
  */
 #include "gc_mark.h"
+
+#include <string.h>
 
 #include "gc_roots.h"
 #include "gc_threads.h"
 
-/* Pieces that a large object is scanned in, so that others may take a part of it, and none takes long. As Go. */
-#define PIECE_BYTES (128 * KiB)
+/* Fewer are scanned as soon as they are shared. */
+#define SHARE_LEAST 8u
 
 /* ---------------------------------------------------------------- marking */
 
@@ -28,7 +32,7 @@ static void note(struct gc_marker *marker, uintptr_t object)
 			gc_queue_push(&marker->gc->queue, block);
 		block = marker->block = gc_queue_get(&marker->gc->queue);
 		if (!block) {
-			atomic_store_release(&marker->gc->queue.is_short, 1u); /* pairs with the swap in gc_mark_drain() */
+			atomic_store_release(&marker->gc->queue.is_short, 1u); /* pairs with the swap in drain() */
 			return;
 		}
 		block->is_raw = false;
@@ -84,11 +88,11 @@ void gc_scan_element(const struct arena_gc_type *type, uintptr_t at, struct aren
 	}
 }
 
-uintptr_t gc_scan_object(const struct arena_gc *gc, const struct gc_ref *ref, uintptr_t at, struct arena_gc_visitor *visitor)
+uintptr_t gc_scan_object(const struct arena_gc *gc, const struct gc_ref *ref, uintptr_t at, uint64_t piece_bytes, struct arena_gc_visitor *visitor)
 {
 	const struct arena_gc_type *type = kind_of(gc, ref->span)->type;
 	uintptr_t limit = gc_object_base(&gc->space, ref) + gc_object_bytes(ref->span), piece = limit;
-	size_t nr = size_max(PIECE_BYTES / type->bytes, 1);
+	size_t nr = size_max(piece_bytes / type->bytes, 1);
 
 	if ((limit - at) / type->bytes > nr)
 		piece = at + nr * type->bytes;
@@ -97,7 +101,7 @@ uintptr_t gc_scan_object(const struct arena_gc *gc, const struct gc_ref *ref, ui
 	return piece == limit ? 0 : piece;
 }
 
-static void scan(struct gc_marker *marker, uintptr_t at)
+static void scan(struct gc_marker *marker, uintptr_t at, uint64_t piece_bytes)
 {
 	struct arena_gc_visitor visitor = { .visit = mark_word, .context = marker };
 	struct gc_ref ref;
@@ -105,44 +109,94 @@ static void scan(struct gc_marker *marker, uintptr_t at)
 
 	if (!gc_find(&marker->gc->space, at, &ref))
 		return;
-	next = gc_scan_object(marker->gc, &ref, at, &visitor);
+	next = gc_scan_object(marker->gc, &ref, at, piece_bytes, &visitor);
+	marker->work += (next ? next : gc_object_base(&marker->gc->space, &ref) + gc_object_bytes(ref.span)) - at;
 	if (next)
 		note(marker, next);
 }
 
 /* ---------------------------------------------------------------- draining */
 
-static void take_raw(struct gc_marker *marker, const struct gc_block *block)
+/* Look at one thing that is at hand: false when nothing is. */
+static bool look(struct gc_marker *marker, uint64_t piece_bytes)
 {
-	for (uint32_t i = 0; i < block->nr; i++)
-		gc_mark_address(marker, block->entries[i]);
-}
-
-/* A block of somebody's; false when there is none. */
-static bool take_block(struct gc_marker *marker)
-{
-	struct gc_queue *queue = &marker->gc->queue;
-	struct gc_block *block = gc_queue_pop(queue);
-
-	if (!block)
-		return false;
-	if (block->is_raw) {
-		take_raw(marker, block);
-		gc_queue_put(queue, block);
+	if (marker->block && marker->block->nr) {
+		scan(marker, marker->block->entries[--marker->block->nr], size_min(piece_bytes, GC_PIECE_BYTES));
 		return true;
 	}
-	if (marker->block)
-		gc_queue_put(queue, marker->block);
-	marker->block = block;
+	if (!marker->raw || !marker->raw->nr)
+		return false;
+	gc_mark_address(marker, marker->raw->entries[--marker->raw->nr]);
+	marker->work += GC_TEST_WORK;
 	return true;
 }
 
-static void drain_blocks(struct gc_marker *marker)
+static void put(struct gc_queue *queue, struct gc_block **block)
 {
-	do {
-		while (marker->block && marker->block->nr)
-			scan(marker, marker->block->entries[--marker->block->nr]);
-	} while (take_block(marker));
+	if (*block && (*block)->nr)
+		gc_queue_push(queue, *block);
+	else if (*block)
+		gc_queue_put(queue, *block);
+	*block = NULL;
+}
+
+/* A block of somebody's, in the place of one that is empty; false when there is none. */
+static bool take_block(struct gc_marker *marker)
+{
+	struct gc_queue *queue = &marker->gc->queue;
+	struct gc_block *block = gc_queue_pop(queue), **place;
+
+	if (!block)
+		return false;
+	place = block->is_raw ? &marker->raw : &marker->block;
+	put(queue, place);
+	*place = block;
+	return true;
+}
+
+/* Half of what is at hand, to who has nothing. */
+static void share(struct gc_marker *marker)
+{
+	struct gc_block *own = marker->block, *half = gc_queue_get(&marker->gc->queue);
+
+	if (!half)
+		return;
+	half->is_raw = false;
+	half->nr = own->nr / 2;
+	own->nr -= half->nr;
+	memcpy(half->entries, own->entries + own->nr, half->nr * sizeof(half->entries[0]));
+	gc_queue_push(&marker->gc->queue, half);
+}
+
+static bool should_share(const struct gc_marker *marker)
+{
+	return unlikely(atomic_load_relaxed(&marker->gc->queue.nr_hungry)) && marker->block && marker->block->nr >= SHARE_LEAST;
+}
+
+bool gc_mark_some(struct gc_marker *marker, uint64_t work)
+{
+	uint64_t limit = marker->work + work;
+
+	while (marker->work < limit) {
+		if (!look(marker, limit - marker->work) && !take_block(marker))
+			return false;
+		if (should_share(marker))
+			share(marker);
+	}
+	return true;
+}
+
+/* Sums are complete when nobody is busy: the queue's lock orders them. */
+void gc_mark_leave(struct gc_marker *marker)
+{
+	struct arena_gc *gc = marker->gc;
+
+	put(&gc->queue, &marker->block);
+	put(&gc->queue, &marker->raw);
+	atomic_add_relaxed(&gc->nr_marked, marker->nr_marked);
+	atomic_add_relaxed(&gc->marked_bytes, marker->marked_bytes);
+	marker->nr_marked = marker->marked_bytes = 0;
+	gc_queue_leave(&gc->queue);
 }
 
 /* All of it, whatever its length. */
@@ -152,7 +206,7 @@ static void scan_whole(struct gc_marker *marker, const struct gc_ref *ref)
 	uintptr_t at = gc_object_base(&marker->gc->space, ref);
 
 	while (at)
-		at = gc_scan_object(marker->gc, ref, at, &visitor);
+		at = gc_scan_object(marker->gc, ref, at, GC_PIECE_BYTES, &visitor);
 }
 
 static void scan_marked(struct gc_marker *marker, struct gc_span *span)
@@ -179,21 +233,9 @@ static void each_span(struct gc_marker *marker, void (*function)(struct gc_marke
 			function(marker, &space->spans[page]);
 }
 
-void gc_mark_drain(struct gc_marker *marker)
+void gc_mark_anew(struct gc_marker *marker)
 {
-	drain_blocks(marker);
-	/* The swap pairs with the releases that set it: what was marked before is seen. */
-	while (atomic_swap_acquire(&marker->gc->queue.is_short, 0u)) {
-		each_span(marker, scan_marked);
-		drain_blocks(marker);
-	}
-}
-
-void gc_mark_finish(struct gc_marker *marker)
-{
-	if (marker->block)
-		gc_queue_put(&marker->gc->queue, marker->block);
-	marker->block = NULL;
+	each_span(marker, scan_marked);
 }
 
 /* ---------------------------------------------------------------- roots */

@@ -1,16 +1,25 @@
 /* SPDX-License-Identifier: MIT */
-/* Marking: what roots lead to, and what that leads to. */
+/*
+ * Marking: what roots lead to, and what that leads to. Whoever marks is a marker of its own while it does: the collector, its workers, and mutators that
+ * assist, for a slice. It is counted as busy in the queue from gc_queue_enter() or gc_queue_await() until gc_mark_leave().
+ */
 #ifndef LIBARENA_GC_MARK_H
 #define LIBARENA_GC_MARK_H
 
 #include "gc_heap.h"
 
+/* Pieces that a large object is scanned in, so that others may take a part of it, and none takes long. As Go. */
+#define GC_PIECE_BYTES (128 * KiB)
+/* A look at an address that a mutator has met costs about as much as scanning so many bytes. */
+#define GC_TEST_WORK 32u
+
 /* Who marks; one thread's. */
 struct gc_marker {
 	struct arena_gc *gc;
-	struct gc_block *block;	/* its own objects that are marked and not scanned, or NULL */
-	uint64_t nr_marked;
-	uint64_t marked_bytes;
+	struct gc_block *block;	/* objects that are marked and not scanned, or NULL */
+	struct gc_block *raw;	/* a mutator's that it looks through, or NULL */
+	uint64_t work;		/* bytes scanned, and what looks have cost */
+	uint64_t nr_marked, marked_bytes; /* not yet in the heap's sums */
 };
 
 /** Mark what an address leads to, if it does; it is scanned later. */
@@ -19,10 +28,15 @@ void gc_mark_address(struct gc_marker *marker, uintptr_t address);
 uint64_t gc_mark_roots(struct gc_marker *marker);
 /** Mark what the copies of stacks lead to; returns their bytes. All have answered GC_REQUEST_SCAN. */
 uint64_t gc_mark_stacks(struct gc_marker *marker);
-/** Scan until nothing is left, what mutators have handed over included. */
-void gc_mark_drain(struct gc_marker *marker);
-/** Marking is over: blocks go back. */
-void gc_mark_finish(struct gc_marker *marker);
+/**
+ * Scan until @work more is done, and at most the last element of an object beyond; false when there is nothing more to be had. Of what it has to itself it
+ * gives a part to those who have nothing.
+ */
+bool gc_mark_some(struct gc_marker *marker, uint64_t work);
+/** What the marker holds is handed over, and what it has counted is in the heap's sums; it is not busy any more. */
+void gc_mark_leave(struct gc_marker *marker);
+/** All objects that are marked are scanned once more, because some may not have been. */
+void gc_mark_anew(struct gc_marker *marker);
 
 /* Whom a type's function tells of pointers. */
 struct arena_gc_visitor {
@@ -34,8 +48,8 @@ struct arena_gc_visitor {
 void gc_scan_element(const struct arena_gc_type *type, uintptr_t at, struct arena_gc_visitor *visitor);
 /**
  * Show all words of an object that may be pointers to @visit, from @at on, which is its beginning or the beginning of a later piece; returns where the
- * next piece begins, or 0 when there is none.
+ * next piece begins, or 0 when there is none. A piece is as many whole elements as go into @piece_bytes, and at least one.
  */
-uintptr_t gc_scan_object(const struct arena_gc *gc, const struct gc_ref *ref, uintptr_t at, struct arena_gc_visitor *visitor);
+uintptr_t gc_scan_object(const struct arena_gc *gc, const struct gc_ref *ref, uintptr_t at, uint64_t piece_bytes, struct arena_gc_visitor *visitor);
 
 #endif /* LIBARENA_GC_MARK_H */

@@ -224,6 +224,12 @@ void gc_pace_end(struct gc_pace *pace, const struct gc_pace_cycle *cycle)
 	gc_pace_memory(pace, cycle->live_bytes, pace->overhead_bytes);
 }
 
+void gc_pace_drop(struct gc_pace *pace)
+{
+	pace->nr_begun = pace->nr_ended;
+	pace->credit_work = pace->ratio = 0;
+}
+
 void gc_pace_measured(struct gc_pace *pace, uint64_t work, uint64_t ns)
 {
 	pace->rate_work = gc_pace_sum(pace->rate_work, work);

@@ -197,6 +197,9 @@ void gc_pace_revise(struct gc_pace *pace, uint64_t heap_bytes, uint64_t done_wor
 /** It has ended. Makes the next goal and trigger. */
 void gc_pace_end(struct gc_pace *pace, const struct gc_pace_cycle *cycle);
 
+/** It will not end, if one runs: as if it had not begun. Nothing is learned from it. */
+void gc_pace_drop(struct gc_pace *pace);
+
 /** @work was done in @ns of CPU time, by workers or assists; some slices together. */
 void gc_pace_measured(struct gc_pace *pace, uint64_t work, uint64_t ns);
 

@@ -72,13 +72,27 @@ static struct gc_span *take_unswept(struct arena_gc *gc, struct gc_kind *kind)
 	return span;
 }
 
+/* Some spans of one kind; how many of @nr are left to do. */
+static unsigned int sweep_kind(struct arena_gc *gc, struct gc_kind *kind, unsigned int nr)
+{
+	struct gc_span *span;
+
+	while (nr && (span = take_unswept(gc, kind))) {
+		put_back(gc, kind, span, gc_sweep_span(gc, span));
+		nr--;
+	}
+	return nr;
+}
+
+bool gc_sweep_some(struct arena_gc *gc, unsigned int nr)
+{
+	for (uint32_t i = 1; nr && i < gc_kinds(&gc->types); i++)
+		nr = sweep_kind(gc, &gc->types.kinds[i], nr);
+	return !nr;
+}
+
 void gc_sweep_rest(struct arena_gc *gc)
 {
-	for (uint32_t i = 1; i < gc_kinds(&gc->types); i++) {
-		struct gc_kind *kind = &gc->types.kinds[i];
-		struct gc_span *span;
-
-		while ((span = take_unswept(gc, kind)))
-			put_back(gc, kind, span, gc_sweep_span(gc, span));
-	}
+	while (gc_sweep_some(gc, UINT32_MAX))
+		;
 }

@@ -7,7 +7,9 @@
 
 /** Sweep a span that the caller has taken off its list; how many of its slots hold objects. */
 unsigned int gc_sweep_span(struct arena_gc *gc, struct gc_span *span);
-/** Sweep all that is left, and give back what is empty. The collector's; mutators sweep what they need at the same time. */
+/** Sweep @nr spans that nobody has swept, and give back what is empty; false when there are none left. Mutators sweep what they need at the same time. */
+bool gc_sweep_some(struct arena_gc *gc, unsigned int nr);
+/** All that is left. The collector's. */
 void gc_sweep_rest(struct arena_gc *gc);
 
 #endif /* LIBARENA_GC_SWEEP_H */

@@ -437,6 +437,18 @@ struct gc_mutator *gc_threads_first(struct arena_gc *gc)
 	return first;
 }
 
+uint32_t gc_threads_running(struct arena_gc *gc)
+{
+	uint32_t nr = 0;
+
+	lock_acquire(&gc->threads_lock);
+	/* Relaxed: it may be different the moment after. */
+	for (struct gc_mutator *mutator = gc->mutators; mutator; mutator = mutator->next)
+		nr += atomic_load_relaxed(&mutator->state) == GC_RUNNING;
+	lock_release(&gc->threads_lock);
+	return nr;
+}
+
 void gc_threads_begin(struct arena_gc *gc, uint32_t gen)
 {
 	lock_acquire(&gc->threads_lock);

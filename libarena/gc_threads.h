@@ -29,6 +29,8 @@ void gc_threads_end(struct arena_gc *gc);
 void gc_threads_fork_child(struct arena_gc *gc);
 /** Memory of mutators that are the parent's goes. */
 void gc_threads_free_lost(struct arena_gc *gc);
+/** How many of them run: may want a CPU. O(threads). */
+uint32_t gc_threads_running(struct arena_gc *gc);
 /** The first of the mutators; what is behind it does not change during a cycle. */
 struct gc_mutator *gc_threads_first(struct arena_gc *gc);
 

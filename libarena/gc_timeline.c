@@ -253,10 +253,9 @@ static void put_counters_locked(struct arena_gc *gc)
 	if (cycle->end_ns == gc->counted_ns)
 		return;
 	gc->counted_ns = cycle->end_ns;
-	put_counter_locked(gc, cycle->start_ns, cycle->start_bytes, gc->counted_goal_bytes);
+	put_counter_locked(gc, cycle->start_ns, cycle->start_bytes, cycle->goal_bytes);
 	put_counter_locked(gc, cycle->mark_end_ns, cycle->end_bytes, cycle->goal_bytes);
-	put_counter_locked(gc, cycle->end_ns, atomic_load_relaxed(&gc->live_bytes), cycle->goal_bytes);
-	gc->counted_goal_bytes = cycle->goal_bytes;
+	put_counter_locked(gc, cycle->end_ns, atomic_load_relaxed(&gc->live_bytes), atomic_load_relaxed(&gc->drive.goal_bytes));
 }
 
 void gc_timeline_write(struct arena_gc *gc)

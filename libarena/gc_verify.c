@@ -110,7 +110,7 @@ static void look_into(struct verifier *verifier, uintptr_t object)
 	if (verifier->gc->types.kinds[ref.span->kind].scan == GC_SCAN_NONE)
 		return;
 	while (object)
-		object = gc_scan_object(verifier->gc, &ref, object, &visitor);
+		object = gc_scan_object(verifier->gc, &ref, object, GC_PIECE_BYTES, &visitor);
 }
 
 /* Nobody else has blocks in the queue: marking has ended, and barriers have been flushed; what was noted since is marked. */

@@ -21,6 +21,7 @@ enum lock_rank {
 	LOCK_GC,	/* its types, roots and tables */
 	LOCK_GC_KIND,	/* the spans of one kind; one kind at a time */
 	LOCK_GC_QUEUE,	/* what is to be marked */
+	LOCK_GC_DRIVE,	/* the pacing of a collected heap */
 	LOCK_NEWS,	/* what was freed of ended threads, while it is read; one heap at a time */
 	LOCK_INBOX,	/* what others have freed of a thread, while it is taken in or given back; one thread at a time */
 	LOCK_SUPPLIED,	/* the cache of a heap in the program's memory; one heap at a time */

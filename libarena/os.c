@@ -341,12 +341,41 @@ void os_shared_close(const struct os_file *file)
 
 /* ---------------------------------------------------------------- time and small files */
 
-uint64_t os_clock_ns(void)
+static uint64_t read_clock(clockid_t clock)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(clock, &now);
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+uint64_t os_clock_ns(void)
+{
+	return read_clock(CLOCK_MONOTONIC);
+}
+
+uint64_t os_thread_cpu_ns(void)
+{
+	return read_clock(CLOCK_THREAD_CPUTIME_ID);
+}
+
+uint64_t os_process_cpu_ns(void)
+{
+	return read_clock(CLOCK_PROCESS_CPUTIME_ID);
+}
+
+/* Room for 8,192 CPUs, which is as many as kernels are built for. */
+uint32_t os_nr_cpus(void)
+{
+	uint64_t mask[128] = { 0 };
+	int saved = errno;
+	uint32_t nr = 0;
+
+	syscall(SYS_sched_getaffinity, 0, sizeof(mask), mask);
+	errno = saved;
+	for (size_t i = 0; i < sizeof(mask) / sizeof(mask[0]); i++)
+		nr += (uint32_t)__builtin_popcountll(mask[i]);
+	return nr ? nr : 1;
 }
 
 /* By number: the function of that name is a point of cancellation. */

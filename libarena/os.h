@@ -70,6 +70,11 @@ void os_shared_close(const struct os_file *file);
 
 /** Nanoseconds of a clock that only runs forward. */
 uint64_t os_clock_ns(void);
+/** CPU time of the calling thread, and of all threads of the process together. A system call; the latter O(threads). */
+uint64_t os_thread_cpu_ns(void);
+uint64_t os_process_cpu_ns(void);
+/** CPUs that the calling thread may run on, at least 1. */
+uint32_t os_nr_cpus(void);
 /** Sleep; signals may end it early. */
 void os_sleep_ns(uint64_t ns);
 /** The start of a small file such as those of /proc/sys, as a string; false when it cannot be read. */

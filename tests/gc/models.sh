@@ -42,6 +42,7 @@ runs() {
 	quick lost       termination 60 1000 -DN=3 -DSAFE_NOT_FLUSHED
 	quick lost       termination 60 1000 -DN=3 -DOVERFLOW_UNSEEN
 	quick lost       termination 60 1000 -DN=3 -DBUSY_BEFORE
+	quick lost       termination 60 1000 -DN=3 -DASSIST_UNSEEN
 	quick holds      sweep       60 1000 -DN=2
 	quick swept      sweep       60 1000 -DN=3 -DUNSEALED
 	quick stale      sweep       60 1000 -DN=3 -DREFILL_ANY

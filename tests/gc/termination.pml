@@ -5,8 +5,9 @@
  * The model begins behind the handshake SCAN: every stack is scanned, barriers are on, and what roots hold is in the workers' queue.
  * Two mutators make N operations each (load, store), hand over their buffers when these overflow, assist, and go SAFE and come back
  * as often as they like; a worker and they drain the queue; the collector asks for rounds of FLUSH, and answers for SAFE mutators.
+ * An assist is a slice: it takes an object, and what it finds there it hands over at the slice's end, as the worker does; there is no poll in it.
  *
- * Variants that lose an object: -DNO_TERMINATION_ROUND, -DSAFE_NOT_FLUSHED, -DOVERFLOW_UNSEEN, -DBUSY_BEFORE.
+ * Variants that lose an object: -DNO_TERMINATION_ROUND, -DSAFE_NOT_FLUSHED, -DOVERFLOW_UNSEEN, -DBUSY_BEFORE, -DASSIST_UNSEEN.
  */
 #ifndef N
 #define N	4
@@ -21,7 +22,12 @@ bool clean;
 mtype = { RUNNING, SAFE, CLAIMED };
 mtype state[MUTATORS] = RUNNING;
 
+/* One look under the queue's lock: nothing is there, and nobody is busy. */
+#ifdef ASSIST_UNSEEN
+#define idle	(queue == 0 && in_hand[WORKER] == NIL)
+#else
 #define idle	(queue == 0 && in_hand[0] == NIL && in_hand[1] == NIL && in_hand[WORKER] == NIL)
+#endif
 
 /* take: an entry of the queue, if it is not marked yet. The mark is an atomic operation, and one taker wins it. */
 inline take(w) {
@@ -41,6 +47,9 @@ inline take(w) {
 		buffer[0] = buffer[0] & ~marked;
 		buffer[1] = buffer[1] & ~marked }
 }
+
+/* hand_over: what was in hand is scanned, and what is found there is for anybody. */
+#define hand_over(w)	atomic { queue = queue | (bit(field[in_hand[w]]) & ~marked); in_hand[w] = NIL }
 
 #ifdef OVERFLOW_UNSEEN
 #define note_work(set)	work = work || (set) != 0
@@ -73,8 +82,8 @@ proctype mutator(byte m) {
 		old = NIL };
 		atomic { can_store(m); store(m, a, v); a = 0; v = NIL }
 	:: atomic { buffer[m] != 0 -> queue = queue | buffer[m]; buffer[m] = 0 }	/* it was full */
-	:: take(m);					/* assist; what it finds goes into its own buffer */
-		atomic { shade(m, field[in_hand[m]]); in_hand[m] = NIL }
+	:: take(m);					/* assist: a slice */
+		hand_over(m)
 	:: atomic { fence(m) -> state[m] = SAFE };	/* blocking(): here it would run what blocks */
 		atomic { state[m] == SAFE -> state[m] = RUNNING }
 	:: clean -> break
@@ -87,7 +96,7 @@ proctype worker() {
 end_worker:
 	do
 	:: take(WORKER);
-		atomic { queue = queue | (bit(field[in_hand[WORKER]]) & ~marked); in_hand[WORKER] = NIL }
+		hand_over(WORKER)
 	od
 }
 

@@ -580,14 +580,6 @@ TEST(trigger, "gc/cycles begin by themselves when as much was allocated as is li
 	arena_gc_destroy(it.gc);
 }
 
-TEST(growth, "gc/the bytes that begin a cycle")
-{
-	CHECK_EQ(gc_growth_bytes(0, 100), 4 * MiB / 100 * 100);
-	CHECK_EQ(gc_growth_bytes(1000 * MiB, 100), 1000 * MiB / 100 * 100);
-	CHECK_EQ(gc_growth_bytes(1000 * MiB, 50), 1000 * MiB / 100 * 50);
-	CHECK_EQ(gc_growth_bytes(1000 * MiB, ARENA_GC_OFF), UINT64_MAX);
-}
-
 TEST(two_heaps, "gc/two heaps of one thread, each with cycles of its own")
 {
 	struct fixture one = set_up(ARENA_GC_OFF), two = set_up(ARENA_GC_OFF);

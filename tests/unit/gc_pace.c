@@ -343,6 +343,20 @@ static uint64_t due_work(const struct gc_pace *pace, uint64_t owed, uint64_t byt
 	return gc_pace_due_work(pace, &debt, bytes, heap);
 }
 
+TEST(dropped, "gc_pace/a cycle that will not end is as if it had not begun")
+{
+	struct gc_pace pace = running();
+	uint64_t trigger = pace.trigger_bytes;
+	struct gc_debt debt = { 0 };
+
+	gc_pace_drop(&pace);
+	gc_pace_validate(&pace);
+	CHECK(gc_pace_is_due(&pace, trigger) && !gc_pace_owe(&pace, &debt, 1000) && !pace.credit_work);
+	gc_pace_drop(&pace);
+	gc_pace_begin(&pace, trigger, trigger);
+	CHECK_EQ(pace.nr_begun, 2);
+}
+
 TEST(slices, "gc_pace/assist: one slice up to the goal, eight at the ceiling; nothing for less than a quarter; a large object by its pieces")
 {
 	struct gc_pace pace = running();

@@ -56,7 +56,7 @@ struct arena_gc_visitor;
 
 struct arena_gc_options {
 	enum arena_source source;	/* as for heaps (arena/heap.h); default AUTO */
-	unsigned int percent;		/* how much is allocated before a cycle begins, of what was live after the last one; 0 = 100 */
+	unsigned int percent;		/* how much may be allocated until a cycle has ended, of what was live after the last one and of roots; 0 = 100 */
 };
 
 /**
@@ -163,7 +163,10 @@ ARENA_API struct arena_gc_type *arena_gc_type_create(struct arena_gc *gc, const 
 
 /* ---------------------------------------------------------------- objects */
 
-/** An object of a type, zeroed; NULL when out of memory. O(1), without a lock as a rule. May do what arena_gc_poll() does. */
+/**
+ * An object of a type, zeroed; NULL when out of memory. O(1), without a lock as a rule. May do what arena_gc_poll() does, and while a cycle runs
+ * mark for others: in slices of 50 us, one of them at a time as long as the heap is below its goal, and at most eight.
+ */
 ARENA_API void *arena_gc_alloc(struct arena_gc *gc, struct arena_gc_type *type);
 /** The same for @count neighboring ones in one object; NULL also when the product overflows. */
 ARENA_API void *arena_gc_alloc_array(struct arena_gc *gc, struct arena_gc_type *type, size_t count);

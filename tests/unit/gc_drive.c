@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The pacer at work: who takes part in marking and when nobody does any more, credit that several spend, assists and how long they are. What the pacer itself
+ * decides is asked in gc_pace.c.
+ */
+#include <pthread.h>
+#include <unistd.h>
+
+#include "arena/gc.h"
+#include "gc_heap.h"
+#include "gc_mark.h"
+#include "tests/harness.h"
+
+static uint32_t turn;	/* atomic */
+
+static void set_turn(uint32_t number)
+{
+	__atomic_store_n(&turn, number, __ATOMIC_RELEASE);
+}
+
+static void wait_for_turn(uint32_t number)
+{
+	while (__atomic_load_n(&turn, __ATOMIC_ACQUIRE) < number)
+		usleep(200);
+}
+
+/* Long enough for another thread to come to where it waits. On a slow machine it may not, and the test sees less. */
+static void be_silent(void)
+{
+	usleep(20000);
+}
+
+/* ---------------------------------------------------------------- who takes part */
+
+static struct gc_queue queue;
+
+static void push_one(uintptr_t entry)
+{
+	struct gc_block *block = gc_queue_get(&queue);
+
+	CHECK(block);
+	block->entries[block->nr++] = entry;
+	gc_queue_push(&queue, block);
+}
+
+static void put_one(uintptr_t expected)
+{
+	struct gc_block *block = gc_queue_pop(&queue);
+
+	CHECK(block);
+	CHECK_EQ(block->entries[0], expected);
+	gc_queue_put(&queue, block);
+}
+
+TEST(closed, "gc_drive/nobody takes part while the queue is closed, or has nothing")
+{
+	gc_queue_init(&queue);
+	push_one(1);
+	CHECK(!gc_queue_enter(&queue));
+	gc_queue_open(&queue);
+	CHECK(gc_queue_enter(&queue));
+	put_one(1);
+	CHECK(!gc_queue_enter(&queue));
+	gc_queue_leave(&queue);
+	gc_queue_leave(&queue);
+	CHECK(!gc_queue_await(&queue, true));
+	push_one(2);
+	CHECK(!gc_queue_enter(&queue));
+	CHECK(!gc_queue_await(&queue, true));
+	gc_queue_fini(&queue);
+}
+
+static void *close_queue(void *unused)
+{
+	set_turn(1);
+	while (gc_queue_await(&queue, true)) {
+		put_one(7);
+		gc_queue_leave(&queue);
+	}
+	set_turn(3);
+	return unused;
+}
+
+TEST(busy, "gc_drive/the queue is closed when nothing is left, and nobody holds anything")
+{
+	pthread_t closer;
+
+	gc_queue_init(&queue);
+	gc_queue_open(&queue);
+	CHECK(!pthread_create(&closer, NULL, close_queue, NULL));
+	wait_for_turn(1);
+	for (int i = 0; i < 10; i++) {
+		be_silent();
+		CHECK_EQ(__atomic_load_n(&turn, __ATOMIC_ACQUIRE), 1);
+		push_one(7);
+	}
+	be_silent();
+	CHECK(queue.is_open);
+	gc_queue_leave(&queue);
+	wait_for_turn(3);
+	CHECK(!queue.is_open && !queue.full);
+	CHECK(!pthread_join(closer, NULL));
+	gc_queue_fini(&queue);
+}
+
+/* ---------------------------------------------------------------- credit */
+
+#define SPENDERS 4
+
+static struct gc_drive drive;
+
+static void *spend(void *sum)
+{
+	uint64_t taken;
+
+	wait_for_turn(1);
+	while ((taken = gc_drive_take_credit(&drive, 3)))
+		*(uint64_t *)sum += taken;
+	return NULL;
+}
+
+TEST(credit, "gc_drive/credit is spent once, whoever takes it")
+{
+	pthread_t threads[SPENDERS];
+	uint64_t sums[SPENDERS] = { 0 }, all = 0;
+
+	gc_drive_init(&drive, 2);
+	for (size_t i = 0; i < SPENDERS; i++)
+		CHECK(!pthread_create(&threads[i], NULL, spend, &sums[i]));
+	gc_drive_did(&drive, 1000000);
+	set_turn(1);
+	for (size_t i = 0; i < SPENDERS; i++) {
+		CHECK(!pthread_join(threads[i], NULL));
+		all += sums[i];
+	}
+	CHECK_EQ(all, 1000000);
+	CHECK_EQ(gc_drive_take_credit(&drive, 1), 0);
+}
+
+TEST(published, "gc_drive/what is owed is published while a cycle runs, and nothing is between two")
+{
+	struct gc_debt debt = { 0 };
+	struct gc_pace view;
+
+	gc_drive_init(&drive, 2);
+	CHECK(!gc_drive_is_owed(&drive));
+	CHECK_EQ(drive.trigger_bytes, drive.pace.trigger_bytes);
+	gc_drive_begin(&drive, 3 * MiB, 3 * MiB);
+	CHECK(gc_drive_is_owed(&drive));
+	view = gc_drive_view(&drive);
+	CHECK_EQ(gc_pace_slice_work(&view), gc_pace_slice_work(&drive.pace));
+	CHECK_EQ(gc_pace_owe(&view, &debt, 4096), gc_pace_scale(4096, drive.pace.ratio, GC_PACE_ONE));
+	CHECK_EQ(drive.credit_work, 3 * MiB / GC_PACE_LEAD_SHARE);
+	gc_drive_did(&drive, 2 * MiB);
+	gc_drive_end(&drive, (struct gc_pace_cycle){ .live_bytes = 2 * MiB, .roots_work = 64 * KiB, .heap_bytes = 3 * MiB });
+	CHECK(!gc_drive_is_owed(&drive));
+	CHECK_EQ(drive.credit_work, 0);
+	CHECK_EQ(drive.pace.heap_work, 2 * MiB - 64 * KiB);
+	CHECK_EQ(drive.trigger_bytes, drive.pace.trigger_bytes - 2 * MiB);
+	gc_drive_set_percent(&drive, GC_PACE_OFF);
+	CHECK_EQ(drive.trigger_bytes, UINT64_MAX);
+}
+
+/* ---------------------------------------------------------------- assists */
+
+struct node {
+	struct node *left, *right;
+	uint64_t value;
+};
+ARENA_GC_LAYOUT(node_layout, struct node, left, right);
+
+static struct node *new_tree(struct arena_gc *gc, struct arena_gc_type *type, unsigned int depth)
+{
+	struct node *node = arena_gc_alloc(gc, type);
+
+	CHECK(node);
+	if (depth) {
+		arena_gc_store(&node->left, new_tree(gc, type, depth - 1));
+		arena_gc_store(&node->right, new_tree(gc, type, depth - 1));
+	}
+	return node;
+}
+
+static struct arena_gc *new_heap(unsigned int percent)
+{
+	struct arena_gc *gc = arena_gc_create(&(struct arena_gc_options){ .source = ARENA_SOURCE_THP, .percent = percent });
+
+	CHECK(gc);
+	CHECK_EQ(arena_gc_attach(gc), 0);
+	return gc;
+}
+
+/* A program that does nothing but allocate. The collector may not be late for ever, on however busy a machine. */
+TEST(assists, "gc_drive/a program that allocates faster than workers mark assists, in slices that are no longer than asked for but for a node")
+{
+	struct arena_gc *gc = new_heap(20);
+	struct arena_gc_type *type = arena_gc_type_create(gc, &node_layout);
+	struct node *live = new_tree(gc, type, 17);
+
+	while (gc_drive_sums(&gc->drive).nr_slices < 100)
+		new_tree(gc, type, 10);
+	harness_note("%llu slices in %llu cycles, at most %llu bytes scanned in one", (unsigned long long)gc_drive_sums(&gc->drive).nr_slices,
+		     (unsigned long long)gc->drive.nr_begun, (unsigned long long)gc->drive.slice_most_work);
+	CHECK(gc->drive.slice_most_over < arena_gc_usable_bytes(gc, live) + GC_TEST_WORK);
+	arena_gc_keep_alive(live);
+	arena_gc_destroy(gc);
+}
+
+/* Elements of an array are left off in the middle of the array. */
+TEST(pieces, "gc_drive/an assist scans no more of a long array than its slice asks for")
+{
+	struct arena_gc *gc = new_heap(ARENA_GC_OFF);
+	struct arena_gc_type *type = arena_gc_type_create(gc, &node_layout);
+	struct node *array = arena_gc_alloc_array(gc, type, 100000);
+	struct gc_marker marker = { .gc = gc };
+
+	CHECK(array);
+	gc_queue_open(&gc->queue);
+	gc_mark_address(&marker, (uintptr_t)array);
+	for (int i = 0; i < 10; i++) {
+		CHECK(gc_mark_some(&marker, 1000));
+		CHECK(marker.work <= (uint64_t)(i + 1) * 1008);
+	}
+	gc_mark_leave(&marker);
+	CHECK(gc_queue_enter(&gc->queue));
+	CHECK(!gc_mark_some(&marker, UINT32_MAX));
+	CHECK_EQ(marker.work, arena_gc_usable_bytes(gc, array));
+	gc_mark_leave(&marker);
+	CHECK_EQ(gc->nr_marked, 1);
+	CHECK(!gc_queue_await(&gc->queue, true));
+	arena_gc_keep_alive(array);
+}
