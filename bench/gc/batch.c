@@ -218,7 +218,7 @@ static void write_tables(const char *folder, const char *name)
 {
 	FILE *file;
 
-	write_histogram(open_table(folder, name, "batches"), is_self ? &own : &wall);
+	write_histogram(open_table(folder, name, "batches"), &own);
 	file = open_table(folder, name, "utilization");
 	for (size_t i = 0; i < NR_WINDOWS; i++)
 		fprintf(file, "%g %g\n", (double)windows[i] * UTILIZATION_BIN_NS / 1e6, utilization[i]);
@@ -249,6 +249,6 @@ void batch_report(struct outcome *outcome, const char *name)
 		report_histogram(outcome, "own", &own);
 		outcome_add(outcome, "utilization_10ms", "ratio", utilization[WINDOW_10_MS]);
 	}
-	if (folder)
+	if (folder && is_self)
 		write_tables(folder, name);
 }

@@ -23,7 +23,7 @@ void batch_thread_begin(void);
 void batch_thread_end(void);
 /** A batch is full. */
 void batch_end(void);
-/** What all threads came to. With ARENA_BENCH_GC_TABLES the histogram and the curve of utilization are written into that folder, as @name. */
+/** What all threads came to. With ARENA_BENCH_GC_TABLES too the histogram and the curve of utilization are written into that folder, as @name. */
 void batch_report(struct outcome *outcome, const char *name);
 
 #endif /* BENCH_GC_BATCH_H */

@@ -37,20 +37,18 @@ static const char *find_words(const char *line, const char *unit)
 bool cycle_parse(const char *line, struct cycle *cycle)
 {
 	double clock[NUMBERS], cpu[NUMBERS];
-	const char *begin = strstr(line, "gc "), *clock_words, *cpu_words, *handshake;
+	const char *begin = strstr(line, "gc "), *clock_words, *cpu_words;
 	int number;
 
 	if (!begin || sscanf(begin, "gc %d @", &number) != 1)
 		return false;
 	clock_words = find_words(begin, " ms clock");
 	cpu_words = find_words(begin, " ms cpu");
-	handshake = find_words(begin, " ms handshake");
 	if (!clock_words || !cpu_words || parse_numbers(clock_words, clock) != 3 || parse_numbers(cpu_words, cpu) != NUMBERS)
 		return false;
 	cycle->wall_ms = clock[0] + clock[1] + clock[2];
 	cycle->assist_ms = cpu[1];
 	cycle->worker_ms = cpu[2];
 	cycle->idle_ms = cpu[3];
-	cycle->handshake_ms = handshake ? strtod(handshake, NULL) : -1;
 	return true;
 }

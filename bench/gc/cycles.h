@@ -8,7 +8,6 @@
 struct cycle {
 	double wall_ms;		/* from its begin until barriers are off */
 	double assist_ms, worker_ms, idle_ms; /* CPU time: of mutators, of workers in their share, of workers on idle CPUs */
-	double handshake_ms;	/* the longest; -1 when the line has none */
 };
 
 /** Read a line; false when it is none of a cycle. */

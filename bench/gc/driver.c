@@ -19,7 +19,6 @@
 #include <unistd.h>
 
 #include "bench/gc/cycles.h"
-#include "bench/gc/histogram.h"
 #include "bench/gc/programs.h"
 #include "bench/gc/runtime.h"
 
@@ -121,25 +120,16 @@ static void trace_begin(void)
 		_exit(1);
 }
 
-struct cycles {
-	struct cycle sum;
-	struct histogram handshakes;	/* ns */
-	size_t nr;
-};
-
-static void add_line(struct cycles *cycles, const char *line)
+static void add_line(struct cycle *sum, const char *line)
 {
 	struct cycle cycle;
 
 	if (!cycle_parse(line, &cycle))
 		return;
-	cycles->sum.wall_ms += cycle.wall_ms;
-	cycles->sum.assist_ms += cycle.assist_ms;
-	cycles->sum.worker_ms += cycle.worker_ms;
-	cycles->sum.idle_ms += cycle.idle_ms;
-	cycles->nr++;
-	if (cycle.handshake_ms >= 0)
-		histogram_add(&cycles->handshakes, (uint64_t)(cycle.handshake_ms * 1e6));
+	sum->wall_ms += cycle.wall_ms;
+	sum->assist_ms += cycle.assist_ms;
+	sum->worker_ms += cycle.worker_ms;
+	sum->idle_ms += cycle.idle_ms;
 }
 
 /* Of all CPUs, while cycles were running. */
@@ -153,18 +143,14 @@ static void report_shares(struct outcome *outcome, const struct cycle *sum)
 
 static void trace_report(struct outcome *outcome)
 {
-	static struct cycles cycles;
 	FILE *file = trace_fd < 0 || lseek(trace_fd, 0, SEEK_SET) ? NULL : fdopen(trace_fd, "r");
+	struct cycle sum = { 0 };
 	char line[512];
 
 	while (file && fgets(line, sizeof(line), file))
-		add_line(&cycles, line);
-	if (cycles.nr && cycles.sum.wall_ms > 0)
-		report_shares(outcome, &cycles.sum);
-	if (!cycles.handshakes.nr)
-		return;
-	outcome_add(outcome, "handshake_p50", "us", (double)histogram_percentile(&cycles.handshakes, 0.5) / 1e3);
-	outcome_add(outcome, "handshake_p99", "us", (double)histogram_percentile(&cycles.handshakes, 0.99) / 1e3);
+		add_line(&sum, line);
+	if (sum.wall_ms > 0)
+		report_shares(outcome, &sum);
 }
 
 /* ---------------------------------------------------------------- one run */

@@ -67,7 +67,7 @@ func peakRSS() float64 {
 	return 0
 }
 
-func runThreads(name string, p program, size int) (uint64, *timer) {
+func runThreads(name string, p program, size int) (uint64, []*timer) {
 	timers := make([]*timer, p.nrThreads)
 	sums := make([]uint64, p.nrThreads)
 	done := make(chan int)
@@ -92,7 +92,7 @@ func runThreads(name string, p program, size int) (uint64, *timer) {
 			timers[0].merge(timers[i])
 		}
 	}
-	return checksum, timers[0]
+	return checksum, timers
 }
 
 func main() {
@@ -109,11 +109,11 @@ func main() {
 		die("no such program, or bad size")
 	}
 	cpu, start := cpuTime(), time.Now()
-	checksum, t := runThreads(os.Args[1], p, size)
+	checksum, timers := runThreads(os.Args[1], p, size)
 	elapsed := time.Since(start)
 	fmt.Printf("checksum=%016x elapsed:ms=%.6g cpu:ms=%.6g peak_rss:MiB=%.6g", checksum, elapsed.Seconds()*1e3,
 		(cpuTime()-cpu).Seconds()*1e3, peakRSS())
-	t.report()
+	report(timers)
 	var stats runtime.MemStats
 	runtime.ReadMemStats(&stats)
 	fmt.Printf(" cycles:n=%d\n", stats.NumGC)

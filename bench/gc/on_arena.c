@@ -32,8 +32,13 @@ void rt_init(void)
 void rt_report(struct outcome *outcome)
 {
 	struct arena_gc_stats stats;
+	struct arena_gc_latency latency;
 
 	arena_gc_stats(rt_heap, &stats);
+	arena_gc_latency(rt_heap, &latency);
 	outcome_add(outcome, "cycles", "n", (double)stats.nr_cycles);
+	outcome_add(outcome, "answer_max", "us", (double)latency.answer.max_ns / 1e3);
+	outcome_add(outcome, "handshake_p50", "us", (double)latency.handshake.p50_ns / 1e3);
+	outcome_add(outcome, "handshake_p99", "us", (double)latency.handshake.p99_ns / 1e3);
 	stores_report(outcome);
 }

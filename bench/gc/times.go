@@ -12,19 +12,25 @@ import (
 )
 
 // Batches of 64 allocations, as batch.c times them. A goroutine has a thread of its own; what it waits for the collector is seen by voluntary
-// switches of that thread. There is no timeline.
+// switches of that thread.
 type timer struct {
 	left               int
-	wallStart          time.Time
+	begun, wallStart   time.Time
 	cpuStart, nrSleeps int64
+	queued, median     uint64
 	wall, own          histogram
+	schedstat          int
+	lost               []byte // float32 of each bin, not of the heap; nil without ARENA_BENCH_GC_SELF
 }
 
 const (
 	batchAllocations = 64
-	gap              = 10 * time.Microsecond
+	gapLeast         = 10 * time.Microsecond
 	rusageThread     = 1
 	threadClock      = 3
+	bin              = 100 * time.Microsecond
+	nrBins           = int(2 * time.Minute / bin)
+	medianBatches    = 1024
 )
 
 var isSelf = os.Getenv("ARENA_BENCH_GC_SELF") != ""
@@ -96,10 +102,28 @@ func sleeps() int64 {
 	return usage.Nvcsw
 }
 
+// Time on the run queue since the thread began.
+func (t *timer) readQueued() uint64 {
+	var text [96]byte
+	nr, _ := syscall.Pread(t.schedstat, text[:], 0)
+	var ran, queued uint64
+	fmt.Sscan(string(text[:nr]), &ran, &queued)
+	return queued
+}
+
 func newTimer() *timer {
-	t := &timer{nrSleeps: sleeps()}
+	t := &timer{nrSleeps: sleeps(), begun: time.Now(), schedstat: -1}
+	if isSelf {
+		t.schedstat, _ = syscall.Open("/proc/thread-self/schedstat", syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+		t.lost, _ = syscall.Mmap(-1, 0, nrBins*4, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_PRIVATE|syscall.MAP_ANON|syscall.MAP_NORESERVE)
+		t.queued = t.readQueued()
+	}
 	t.begin()
 	return t
+}
+
+func (t *timer) lostIn(i int) *float32 {
+	return (*float32)(unsafe.Pointer(&t.lost[i*4]))
 }
 
 func (t *timer) begin() {
@@ -126,15 +150,69 @@ func (t *timer) end() {
 	t.begin()
 }
 
-// Time without a CPU counts when the thread went to sleep in the batch; it may have waited for a CPU after that, which is counted too.
+// Time without a CPU is on the run queue, or asleep, or the host's.
 func (t *timer) noteOwn(wall time.Duration) {
-	own := time.Duration(threadTime() - t.cpuStart)
+	end, own, lost := time.Since(t.begun), time.Duration(threadTime()-t.cpuStart), time.Duration(0)
 	now := sleeps()
-	if wall-own > gap && now != t.nrSleeps {
-		own = wall
+	if gap := wall - own; gap > gapLeast {
+		queued := t.readQueued()
+		lost, t.queued = time.Duration(queued-t.queued), queued
+		if lost > gap {
+			lost = gap
+		}
+		if now != t.nrSleeps {
+			own += gap - lost
+		}
 	}
 	t.nrSleeps = now
 	t.own.add(uint64(own))
+	t.lose(end, lost+t.beyondProgram(own))
+}
+
+func (t *timer) beyondProgram(own time.Duration) time.Duration {
+	if t.own.nr%medianBatches == medianBatches/2 {
+		t.median = t.own.percentile(0.5)
+	}
+	if median := time.Duration(t.median); median > 0 && own > 2*median {
+		return own - median
+	}
+	return 0
+}
+
+func (t *timer) lose(end, lost time.Duration) {
+	for lost > 0 && end > 0 {
+		i := int((end - 1) / bin)
+		inBin := end - time.Duration(i)*bin
+		part := lost
+		if part > inBin {
+			part = inBin
+		}
+		if i < nrBins {
+			*t.lostIn(i) += float32(part)
+		}
+		lost, end = lost-part, end-inBin
+	}
+}
+
+// The minimum over all windows of so many bins.
+func (t *timer) utilization(window int) float64 {
+	bins, sum, most := int(time.Since(t.begun)/bin)+1, 0.0, 0.0
+	if bins > nrBins {
+		bins = nrBins
+	}
+	for i := 0; i < bins; i++ {
+		sum += float64(*t.lostIn(i))
+		if i >= window {
+			sum -= float64(*t.lostIn(i - window))
+		}
+		if i+1 >= window && sum > most {
+			most = sum
+		}
+	}
+	if share := 1 - most/(float64(window)*float64(bin)); share > 0 {
+		return share
+	}
+	return 0
 }
 
 func (t *timer) merge(other *timer) {
@@ -142,9 +220,43 @@ func (t *timer) merge(other *timer) {
 	t.own.merge(&other.own)
 }
 
-func (t *timer) report() {
-	t.wall.report("wall")
-	if isSelf {
-		t.own.report("own")
+var windows = []int{1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500, 700, 1000, 2000, 5000, 10000}
+
+// The worst thread's.
+func worst(timers []*timer, window int) float64 {
+	least := 1.0
+	for _, t := range timers {
+		if share := t.utilization(window); share < least {
+			least = share
+		}
+	}
+	return least
+}
+
+func writeTables(folder string, timers []*timer) {
+	batches, _ := os.Create(folder + "/go.batches")
+	defer batches.Close()
+	for i, count := range timers[0].own.counts {
+		if count > 0 {
+			fmt.Fprintf(batches, "%g %d\n", float64(limit(i))/1e3, count)
+		}
+	}
+	curve, _ := os.Create(folder + "/go.utilization")
+	defer curve.Close()
+	for _, window := range windows {
+		fmt.Fprintf(curve, "%g %g\n", float64(window)*bin.Seconds()*1e3, worst(timers, window))
+	}
+}
+
+// The first one's histograms are all threads'.
+func report(timers []*timer) {
+	timers[0].wall.report("wall")
+	if !isSelf {
+		return
+	}
+	timers[0].own.report("own")
+	fmt.Printf(" utilization_10ms:ratio=%g", worst(timers, 100))
+	if folder := os.Getenv("ARENA_BENCH_GC_TABLES"); folder != "" {
+		writeTables(folder, timers)
 	}
 }

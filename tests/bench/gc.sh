@@ -59,6 +59,9 @@ done
 empty_ok "the rows that bars are held against, and others" "$missing"
 empty_ok "--quick is not held against bars" "$(grep '"bar"' "$folder/all")"
 
+run_ok "a picture of utilization and batches" env B="${B:-build}" tests/plot/plot-gc --size 20 "$folder/gc.svg"
+empty_ok "each runtime is in it" "$(for runtime in "${runtimes[@]}"; do grep -q ">$runtime<" "$folder/gc.svg" || echo "$runtime"; done)"
+
 # Without the optional drivers, and without one that must be there.
 mkdir "$folder/some"
 cp "$bench" "$bench-gc-arena" "$bench-gc-malloc" "$folder/some"

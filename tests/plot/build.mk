@@ -18,3 +18,8 @@ $(B)/tests/plot/gc_pace: tests/plot/gc_pace.c $(B)/libarena-internal.a
 .PHONY: gc-pace-plot
 gc-pace-plot: $(B)/tests/plot/gc_pace
 	@B=$(B) tests/plot/plot-gc-pace
+
+## gc-plot: measure and draw what a collected program's threads have for themselves, beside other runtimes (build/gc.svg)
+.PHONY: gc-plot
+gc-plot: bench
+	@B=$(B) tests/plot/plot-gc
