@@ -5,8 +5,10 @@
 #include "gc_alloc.h"
 #include "gc_assist.h"
 #include "gc_barrier.h"
+#include "gc_cleanup.h"
 #include "gc_cycle.h"
 #include "gc_delay.h"
+#include "gc_ephemeron.h"
 #include "gc_fork.h"
 #include "gc_note.h"
 #include "gc_roots.h"
@@ -49,8 +51,10 @@ static bool start(struct arena_gc *gc, const struct arena_gc_options *options)
 		return false;
 	}
 	if (!gc_types_init(&gc->types, &gc->lock)) {
-		if (!gc_weak_init(gc) && !gc_cycle_start(gc))
+		if (!gc_weak_init(gc) && !gc_ephemerons_init(gc) && !gc_cleanups_init(gc, options->cleanups_by_program) &&
+		    !gc_cycle_start(gc))
 			return true;
+		gc_ephemerons_fini(gc);
 		gc_types_fini(&gc->types);
 	}
 	gc_space_fini(&gc->space);
@@ -79,6 +83,7 @@ void arena_gc_destroy(struct arena_gc *gc)
 {
 	if (!gc)
 		return;
+	gc_cleanups_end(gc);
 	if (gc_mutator_of(gc))
 		gc_detach(gc_mutator_of(gc));
 	gc_cycle_stop(gc);
@@ -89,6 +94,7 @@ void arena_gc_destroy(struct arena_gc *gc)
 	gc_rings_fini(&gc->rings);
 	gc_queue_fini(&gc->queue);
 	gc_roots_fini(&gc->roots);
+	gc_ephemerons_fini(gc);
 	gc_types_fini(&gc->types);
 	gc_space_fini(&gc->space);
 	os_unreserve(gc, GC_BYTES);

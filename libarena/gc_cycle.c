@@ -9,7 +9,7 @@
  *	H2	stacks are copied; from then on a thread's barrier shades old values only
  *		mark
  *	H3	barriers are flushed; again, until a round brings nothing, and no weak reference was read that mattered
- *		weak references to what is dead are cleared
+ *		weak references to what is dead are cleared, and cleanups of it called
  *		all lists of spans become unswept
  *	H4	barriers off; spans that are not swept are handed in
  *		sweep
@@ -28,6 +28,8 @@
 #include "gc_cycle.h"
 
 #include "gc_alloc.h"
+#include "gc_cleanup.h"
+#include "gc_ephemeron.h"
 #include "gc_fork.h"
 #include "gc_note.h"
 #include "gc_sweep.h"
@@ -75,14 +77,19 @@ static bool drain(struct gc_worker *worker)
 	bool was_short = false;
 
 	for (;;) {
+		bool is_short;
+
 		gc_mark_leave(&worker->marker);
 		gc_workers_mark(worker);
 		/* The swap pairs with the releases that set it: what was marked before is seen. */
-		if (!atomic_swap_acquire(&queue->is_short, 0u))
+		is_short = atomic_swap_acquire(&queue->is_short, 0u);
+		if (!is_short && !gc_ephemerons_missed(worker->marker.gc))
 			return was_short;
-		was_short = true;
+		was_short |= is_short;
 		gc_queue_open(queue);
-		gc_mark_anew(&worker->marker);
+		if (is_short)
+			gc_mark_anew(&worker->marker);
+		gc_ephemerons_settle(&worker->marker);
 	}
 }
 
@@ -116,6 +123,7 @@ static void mark(struct gc_worker *worker)
 	if (gc_does(GC_STEP_APART) && gc_does(GC_STEP_TWICE))
 		gc_ask(gc, GC_REQUEST_BLACK);
 	gc_note_phase(gc, GC_EVENT_ROOTS);
+	gc_ephemerons_begin(gc);
 	gc_queue_open(&gc->queue);
 	gc->cycle.root_bytes = gc_mark_roots(&worker->marker);
 	gc_note_phase(gc, GC_EVENT_SCAN);
@@ -131,13 +139,16 @@ static void mark(struct gc_worker *worker)
 	gc->cycle.mark_end_ns = os_clock_ns();
 }
 
-/* What is dead is led to by nothing. Chains are in the collector's hands meanwhile. */
+/* What is dead is led to by nothing, and its cleanups are due. Chains are in the collector's hands meanwhile. */
 static void bury(struct arena_gc *gc)
 {
 	lock_acquire(&gc->whole_lock);
+	gc_cleanups_find(gc);
+	gc_ephemerons_clear(gc);
 	gc_weak_clear(gc);
 	gc_weak_open(gc);
 	lock_release(&gc->whole_lock);
+	gc_cleanups_post(gc);
 }
 
 /* What the pacer is to know of the cycle, whose marking has ended. */

@@ -19,6 +19,8 @@
  */
 #include "gc_fork.h"
 
+#include "gc_cleanup.h"
+#include "gc_ephemeron.h"
 #include "gc_sweep.h"
 #include "gc_threads.h"
 #include "gc_timeline.h"
@@ -54,8 +56,10 @@ static void lock_heap(struct arena_gc *gc)
 	lock_acquire_nested(&gc->whole_lock);
 	lock_acquire_nested(&gc->lock);
 	lock_acquire_nested(&gc->roots.lock);
+	lock_acquire_nested(&gc->cleanups.lock);
 	for (uint32_t i = 1; i < gc_kinds(&gc->types); i++)
 		lock_acquire_nested(&gc->types.kinds[i].lock);
+	lock_acquire_nested(&gc->ephemerons.lock);
 	lock_acquire_nested(&gc->queue.lock);
 	lock_acquire_nested(&gc->drive.lock);
 	lock_acquire_nested(&gc->rings.lock);
@@ -66,8 +70,10 @@ static void unlock_heap(struct arena_gc *gc)
 	lock_release_nested(&gc->rings.lock);
 	lock_release_nested(&gc->drive.lock);
 	lock_release_nested(&gc->queue.lock);
+	lock_release_nested(&gc->ephemerons.lock);
 	for (uint32_t i = 1; i < gc_kinds(&gc->types); i++)
 		lock_release_nested(&gc->types.kinds[i].lock);
+	lock_release_nested(&gc->cleanups.lock);
 	lock_release_nested(&gc->roots.lock);
 	lock_release_nested(&gc->lock);
 	lock_release_nested(&gc->whole_lock);
@@ -103,6 +109,7 @@ static void drop_cycle(struct arena_gc *gc)
 	gc_drive_drop(&gc->drive);
 	/* What it would have cleared was not swept, and is alive. */
 	gc_weak_open(gc);
+	gc_cleanups_fork_child(gc);
 	gc_kinds_finish_flip(&gc->space, &gc->types);
 	gc_threads_fork_child(gc);
 }
@@ -142,6 +149,7 @@ void gc_fork_clear(struct arena_gc *gc)
 	gc_ask(gc, GC_REQUEST_OFF);
 	gc_sweep_rest(gc);
 	each_span(gc, clear_marks);
+	gc_ephemerons_forget(gc);
 	gc_queue_reset(&gc->queue);
 	gc_threads_free_lost(gc);
 }

@@ -121,6 +121,34 @@ struct gc_weak {
 	uint64_t word;		/* atomic: twice the reads of what was not marked, plus 1 while CLOSED */
 };
 
+/* Ephemerons (gc_ephemeron.h). */
+struct gc_ephemerons {
+	struct arena_gc_type *type; /* fixed */
+	struct gc_chain chain;
+	struct lock lock;	/* guards all below but nr_left */
+	struct arena_gc_ephemeron **table; /* those that wait, by their keys; changes between cycles */
+	size_t nr_parts;	/* of it; a power of two */
+	struct arena_gc_ephemeron **next_table; /* a larger one for the next cycle, or NULL */
+	size_t next_nr_parts;
+	size_t nr;		/* of all, dead ones included that no cycle has seen */
+	size_t nr_left;		/* the collector's, while it counts */
+};
+
+/* Cleanups (gc_cleanup.h). */
+struct gc_cleanups {
+	struct arena_gc_type *type; /* fixed */
+	struct gc_chain waiting;
+	struct lock lock;	/* guards due */
+	struct queue due;
+	pthread_t thread;	/* fixed once it is started */
+	bool by_program;	/* fixed: there is none */
+	bool is_started;	/* atomic: it is, or is about to be */
+	bool is_ending;		/* atomic: the heap is being destroyed. The release in stop() pairs with is_ending() */
+	bool is_all_due;	/* then: as if all objects had died. Before the cycle that looks at it */
+	uint32_t posts;		/* atomic, futex: what the thread waits for */
+	uint32_t posts_seen;	/* the thread's */
+};
+
 /* Numbers of the cycle that is running, or was last: the collector's. */
 struct gc_cycle {
 	uint64_t start_ns, mark_ns, mark_end_ns, end_ns;
@@ -149,6 +177,8 @@ struct arena_gc {
 	struct gc_drive drive;
 	struct gc_roots roots;
 	struct gc_weak weak;
+	struct gc_ephemerons ephemerons;
+	struct gc_cleanups cleanups;
 	struct lock lock;	/* guards tables, types and wanted */
 
 	struct lock whole_lock;	/* held by the collector while the child of a fork could not put together what it has in hand; guards nothing */

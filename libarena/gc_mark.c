@@ -15,6 +15,8 @@
 
 #include <string.h>
 
+#include "gc_cleanup.h"
+#include "gc_ephemeron.h"
 #include "gc_roots.h"
 #include "gc_threads.h"
 
@@ -56,6 +58,13 @@ void gc_mark_address(struct gc_marker *marker, uintptr_t address)
 	marker->marked_bytes += gc_object_bytes(ref.span);
 	if (kind_of(gc, ref.span)->scan != GC_SCAN_NONE)
 		note(marker, gc_object_base(&gc->space, &ref));
+	if (unlikely(atomic_load_relaxed(&ref.span->has_keys)))
+		gc_ephemerons_reach(marker, gc_object_base(&gc->space, &ref));
+}
+
+void gc_mark_again(struct gc_marker *marker, uintptr_t object)
+{
+	note(marker, object);
 }
 
 static void mark_word(void *context, uintptr_t word)
@@ -63,11 +72,26 @@ static void mark_word(void *context, uintptr_t word)
 	gc_mark_address(context, word);
 }
 
+static void meet_ephemeron(void *context, uintptr_t object)
+{
+	gc_ephemeron_meet(context, (struct arena_gc_ephemeron *)object);
+}
+
 /* ---------------------------------------------------------------- scanning */
 
 void arena_gc_visit(struct arena_gc_visitor *visitor, const void *pointer)
 {
 	visitor->visit(visitor->context, (uintptr_t)pointer);
+}
+
+static void scan_ephemeron(uintptr_t object, struct arena_gc_visitor *visitor)
+{
+	const struct arena_gc_ephemeron *ephemeron = (const struct arena_gc_ephemeron *)object;
+
+	if (visitor->ephemeron)
+		visitor->ephemeron(visitor->context, object);
+	else if (atomic_load_relaxed(&ephemeron->key))
+		visitor->visit(visitor->context, (uintptr_t)atomic_load_acquire(&ephemeron->value));
 }
 
 void gc_scan_element(const struct arena_gc_type *type, uintptr_t at, struct arena_gc_visitor *visitor)
@@ -82,6 +106,9 @@ void gc_scan_element(const struct arena_gc_type *type, uintptr_t at, struct aren
 		break;
 	case GC_SCAN_FUNCTION:
 		type->function((const void *)at, type->bytes, visitor);
+		break;
+	case GC_SCAN_EPHEMERON:
+		scan_ephemeron(at, visitor);
 		break;
 	case GC_SCAN_NONE:
 		break;
@@ -103,7 +130,7 @@ uintptr_t gc_scan_object(const struct arena_gc *gc, const struct gc_ref *ref, ui
 
 static void scan(struct gc_marker *marker, uintptr_t at, uint64_t piece_bytes)
 {
-	struct arena_gc_visitor visitor = { .visit = mark_word, .context = marker };
+	struct arena_gc_visitor visitor = { .visit = mark_word, .ephemeron = meet_ephemeron, .context = marker };
 	struct gc_ref ref;
 	uintptr_t next;
 
@@ -202,7 +229,7 @@ void gc_mark_leave(struct gc_marker *marker)
 /* All of it, whatever its length. */
 static void scan_whole(struct gc_marker *marker, const struct gc_ref *ref)
 {
-	struct arena_gc_visitor visitor = { .visit = mark_word, .context = marker };
+	struct arena_gc_visitor visitor = { .visit = mark_word, .ephemeron = meet_ephemeron, .context = marker };
 	uintptr_t at = gc_object_base(&marker->gc->space, ref);
 
 	while (at)
@@ -256,6 +283,7 @@ uint64_t gc_mark_roots(struct gc_marker *marker)
 {
 	if (atomic_load_relaxed(&marker->gc->nr_pinned))
 		each_span(marker, mark_pinned);
+	gc_cleanups_each(marker->gc, mark_word, marker);
 	return gc_roots_each(&marker->gc->roots, mark_word, marker);
 }
 

@@ -24,6 +24,8 @@ struct gc_marker {
 
 /** Mark what an address leads to, if it does; it is scanned later. */
 void gc_mark_address(struct gc_marker *marker, uintptr_t address);
+/** Scan an object that is marked once more. */
+void gc_mark_again(struct gc_marker *marker, uintptr_t object);
 /** Mark what all roots but stacks lead to; returns bytes of roots. */
 uint64_t gc_mark_roots(struct gc_marker *marker);
 /** Mark what the copies of stacks lead to; returns their bytes. All have answered GC_REQUEST_SCAN. */
@@ -41,6 +43,7 @@ void gc_mark_anew(struct gc_marker *marker);
 /* Whom a type's function tells of pointers. */
 struct arena_gc_visitor {
 	void (*visit)(void *context, uintptr_t word);
+	void (*ephemeron)(void *context, uintptr_t object); /* who marks; NULL: its value is visited as long as it has a key */
 	void *context;
 };
 

@@ -36,7 +36,7 @@ struct gc_span {
 	bool has_pinned;	/* atomic, relaxed: some slot is or was pinned */
 	uint32_t gen;		/* of the sweep that it is up to (gc_type.h). Written by who holds the span */
 	uint32_t next;		/* in a list; guarded by its owner */
-	uint32_t unused;
+	bool has_keys;		/* atomic, relaxed: an ephemeron waits, or has waited in this cycle, for an object in it */
 };
 _Static_assert(sizeof(struct gc_span) == 128, "a record is two cache lines");
 

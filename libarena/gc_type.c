@@ -39,6 +39,7 @@ static struct arena_gc_type *new_type(const struct arena_gc_layout *layout, enum
 	type->name = layout->name;
 	type->bytes = layout->bytes;
 	type->scan = scan;
+	type->is_loose = scan == GC_SCAN_ALL || scan == GC_SCAN_EPHEMERON;
 	type->function = layout->scan;
 	type->nr_offsets = (uint32_t)layout->nr_pointers;
 	for (size_t i = 0; i < layout->nr_pointers; i++)
@@ -46,7 +47,7 @@ static struct arena_gc_type *new_type(const struct arena_gc_layout *layout, enum
 	return type;
 }
 
-static struct arena_gc_type *create(struct gc_types *types, const struct arena_gc_layout *layout, enum gc_scan scan)
+struct arena_gc_type *gc_type_make(struct gc_types *types, const struct arena_gc_layout *layout, enum gc_scan scan)
 {
 	struct arena_gc_type *type = new_type(layout, scan);
 
@@ -67,7 +68,7 @@ static struct arena_gc_type *create(struct gc_types *types, const struct arena_g
 
 struct arena_gc_type *gc_type_create(struct gc_types *types, const struct arena_gc_layout *layout)
 {
-	return create(types, layout, scan_of(layout));
+	return gc_type_make(types, layout, scan_of(layout));
 }
 
 int gc_types_init(struct gc_types *types, struct lock *lock)
@@ -77,8 +78,8 @@ int gc_types_init(struct gc_types *types, struct lock *lock)
 	*types = (struct gc_types){ .lock = lock, .kinds = os_table(KINDS_BYTES), .nr_kinds = 1 };
 	if (!types->kinds)
 		return -ENOMEM;
-	types->atomic = create(types, &bytes, GC_SCAN_NONE);
-	types->conservative = create(types, &words, GC_SCAN_ALL);
+	types->atomic = gc_type_make(types, &bytes, GC_SCAN_NONE);
+	types->conservative = gc_type_make(types, &words, GC_SCAN_ALL);
 	if (types->atomic && types->conservative)
 		return 0;
 	gc_types_fini(types);

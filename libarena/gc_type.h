@@ -27,6 +27,7 @@ enum gc_scan {
 	GC_SCAN_POINTERS,	/* at known offsets */
 	GC_SCAN_ALL,		/* every word may be one */
 	GC_SCAN_FUNCTION,	/* the program's function tells */
+	GC_SCAN_EPHEMERON,	/* a value, if a key is marked (gc_ephemeron.h) */
 };
 
 struct arena_gc_type {
@@ -34,6 +35,7 @@ struct arena_gc_type {
 	const char *name;
 	size_t bytes;		/* of an element */
 	enum gc_scan scan;
+	bool is_loose;		/* what it holds may be other things than pointers to objects of the heap */
 	arena_gc_scan_fn *function;
 	const struct gc_types *owner;
 	uint32_t single;	/* the kind of one element */
@@ -70,6 +72,8 @@ int gc_types_init(struct gc_types *types, struct lock *lock);
 void gc_types_fini(struct gc_types *types);
 /** NULL when out of memory, or when the layout is none. */
 struct arena_gc_type *gc_type_create(struct gc_types *types, const struct arena_gc_layout *layout);
+/** The same, scanned in a way that no layout tells. */
+struct arena_gc_type *gc_type_make(struct gc_types *types, const struct arena_gc_layout *layout, enum gc_scan scan);
 /** The number of the kind of a type's objects of a class, made now if there is none; 0 when there are too many. */
 uint32_t gc_kind_get(struct gc_types *types, struct arena_gc_type *type, unsigned int class);
 /** Marking has ended: all spans on lists are unswept. */

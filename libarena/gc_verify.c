@@ -13,6 +13,7 @@
  */
 #include "gc_verify.h"
 
+#include "gc_cleanup.h"
 #include "gc_mark.h"
 #include "gc_roots.h"
 #include "gc_threads.h"
@@ -106,7 +107,7 @@ static void look_into(struct verifier *verifier, uintptr_t object)
 	check(gc_find(&verifier->gc->space, object, &ref));
 	verifier->from = name_of(verifier->gc, ref.span);
 	verifier->from_object = object;
-	verifier->is_typed = verifier->gc->types.kinds[ref.span->kind].scan != GC_SCAN_ALL;
+	verifier->is_typed = !verifier->gc->types.kinds[ref.span->kind].type->is_loose;
 	if (verifier->gc->types.kinds[ref.span->kind].scan == GC_SCAN_NONE)
 		return;
 	while (object)
@@ -150,6 +151,7 @@ void gc_verify(struct arena_gc *gc)
 	if (!verifier.seen)
 		panic("no memory to verify a collected heap");
 	gc_roots_each(&gc->roots, must_be_marked, &verifier);
+	gc_cleanups_each(gc, must_be_marked, &verifier);
 	look_at_stacks(&verifier);
 	look_into_all(&verifier);
 	gc_weak_verify(gc);

@@ -20,6 +20,7 @@ enum lock_rank {
 	LOCK_GC_WHOLE,	/* what a fork must not find half done */
 	LOCK_GC,	/* its types, roots and tables */
 	LOCK_GC_KIND,	/* the spans of one kind; one kind at a time */
+	LOCK_GC_EPHEMERONS,	/* which of them wait for their keys */
 	LOCK_GC_QUEUE,	/* what is to be marked */
 	LOCK_GC_DRIVE,	/* the pacing of a collected heap */
 	LOCK_NEWS,	/* what was freed of ended threads, while it is read; one heap at a time */

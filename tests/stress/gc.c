@@ -6,7 +6,8 @@
  * not look into, which says where the node is and what it must hold. Subtrees grow, are cut off, are moved with nothing but a local
  * variable leading to them meanwhile, and change hands by a shelf. A node that was freed although something led to it does not hold what its shadow
  * says: freed memory is overwritten under ARENA_GCVERIFY=1, and zeroed when it is used again. Roots are on stacks, in globals and in handles. Nodes are
- * led to weakly as well, by references that all threads read.
+ * led to weakly as well, by references that all threads read, and some have cleanups, of which each is called once and none while anything leads to
+ * its node.
  *
  * GC_STRESS_SECONDS=120 in the environment makes each test last that long, at most 200; 1.5 without.
  */
@@ -34,10 +35,17 @@ struct node {
 	struct node *up;
 	unsigned char *payload;
 	struct node **links;	/* an array that holds the children once more */
+	struct death_note *death_note;
 	struct shadow *shadow;	/* of malloc(): nothing that the collector knows */
 	uint64_t id;
 };
-ARENA_GC_LAYOUT(node_layout, struct node, child[0], child[1], child[2], child[3], up, payload, links);
+ARENA_GC_LAYOUT(node_layout, struct node, child[0], child[1], child[2], child[3], up, payload, links, death_note);
+
+/* Of some nodes: the argument of a cleanup. */
+struct death_note {
+	uint64_t id;
+	uint64_t is_called;	/* atomic */
+};
 
 struct link {
 	struct node *to;
@@ -47,10 +55,11 @@ ARENA_GC_LAYOUT(link_layout, struct link, to);
 /* A node that is led to weakly, by all who find this on the second shelf. */
 struct weakling {
 	struct arena_gc_weak *weak;
+	struct arena_gc_ephemeron *ephemeron; /* of the node and a link to it */
 	uint64_t id;
 	uint64_t is_gone;	/* atomic: somebody has read NULL */
 };
-ARENA_GC_LAYOUT(weakling_layout, struct weakling, weak);
+ARENA_GC_LAYOUT(weakling_layout, struct weakling, weak, ephemeron);
 
 struct shadow {
 	uintptr_t hidden;	/* where the node is, in a form that leads nowhere */
@@ -80,6 +89,7 @@ static struct node *shelf[SHELF];	/* a root */
 static struct node *globals[8][2];	/* a root */
 static struct weakling *weaklings[SHELF]; /* a root */
 static uint64_t next_id;		/* atomic */
+static uint64_t nr_added, nr_called;	/* atomic: cleanups that are not cancelled */
 static int stop;			/* atomic */
 
 static double run_seconds(void)
@@ -140,6 +150,39 @@ static void add_links(struct node *node, struct shadow *shadow, struct random *r
 	arena_gc_store(&node->links, links);
 }
 
+static void call_cleanup(void *argument)
+{
+	struct death_note *note = argument;
+
+	CHECK(note->id && note->id <= __atomic_load_n(&next_id, __ATOMIC_RELAXED));
+	CHECK(!__atomic_exchange_n(&note->is_called, 1, __ATOMIC_RELAXED));
+	__atomic_add_fetch(&nr_called, 1, __ATOMIC_RELAXED);
+}
+
+static void add_cleanup(struct node *node, struct random *rng)
+{
+	struct death_note *note;
+	struct arena_gc_cleanup *cleanup;
+
+	if (random_below(rng, 8))
+		return;
+	note = arena_gc_alloc_atomic(gc, sizeof(*note));
+	CHECK(note);
+	note->id = node->id;
+	arena_gc_store(&node->death_note, note);
+	cleanup = arena_gc_add_cleanup(gc, node, call_cleanup, note);
+	CHECK(cleanup);
+	if (!random_below(rng, 8))
+		CHECK(arena_gc_cancel_cleanup(cleanup));
+	else
+		__atomic_add_fetch(&nr_added, 1, __ATOMIC_RELAXED);
+}
+
+static bool is_dead(const struct node *node)
+{
+	return node->death_note && __atomic_load_n(&node->death_note->is_called, __ATOMIC_RELAXED);
+}
+
 static struct node *new_node(struct worker *me, struct shadow **shadow)
 {
 	struct node *node = arena_gc_alloc(gc, node_type);
@@ -152,6 +195,7 @@ static struct node *new_node(struct worker *me, struct shadow **shadow)
 	(*shadow)->hidden = hide(node);
 	add_payload(node, *shadow, &me->rng);
 	add_links(node, *shadow, &me->rng);
+	add_cleanup(node, &me->rng);
 	return node;
 }
 
@@ -179,6 +223,7 @@ static void check_node(const struct node *node, const struct shadow *shadow)
 {
 	if (hide(node) != shadow->hidden || node->id != shadow->id || node->shadow != shadow)
 		harness_fail(__FILE__, __LINE__, "node %llu is not where or what it was", (unsigned long long)shadow->id);
+	CHECK(!is_dead(node));
 	check_payload(node, shadow);
 	for (size_t i = 0; i < CHILDREN; i++) {
 		CHECK(!node->child[i] == !shadow->child[i]);
@@ -400,7 +445,7 @@ static void peek(struct worker *me)
 {
 	size_t i = random_below(&me->rng, PEEKS);
 
-	if (me->peeked[i] && me->peeked[i]->id != me->peeked_ids[i])
+	if (me->peeked[i] && (me->peeked[i]->id != me->peeked_ids[i] || is_dead(me->peeked[i])))
 		harness_fail(__FILE__, __LINE__, "node %llu, which a local variable leads to, is gone", (unsigned long long)me->peeked_ids[i]);
 	me->peeked[i] = arena_gc_load(&shelf[random_below(&me->rng, SHELF)]);
 	me->peeked_ids[i] = me->peeked[i] ? me->peeked[i]->id : 0;
@@ -411,14 +456,27 @@ static void put_weakling(struct worker *me, size_t place)
 	struct shadow *shadow;
 	struct node *node = random_node(me, random_below(&me->rng, TREES), &shadow);
 	struct weakling *weakling = node ? arena_gc_alloc(gc, weakling_type) : NULL;
+	struct link *link = weakling ? arena_gc_alloc(gc, link_type) : NULL;
 
-	if (!weakling)
+	if (!link)
 		return;
+	arena_gc_store(&link->to, node);
 	arena_gc_store(&weakling->weak, arena_gc_weak_create(gc, node));
+	arena_gc_store(&weakling->ephemeron, arena_gc_ephemeron_create(gc, node, link));
+	CHECK(weakling->weak && weakling->ephemeron);
 	weakling->id = node->id;
 	make_noise(me);
 	CHECK(arena_gc_weak_get(weakling->weak) == node);
 	arena_gc_store(&weaklings[place], weakling);
+}
+
+static void check_weakly(const struct weakling *weakling, const struct node *node)
+{
+	const struct link *link = arena_gc_ephemeron_value(weakling->ephemeron);
+
+	CHECK_EQ(node->id, weakling->id);
+	CHECK(!is_dead(node));
+	CHECK(arena_gc_ephemeron_key(weakling->ephemeron) == node && link && link->to == node);
 }
 
 /* The node may have been cut off long ago, and have died or not: but if this thread gets it, it keeps it, as all it peeks at. */
@@ -431,7 +489,7 @@ static void peek_weakly(struct worker *me)
 
 	CHECK(!node || !was_gone);
 	if (node) {
-		CHECK_EQ(node->id, weakling->id);
+		check_weakly(weakling, node);
 		me->peeked[i] = node;
 		me->peeked_ids[i] = node->id;
 	} else if (weakling) {
@@ -604,6 +662,13 @@ static void tear_down(void)
 	CHECK_EQ(arena_gc_remove_roots(gc, weaklings), 0);
 	CHECK_EQ(arena_gc_remove_roots(gc, shelf), 0);
 	CHECK_EQ(arena_gc_remove_roots(gc, globals), 0);
+	/* What is found dead by the first, and has cleanups, they are called; then these are garbage too. */
+	arena_gc_collect(gc);
+	do {
+		arena_gc_run_cleanups(gc);
+		arena_gc_poll();
+	} while (__atomic_load_n(&nr_called, __ATOMIC_RELAXED) < nr_added);
+	CHECK_EQ(nr_called, nr_added);
 	arena_gc_detach(gc);
 	arena_gc_collect(gc);
 	arena_gc_stats(gc, &stats);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Weak references of collected heaps: what they lead to goes, and what was read stays, in each phase of a cycle. */
+/* Weak references, ephemerons and cleanups of collected heaps: what goes and what stays, in each phase of a cycle. */
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
@@ -21,9 +21,10 @@ struct fixture {
 	struct arena_gc_type *node;
 };
 
-static struct fixture set_up(void)
+static struct fixture set_up_with(bool cleanups_by_program)
 {
-	const struct arena_gc_options options = { .source = ARENA_SOURCE_THP, .percent = ARENA_GC_OFF };
+	const struct arena_gc_options options = { .source = ARENA_SOURCE_THP, .percent = ARENA_GC_OFF,
+						  .cleanups_by_program = cleanups_by_program };
 	struct fixture it = { .gc = arena_gc_create(&options) };
 
 	CHECK(it.gc);
@@ -31,6 +32,11 @@ static struct fixture set_up(void)
 	it.node = arena_gc_type_create(it.gc, &node_layout);
 	CHECK(it.node);
 	return it;
+}
+
+static struct fixture set_up(void)
+{
+	return set_up_with(true);
 }
 
 static struct node *new_node(const struct fixture *it, struct node *left, uint64_t value)
@@ -280,6 +286,361 @@ TEST(count, "gc_weak/the collector does not close when something was read since 
 	arena_gc_destroy(it.gc);
 }
 
+/* ---------------------------------------------------------------- ephemerons */
+
+static void make_ephemeron(const struct fixture *it, void *argument)
+{
+	struct arena_gc_ephemeron **ephemeron = argument;
+	struct node *key = new_node(it, NULL, 7);
+
+	/* The value leads to the key. */
+	ephemeron[0] = arena_gc_ephemeron_create(it->gc, key, new_node(it, key, 8));
+	CHECK(ephemeron[0] && arena_gc_ephemeron_key(ephemeron[0]) == key);
+}
+
+TEST(ephemeron, "gc_weak/the key of an ephemeron is not kept by its value, and the value is kept by the key", "ARENA_GCVERIFY=1")
+{
+	struct fixture it = set_up();
+	struct node *key = new_node(&it, NULL, 7), *value;
+	struct arena_gc_ephemeron *dying, *kept = arena_gc_ephemeron_create(it.gc, key, new_node(&it, key, 8));
+
+	elsewhere(&it, make_ephemeron, &dying);
+	arena_gc_collect(it.gc);
+	CHECK_EQ(nr_freed(it.gc), 2);
+	CHECK(!arena_gc_ephemeron_key(dying) && !arena_gc_ephemeron_value(dying));
+	value = arena_gc_ephemeron_value(kept);
+	CHECK(value && value->value == 8 && value->left == key && arena_gc_ephemeron_key(kept) == key);
+	/* What has no key has no value. */
+	arena_gc_ephemeron_set(dying, value);
+	CHECK(!arena_gc_ephemeron_value(dying));
+	arena_gc_ephemeron_set(kept, &global);
+	CHECK(arena_gc_ephemeron_value(kept) == &global);
+	arena_gc_collect(it.gc);
+	arena_gc_destroy(it.gc);
+}
+
+#define LINKS 20000
+
+/* Ephemerons whose values are the keys of others, made in an order that is good for nothing; the first key is left in the fixture's root. */
+static struct {
+	struct node *first;
+	struct node *ephemerons;	/* a list of them */
+} root;
+
+static void make_links(const struct fixture *it, void *unused)
+{
+	struct node **keys = arena_gc_alloc_conservative(it->gc, (LINKS + 1) * sizeof(*keys));
+	uint32_t at = 1;
+
+	(void)unused;
+	CHECK(keys);
+	for (size_t i = 0; i <= LINKS; i++)
+		arena_gc_store(&keys[i], new_node(it, NULL, i));
+	arena_gc_store(&root.first, keys[0]);
+	for (size_t i = 0; i < LINKS; i++) {
+		size_t k = at % LINKS;
+
+		arena_gc_store(&root.ephemerons, new_node(it, root.ephemerons, k));
+		arena_gc_store(&root.ephemerons->right, arena_gc_ephemeron_create(it->gc, keys[k], keys[k + 1]));
+		CHECK(root.ephemerons->right);
+		at += 7919;	/* a prime: all of them, in jumps */
+	}
+}
+
+static void check_links(const struct fixture *it, void *unused)
+{
+	(void)it;
+	(void)unused;
+	for (const struct node *at = root.ephemerons; at; at = at->left) {
+		const struct node *key = arena_gc_ephemeron_key((void *)at->right), *value = arena_gc_ephemeron_value((void *)at->right);
+
+		CHECK(key && value && key->value == at->value && value->value == at->value + 1);
+	}
+}
+
+static void check_no_links(const struct fixture *it, void *unused)
+{
+	(void)it;
+	(void)unused;
+	for (const struct node *at = root.ephemerons; at; at = at->left)
+		CHECK(!arena_gc_ephemeron_key((void *)at->right) && !arena_gc_ephemeron_value((void *)at->right));
+}
+
+TEST(links, "gc_weak/a chain of ephemerons in any order is kept by its first key, and goes with it", "ARENA_GCVERIFY=1")
+{
+	struct fixture it = set_up();
+	uint64_t before;
+
+	CHECK_EQ(arena_gc_add_roots(it.gc, &root, sizeof(root)), 0);
+	elsewhere(&it, make_links, NULL);
+	CHECK(it.gc->ephemerons.next_nr_parts >= LINKS);
+	arena_gc_collect(it.gc);
+	CHECK_EQ(it.gc->ephemerons.nr_parts, it.gc->ephemerons.next_nr_parts);
+	elsewhere(&it, check_links, NULL);
+	arena_gc_store(&root.first, NULL);
+	before = nr_freed(it.gc);
+	arena_gc_collect(it.gc);
+	CHECK_EQ(nr_freed(it.gc) - before, LINKS + 1);
+	elsewhere(&it, check_no_links, NULL);
+	arena_gc_store(&root.ephemerons, NULL);
+	arena_gc_collect(it.gc);
+	CHECK(!it.gc->ephemerons.chain.first && !it.gc->ephemerons.nr);
+	arena_gc_destroy(it.gc);
+}
+
+static void point_from_first(const struct fixture *it, void *ephemeron)
+{
+	arena_gc_store(&root.first, new_node(it, NULL, 6));
+	*(struct arena_gc_ephemeron **)ephemeron = arena_gc_ephemeron_create(it->gc, root.first, new_node(it, new_node(it, NULL, 8), 7));
+}
+
+TEST(value, "gc_weak/a value that is read while a cycle marks stays, though its key goes", "ARENA_GCVERIFY=1")
+{
+	struct fixture it = set_up();
+	struct arena_gc_ephemeron *ephemeron;
+	struct node *value;
+	pthread_t other;
+
+	CHECK_EQ(arena_gc_add_roots(it.gc, &root, sizeof(root)), 0);
+	elsewhere(&it, point_from_first, &ephemeron);
+	arena_gc_store(&root.first, NULL);
+	other = begin_cycle(&it, GC_REQUEST_SCAN);
+	value = arena_gc_ephemeron_value(ephemeron);
+	CHECK_EQ(it.gc->weak.word, 2);
+	end_cycle(&it, other);
+	check_node(value);
+	CHECK(!arena_gc_ephemeron_key(ephemeron) && !arena_gc_ephemeron_value(ephemeron));
+	CHECK_EQ(nr_freed(it.gc), 1);
+	arena_gc_destroy(it.gc);
+}
+
+/* ---------------------------------------------------------------- cleanups */
+
+static uint64_t nr_called;	/* atomic */
+
+static void count_call(void *argument)
+{
+	__atomic_add_fetch(argument ? (uint64_t *)argument : &nr_called, 1, __ATOMIC_RELAXED);
+}
+
+/* A list of 1,000, and a ring of three, each with two cleanups, which count in places of their own. */
+#define LISTED 1000
+static uint64_t calls[2 * LISTED + 6];
+
+static void add_two(const struct fixture *it, const struct node *node, size_t i)
+{
+	CHECK(arena_gc_add_cleanup(it->gc, node, count_call, &calls[2 * i]));
+	CHECK(arena_gc_add_cleanup(it->gc, &node->value, count_call, &calls[2 * i + 1]));
+}
+
+static void make_listed(const struct fixture *it, void *unused)
+{
+	struct node *node = NULL, *ring[3];
+
+	(void)unused;
+	for (size_t i = 0; i < LISTED; i++) {
+		node = new_node(it, node, i);
+		add_two(it, node, i);
+	}
+	for (size_t i = 0; i < 3; i++) {
+		ring[i] = new_node(it, i ? ring[i - 1] : NULL, i);
+		add_two(it, ring[i], LISTED + i);
+	}
+	arena_gc_store(&ring[0]->left, ring[2]);
+}
+
+TEST(called, "gc_weak/cleanups of chains and rings are all called once, in one cycle, which frees the objects", "ARENA_GCVERIFY=1")
+{
+	struct fixture it = set_up();
+
+	elsewhere(&it, make_listed, NULL);
+	CHECK_EQ(arena_gc_run_cleanups(it.gc), 0);
+	arena_gc_collect(it.gc);
+	CHECK_EQ(nr_freed(it.gc), LISTED + 3);
+	CHECK_EQ(arena_gc_run_cleanups(it.gc), 2 * LISTED + 6);
+	CHECK_EQ(arena_gc_run_cleanups(it.gc), 0);
+	for (size_t i = 0; i < 2 * LISTED + 6; i++)
+		CHECK_EQ(calls[i], 1);
+	/* The cleanups themselves are garbage now, but for what the stack may hold of the last. */
+	arena_gc_collect(it.gc);
+	CHECK(!it.gc->cleanups.waiting.first && nr_freed(it.gc) >= 3 * (LISTED + 3) - 1);
+	arena_gc_destroy(it.gc);
+	CHECK_EQ(nr_called, 0);
+}
+
+/* The argument is a node, kept by nothing else, whose left one is the weak reference to the object. */
+static void check_argument(void *argument)
+{
+	const struct node *node = argument;
+
+	CHECK_EQ(node->value, 77);
+	CHECK(!arena_gc_weak_get((const void *)node->left));
+	count_call(NULL);
+}
+
+static void make_watched(const struct fixture *it, void *unused)
+{
+	struct node *object = new_node(it, NULL, 5);
+	struct node *argument = new_node(it, (void *)arena_gc_weak_create(it->gc, object), 77);
+
+	(void)unused;
+	CHECK(arena_gc_add_cleanup(it->gc, object, check_argument, argument));
+}
+
+TEST(argument, "gc_weak/an argument is kept until it was passed, and weak references are cleared before", "ARENA_GCVERIFY=1")
+{
+	struct fixture it = set_up();
+
+	elsewhere(&it, make_watched, NULL);
+	for (int i = 0; i < 3; i++)
+		arena_gc_collect(it.gc);
+	CHECK_EQ(nr_freed(it.gc), 1);
+	CHECK_EQ(arena_gc_run_cleanups(it.gc), 1);
+	CHECK_EQ(nr_called, 1);
+	arena_gc_destroy(it.gc);
+	CHECK_EQ(nr_called, 1);
+}
+
+static void make_cancelled(const struct fixture *it, void *argument)
+{
+	struct arena_gc_handle **handles = argument;
+	struct node *node = new_node(it, NULL, 5);
+
+	for (size_t i = 0; i < 4; i++) {
+		struct arena_gc_cleanup *cleanup = arena_gc_add_cleanup(it->gc, node, count_call, new_node(it, NULL, i));
+
+		handles[i] = arena_gc_handle_create(it->gc, cleanup);
+		CHECK(cleanup && handles[i]);
+	}
+	CHECK(arena_gc_cancel_cleanup(arena_gc_handle_get(handles[0])));
+	CHECK(!arena_gc_cancel_cleanup(arena_gc_handle_get(handles[0])));
+}
+
+static void cancel_due(const struct fixture *it, void *argument)
+{
+	struct arena_gc_handle **handles = argument;
+
+	CHECK(arena_gc_cancel_cleanup(arena_gc_handle_get(handles[1])));
+	CHECK(arena_gc_cancel_cleanup(arena_gc_handle_get(handles[2])));
+	CHECK_EQ(arena_gc_run_cleanups(it->gc), 1);
+	for (size_t i = 0; i < 4; i++)
+		CHECK(!arena_gc_cancel_cleanup(arena_gc_handle_get(handles[i])));
+}
+
+TEST(cancelled, "gc_weak/a cleanup that was cancelled, early or when it was due, is not called, and its argument goes", "ARENA_GCVERIFY=1")
+{
+	struct fixture it = set_up();
+	struct arena_gc_handle *handles[4];
+
+	elsewhere(&it, make_cancelled, handles);
+	arena_gc_collect(it.gc);
+	CHECK_EQ(nr_freed(it.gc), 2);
+	CHECK_EQ(it.gc->cleanups.due.nr, 3);
+	elsewhere(&it, cancel_due, handles);
+	arena_gc_collect(it.gc);
+	CHECK(nr_freed(it.gc) >= 4);
+	arena_gc_destroy(it.gc);
+}
+
+static uint32_t thread_of_call;	/* atomic */
+
+/* What a cleanup may do. */
+static void collect_and_count(void *gc)
+{
+	__atomic_store_n(&thread_of_call, gc_own->thread_id, __ATOMIC_RELAXED);
+	CHECK(arena_gc_alloc_atomic(gc, 100));
+	arena_gc_collect(gc);
+	count_call(NULL);
+}
+
+static void make_collecting(const struct fixture *it, void *unused)
+{
+	(void)unused;
+	for (size_t i = 0; i < 3; i++)
+		CHECK(arena_gc_add_cleanup(it->gc, new_node(it, NULL, i), collect_and_count, it->gc));
+}
+
+TEST(thread, "gc_weak/a thread of the heap calls cleanups, which may allocate and collect", "ARENA_GCVERIFY=1")
+{
+	struct fixture it = set_up_with(false);
+
+	elsewhere(&it, make_collecting, NULL);
+	arena_gc_collect(it.gc);
+	while (__atomic_load_n(&nr_called, __ATOMIC_RELAXED) < 3) {
+		arena_gc_poll();
+		usleep(100);
+	}
+	CHECK(thread_of_call != gc_own->thread_id);
+	CHECK(nr_cycles(it.gc) >= 4);
+	arena_gc_destroy(it.gc);
+	CHECK_EQ(nr_called, 3);
+}
+
+static struct arena_gc *dying_gc;
+
+static void add_at_the_end(void *unused)
+{
+	const struct node *object = arena_gc_alloc_atomic(dying_gc, 10);
+
+	(void)unused;
+	CHECK(object && !arena_gc_add_cleanup(dying_gc, object, count_call, NULL));
+	count_call(NULL);
+}
+
+TEST(destroyed, "gc_weak/destroying a heap calls what is left, and whoever does it need not be attached")
+{
+	for (int i = 0; i < 4; i++) {
+		struct fixture it = set_up_with(i & 1);
+		struct node *node = new_node(&it, NULL, 5);
+
+		dying_gc = it.gc;
+		CHECK(arena_gc_add_cleanup(it.gc, node, add_at_the_end, NULL) && arena_gc_add_cleanup(it.gc, node, count_call, NULL));
+		CHECK(arena_gc_cancel_cleanup(arena_gc_add_cleanup(it.gc, node, count_call, NULL)));
+		arena_gc_keep_alive(node);
+		if (i & 2)
+			arena_gc_detach(it.gc);
+		arena_gc_destroy(it.gc);
+		CHECK_EQ(nr_called, 2 * (i + 1));
+	}
+}
+
+/* An object that owns an arena. */
+struct owner {
+	struct arena *arena;
+};
+
+static void free_arena(void *arena)
+{
+	arena_free(arena);
+}
+
+static void make_owner(const struct fixture *it, void *unused)
+{
+	struct owner *owner = arena_gc_alloc_atomic(it->gc, sizeof(*owner));
+
+	(void)unused;
+	owner->arena = arena_new(NULL);
+	CHECK(owner->arena && arena_alloc(owner->arena, 100000));
+	CHECK(arena_gc_add_cleanup(it->gc, owner, free_arena, owner->arena));
+}
+
+TEST(owner, "gc_weak/an arena whose owner was dropped is freed by a cleanup")
+{
+	struct fixture it = set_up_with(false);
+	struct arena_memory memory;
+
+	elsewhere(&it, make_owner, NULL);
+	arena_memory(&memory);
+	CHECK_EQ(memory.nr_arenas, 1);
+	arena_gc_collect(it.gc);
+	do {
+		arena_gc_poll();
+		usleep(100);
+		arena_memory(&memory);
+	} while (memory.nr_arenas);
+	arena_gc_destroy(it.gc);
+}
+
 /* ---------------------------------------------------------------- chains */
 
 struct element {
@@ -329,13 +690,41 @@ static void read_detached(void *unused)
 	arena_gc_weak_get(weak);
 }
 
+static void clean_up_none(void *unused)
+{
+	struct fixture it = set_up();
+
+	(void)unused;
+	arena_gc_add_cleanup(it.gc, &it, count_call, NULL);
+}
+
+static void keep_own_object(void *unused)
+{
+	struct fixture it = set_up();
+	struct node *node = new_node(&it, NULL, 1);
+
+	(void)unused;
+	arena_gc_add_cleanup(it.gc, node, count_call, &node->value);
+}
+
 TEST(misuse, "gc_weak/misuse aborts and says why")
 {
-	struct death death;
+	static const struct {
+		void (*function)(void *unused);
+		const char *says;
+	} cases[] = {
+		{ read_detached, "not attached to its heap" },
+		{ clean_up_none, "is no object of this heap" },
+		{ keep_own_object, "leads to the object" },
+	};
 
 	if (harness_thread_sanitized())
 		harness_skip("the thread sanitizer cannot fork a process with threads");
-	harness_child(&death, read_detached, NULL);
-	CHECK(harness_died(&death, SIGABRT));
-	CHECK_HAS(death.text, "not attached to its heap");
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct death death;
+
+		harness_child(&death, cases[i].function, NULL);
+		CHECK(harness_died(&death, SIGABRT));
+		CHECK_HAS(death.text, cases[i].says);
+	}
 }

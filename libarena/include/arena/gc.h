@@ -57,6 +57,7 @@ struct arena_gc_visitor;
 struct arena_gc_options {
 	enum arena_source source;	/* as for heaps (arena/heap.h); default AUTO */
 	unsigned int percent;		/* how much may be allocated until a cycle has ended, of what was live after the last one and of roots; 0 = 100 */
+	bool cleanups_by_program;	/* no thread calls cleanups, only arena_gc_run_cleanups() */
 };
 
 /**
@@ -295,6 +296,64 @@ static inline void *arena_gc_weak_get(const struct arena_gc_weak *weak)
 		return arena_gc_load(weak);
 	return arena_gc_weak_read_(weak);
 }
+
+/*
+ * An ephemeron keeps a value as long as its key lives, and while it is kept itself; that the value leads to the key does not make
+ * the key live. When the key has died the ephemeron has neither any more, for ever: so a table of them knows more about objects without
+ * keeping them. An object of the heap itself, as weak references are; as B. Hayes's (1997), and what JavaScript's WeakMap is made of.
+ * Any chain of them costs marking linear time (expected: keys are hashed).
+ */
+struct arena_gc_ephemeron;
+
+/** An ephemeron; @key is what it stays. NULL when out of memory. */
+ARENA_API struct arena_gc_ephemeron *arena_gc_ephemeron_create(struct arena_gc *gc, const void *key, const void *value);
+/** Another value. Without effect when the key has died. */
+ARENA_API void arena_gc_ephemeron_set(struct arena_gc_ephemeron *ephemeron, const void *value);
+/** The key, or NULL when it has died. As arena_gc_weak_get(). */
+static inline void *arena_gc_ephemeron_key(const struct arena_gc_ephemeron *ephemeron)
+{
+	if (ARENA_LIKELY(!arena_gc_local_.barrier))
+		return arena_gc_load(ephemeron);
+	return arena_gc_weak_read_(ephemeron);
+}
+/** The value, or NULL when the key has died: not while the caller has the key. */
+static inline void *arena_gc_ephemeron_value(const struct arena_gc_ephemeron *ephemeron)
+{
+	const void *const *value = (const void *const *)(const void *)ephemeron + 1;
+
+	if (!arena_gc_load(ephemeron))
+		return NULL;
+	return ARENA_LIKELY(!arena_gc_local_.barrier) ? arena_gc_load(value) : arena_gc_weak_read_(value);
+}
+
+/* ---------------------------------------------------------------- cleanups */
+
+/*
+ * A cleanup is a call that is made once, after an object has died: @function(@argument), for a file, memory of malloc(), or an arena that
+ * belonged to the object. As Go's AddCleanup: the object itself is not passed, so that it is freed in the cycle that finds it dead, with
+ * all that only it leads to, be that chains or cycles of objects that have cleanups too, and nothing dead comes back. An object may have
+ * several; they are called in no order. Weak references to an object lead to nothing before its cleanups are called.
+ *
+ * The argument is kept until then if it leads to an object. It must not lead to the object of the cleanup, not even by
+ * way of others: that one would never die.
+ *
+ * Cleanups are called one after the other by a thread that the heap starts for them, attached to it, with 256 KiB of stack and without
+ * signals; or by whoever calls arena_gc_run_cleanups(), and by nobody else with the option cleanups_by_program. They may do anything but
+ * destroy the heap. arena_gc_destroy() calls all that are left, as if all objects had died, in the thread that calls it: when it returns each
+ * cleanup was called once or cancelled. At the exit of the program none is called.
+ */
+struct arena_gc_cleanup;
+typedef void arena_gc_cleanup_fn(void *argument);
+
+/**
+ * Add a cleanup to the object that @object leads into. NULL when out of memory, and while the heap is being destroyed. The result may be
+ * forgotten; it is an object of the heap. O(1), and for each cycle.
+ */
+ARENA_API struct arena_gc_cleanup *arena_gc_add_cleanup(struct arena_gc *gc, const void *object, arena_gc_cleanup_fn *function, void *argument);
+/** Do not call it: true, and it will never be called; or false when it was or is being called, or was cancelled before. Any attached thread. */
+ARENA_API bool arena_gc_cancel_cleanup(struct arena_gc_cleanup *cleanup);
+/** Call those whose objects were found dead and that nobody has called yet; how many. */
+ARENA_API size_t arena_gc_run_cleanups(struct arena_gc *gc);
 
 /* ---------------------------------------------------------------- cycles */
 

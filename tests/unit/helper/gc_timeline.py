@@ -5,7 +5,7 @@ import decimal
 import json
 import sys
 
-PHASES = ["sweep what was left", "barriers on", "roots", "scan stacks", "mark", "round", "barriers off", "sweep"]
+PHASES = ["sweep what was left", "barriers on", "roots", "scan stacks", "mark", "round", "clear weak references", "barriers off", "sweep"]
 INNER = {"handshake": {"barriers on", "scan stacks", "round", "barriers off", "verify"}, "answer": {"allocate", "poll"}}
 MUTATORS = {"allocate", "poll", "answer", "assist", "blocking"}
 
