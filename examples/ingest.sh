@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # ingest [REQUESTS]
 #
-# Runs real programs under libarena-malloc.so with its sampler on, and gives the profiles that they wrote to examples/ingest, which parses them into trees,
+# Runs real programs under libarena-malloc.so with its sampler on, and gives the profiles that they wrote to the program ingest, which parses them into trees,
 # request by request, on the collected heap and in arenas.
 set -euo pipefail
 cd "$(dirname "$0")/.."
