@@ -16,6 +16,7 @@
 #include "daemon/heaps.h"
 #include "daemon/link.h"
 #include "daemon/module.h"
+#include "daemon/objects.h"
 #include "daemon/view.h"
 
 #define EXIT_USAGE 2
@@ -28,18 +29,23 @@ struct options {
 	uint32_t what;		/* CTL_TRIM_* */
 	uint64_t max_bytes;
 	uint64_t pid;		/* 0 = all */
+	uint64_t why;		/* an address, or 0 */
+	const char *file;	/* a dump */
 };
 
 static const char help[] =
 	"Usage: arenactl status [--json] [--watch[=SECONDS]]\n"
 	"       arenactl trim [--pool] [--kept] [--processes] [--bytes=N[K|M|G]] [--json]\n"
 	"       arenactl heaps [--pid=PID] [--json]\n"
+	"       arenactl objects [--why=ADDRESS] [--json] DUMP\n"
 	"\n"
 	"status  the module's pool and spaces, registered processes, memory pressure, and what arenad\n"
 	"        did and why; works without the daemon and without the module\n"
 	"trim    give memory back now: the module's idle pool and what processes cache (default), kept\n"
 	"        chunks too with --kept; needs root; without the daemon only the module is trimmed\n"
 	"heaps   the heaps of processes that run with ARENA_SHARED_STATS=1, in chunks of 2 MiB\n"
+	"objects what is in a collected heap, by types, and what it keeps alive; DUMP is a file that\n"
+	"        arena_gc_dump() has written, or -\n"
 	"\n"
 	"  --json            one JSON object on a line instead of text\n"
 	"  --watch[=SECONDS] repeat (every 2 seconds)\n"
@@ -47,6 +53,7 @@ static const char help[] =
 	"  --kept            chunks that programs keep as discardable\n"
 	"  --processes       chunks that registered processes cache\n"
 	"  --pid=PID         only that process's\n"
+	"  --why=ADDRESS     the shortest path from a root to that object instead\n"
 	"  --bytes=N         at most that much in all, cheapest first\n"
 	"  --socket=PATH     of arenad (" CTL_SOCKET_DEFAULT ", or $" CTL_SOCKET_ENV ")\n"
 	"  --device=PATH     of the module (" MODULE_DEVICE ")\n"
@@ -179,6 +186,57 @@ static int do_heaps(const struct options *options)
 	return error || fflush(stdout) == EOF;
 }
 
+static int complain_of_dump(const struct options *options, int error, size_t line)
+{
+	if (error == -EINVAL)
+		fprintf(stderr, "arenactl: %s, line %zu: not a whole dump of a collected heap\n", options->file, line);
+	else
+		fprintf(stderr, "arenactl: %s: %s\n", options->file, strerror(-error));
+	return 1;
+}
+
+static int show_objects(const struct options *options, const struct dump *dump)
+{
+	struct objects objects;
+	int error = objects_init(&objects, dump) ? 0 : -ENOMEM;
+
+	if (!error && options->why)
+		error = objects_show_path(&objects, options->why, stdout);
+	else if (!error)
+		objects_show(&objects, options->is_json, stdout);
+	objects_free(&objects);
+	if (error == -ENOENT)
+		fputs("arenactl: no root leads to such an object\n", stderr);
+	else if (error)
+		complain_of_dump(options, error, 0);
+	return error || fflush(stdout) == EOF;
+}
+
+static int do_objects(const struct options *options)
+{
+	FILE *file = strcmp(options->file, "-") ? fopen(options->file, "r") : stdin;
+	struct dump dump;
+	size_t line;
+	int error;
+
+	if (!file)
+		return complain_of_dump(options, -errno, 0);
+	error = dump_read(&dump, file, &line);
+	error = error ? complain_of_dump(options, error, line) : show_objects(options, &dump);
+	dump_free(&dump);
+	fclose(file);
+	return error;
+}
+
+static bool parse_address(const char *text, uint64_t *address)
+{
+	char *end;
+
+	errno = 0;
+	*address = strtoull(text, &end, 16);
+	return !strncmp(text, "0x", 2) && !*end && !errno && *address;
+}
+
 static bool parse_bytes(const char *text, uint64_t *bytes)
 {
 	unsigned long long number;
@@ -213,7 +271,7 @@ static const struct option long_options[] = {
 	{ "pool", no_argument, NULL, 'p' },	   { "kept", no_argument, NULL, 'k' },
 	{ "processes", no_argument, NULL, 'P' },   { "bytes", required_argument, NULL, 'b' },
 	{ "socket", required_argument, NULL, 's' }, { "device", required_argument, NULL, 'd' },
-	{ "pid", required_argument, NULL, 'n' },
+	{ "pid", required_argument, NULL, 'n' },   { "why", required_argument, NULL, 'y' },
 	{ "help", no_argument, NULL, 'h' },	   { "version", no_argument, NULL, 'V' },
 	{ NULL, 0, NULL, 0 },
 };
@@ -235,6 +293,7 @@ static int parse_one(struct options *options, int option)
 	case 'n':
 		return parse_bytes(optarg, &options->pid) && options->pid && options->pid <= INT32_MAX ? -1 :
 		       usage("no number of a process: ", optarg);
+	case 'y': return parse_address(optarg, &options->why) ? -1 : usage("no address (0x...): ", optarg);
 	case 'h': return fputs(help, stdout) == EOF;
 	case 'V': return printf("arenactl %s\n", ARENA_VERSION_STRING) < 0;
 	default: return EXIT_USAGE;
@@ -252,8 +311,12 @@ int main(int argc, char **argv)
 		if (status >= 0)
 			return status;
 	}
+	if (optind + 2 == argc && !strcmp(argv[optind], "objects")) {
+		options.file = argv[optind + 1];
+		return do_objects(&options);
+	}
 	if (optind + 1 != argc)
-		return usage(optind == argc ? "say what to do: status, trim or heaps" : "too many words: ",
+		return usage(optind == argc ? "say what to do: status, trim, heaps or objects" : "too many words: ",
 			     optind == argc ? "" : argv[optind + 1]);
 	/* --kept is more than the default, not instead of it. */
 	if (!(options.what & ~CTL_TRIM_KEPT))
@@ -264,5 +327,7 @@ int main(int argc, char **argv)
 		return do_trim(&options);
 	if (!strcmp(argv[optind], "heaps"))
 		return do_heaps(&options);
+	if (!strcmp(argv[optind], "objects"))
+		return usage("which dump? ", "arenactl objects FILE");
 	return usage("no such command: ", argv[optind]);
 }

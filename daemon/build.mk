@@ -4,7 +4,8 @@
 DAEMON_COMMON := daemon/module.c daemon/pressure.c
 ARENAD_SRC := daemon/arenad.c daemon/budget.c daemon/client.c daemon/config.c daemon/log.c daemon/loop.c \
 	daemon/policy.c daemon/privilege.c daemon/steer.c $(DAEMON_COMMON)
-ARENACTL_SRC := daemon/arenactl.c daemon/heaps.c daemon/link.c daemon/view.c daemon/show_text.c daemon/show_json.c daemon/why.c $(DAEMON_COMMON)
+ARENACTL_SRC := daemon/arenactl.c daemon/heaps.c daemon/link.c daemon/view.c daemon/show_text.c daemon/show_json.c daemon/why.c \
+	daemon/dominators.c daemon/dump.c daemon/objects.c $(DAEMON_COMMON)
 
 ## daemon: arenad and arenactl
 daemon: $(B)/arenad $(B)/arenactl
@@ -24,7 +25,7 @@ DAEMON_HELPERS := $(patsubst tests/daemon/helper/%.c,$(B)/tests/daemon/helper/%,
 tests: $(DAEMON_TESTS) $(DAEMON_HELPERS)
 
 $(DAEMON_TESTS): $(B)/tests/daemon/%: $(B)/tests/daemon/%.o $(filter-out $(B)/daemon/arenad.o,$(ARENAD_SRC:%.c=$(B)/%.o)) \
-		$(B)/daemon/show_text.o $(B)/daemon/why.o
+		$(B)/daemon/show_text.o $(B)/daemon/why.o $(B)/daemon/dominators.o
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -luring
 

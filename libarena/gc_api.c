@@ -8,6 +8,7 @@
 #include "gc_cleanup.h"
 #include "gc_cycle.h"
 #include "gc_delay.h"
+#include "gc_dump.h"
 #include "gc_ephemeron.h"
 #include "gc_fork.h"
 #include "gc_note.h"
@@ -15,6 +16,7 @@
 #include "gc_threads.h"
 #include "gc_timeline.h"
 #include "gc_weak.h"
+#include "gc_why.h"
 #include "opt.h"
 
 /* Cycles that an allocation waits for before it is refused: the second one frees what was allocated while the first one ran. */
@@ -315,4 +317,16 @@ void arena_gc_stats(struct arena_gc *gc, struct arena_gc_stats *stats)
 	lock_acquire(&gc->space.heap->lock);
 	stats->held_bytes = palloc_held(&gc->space.heap->pages) * CHUNK_BYTES;
 	lock_release(&gc->space.heap->lock);
+}
+
+/* ---------------------------------------------------------------- looking */
+
+int arena_gc_why(struct arena_gc *gc, const void *object, struct arena_gc_step *steps, size_t max)
+{
+	return gc_why(gc, object, steps, max);
+}
+
+int arena_gc_dump(struct arena_gc *gc, int fd)
+{
+	return gc_dump(gc, fd);
 }

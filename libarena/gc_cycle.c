@@ -10,6 +10,7 @@
  *		mark
  *	H3	barriers are flushed; again, until a round brings nothing, and no weak reference was read that mattered
  *		weak references to what is dead are cleared, and cleanups of it called
+ *		(only if somebody wants to look at the heap: all are stopped, and go on)
  *		all lists of spans become unswept
  *	H4	barriers off; spans that are not swept are handed in
  *		sweep
@@ -31,6 +32,7 @@
 #include "gc_cleanup.h"
 #include "gc_ephemeron.h"
 #include "gc_fork.h"
+#include "gc_look.h"
 #include "gc_note.h"
 #include "gc_sweep.h"
 #include "gc_threads.h"
@@ -184,6 +186,19 @@ static void drop_blocks(struct gc_queue *queue)
 		gc_queue_put(queue, block);
 }
 
+/* While all are stopped: what the program wants to see, and whether anything was lost. */
+static void look(struct arena_gc *gc)
+{
+	if (!gc->is_verified && !gc_look_is_wanted(gc))
+		return;
+	gc_note_phase(gc, GC_EVENT_LOOK);
+	gc_ask(gc, GC_REQUEST_STOP);
+	gc_look_run(gc);
+	if (gc->is_verified)
+		gc_verify(gc);
+	gc_ask(gc, GC_REQUEST_RESUME);
+}
+
 static void find_runtime_max(struct arena_gc *gc)
 {
 	uint64_t most = 0;
@@ -216,10 +231,7 @@ static void run_cycle(struct arena_gc *gc)
 	allocated = atomic_load_relaxed(&gc->allocated_bytes);
 	mark(&worker);
 	bury(gc);
-	if (gc->is_verified) {
-		gc_note_phase(gc, GC_EVENT_VERIFY);
-		gc_verify(gc);
-	}
+	look(gc);
 	gc_note_phase(gc, GC_EVENT_OFF);
 	flip(&worker, allocated);
 	gc_ask(gc, GC_REQUEST_OFF);

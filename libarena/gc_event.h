@@ -23,7 +23,7 @@ enum gc_event_kind {
 	GC_EVENT_MARK,
 	GC_EVENT_ROUND,		/* barriers are flushed, and marking goes on */
 	GC_EVENT_BURY,		/* weak references to what is dead are cleared */
-	GC_EVENT_VERIFY,
+	GC_EVENT_LOOK,		/* all are stopped: verification, and what the program wants to see */
 	GC_EVENT_OFF,		/* barriers go off */
 	GC_EVENT_SWEEP,
 	/* within them: one request, until all have answered */

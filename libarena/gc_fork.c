@@ -96,12 +96,13 @@ void gc_fork_parent(void)
 
 /* ---------------------------------------------------------------- the child, at once */
 
-/* Cycles that others have wished for are nobody's any more. */
+/* Cycles that others have wished for, and what they wanted to see, are nobody's any more. */
 static void drop_cycle(struct arena_gc *gc)
 {
 	atomic_store_relaxed(&gc->has_collector, false);
 	gc->is_running = false;
 	gc->wanted = gc->done;
+	gc->errands = NULL;
 	atomic_store_relaxed(&gc->is_wished, false);
 	gc->is_forked = true;
 	gc->phase = GC_EVENT_CYCLE;

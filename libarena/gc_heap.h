@@ -48,7 +48,7 @@ enum gc_request {
 	GC_REQUEST_BLACK,	/* H1b: objects are black from now on. Who answers has no store under way that began before all barriers were on */
 	GC_REQUEST_SCAN,	/* H2: the stack is copied, and counts as scanned */
 	GC_REQUEST_FLUSH,	/* H3: what the barrier has met is handed over */
-	GC_REQUEST_STOP,	/* only to verify: the stack is copied, and the thread waits */
+	GC_REQUEST_STOP,	/* only to look at the heap: the stack is copied, and the thread waits */
 	GC_REQUEST_RESUME,	/* after it */
 };
 #define GC_REQUEST_SHIFT 3
@@ -170,6 +170,9 @@ struct gc_times {
 	struct gc_hist handshake; /* from a request to a mutator's answer */
 };
 
+/* What the collector is to do while all are stopped (gc_look.h). */
+typedef void gc_look_fn(struct arena_gc *gc, void *context);
+
 struct arena_gc {
 	struct gc_space space;
 	struct gc_types types;
@@ -196,6 +199,7 @@ struct arena_gc {
 	bool is_wished;		/* atomic, relaxed: a hint that no wish is needed: a cycle is wanted or running. Written with lock held */
 	uint32_t done;		/* atomic, futex: cycles that are. The release in gc_cycle.c pairs with who waits */
 	bool is_running;	/* a cycle is; guarded by lock */
+	struct gc_errand *errands; /* what is to be looked at (gc_look.h); guarded by lock */
 	bool is_ending;		/* atomic: the heap is being destroyed */
 
 	struct arena_gc *next_heap; /* guarded by lock_setup */

@@ -182,3 +182,15 @@ uint64_t gc_roots_each(struct gc_roots *roots, void (*visit)(void *context, uint
 	lock_release(&roots->lock);
 	return bytes;
 }
+
+void gc_roots_show(struct gc_roots *roots, void (*visit)(void *context, enum arena_gc_root kind, uintptr_t location, uintptr_t word), void *context)
+{
+	lock_acquire(&roots->lock);
+	for (size_t i = 0; i < roots->nr_ranges; i++)
+		for (uintptr_t at = roots->ranges[i].base; at < roots->ranges[i].limit; at += sizeof(uintptr_t))
+			visit(context, ARENA_GC_ROOT_RANGE, at, root_word(at));
+	for (struct gc_handles *block = roots->handles; block; block = block->next)
+		for (size_t i = 0; i < HANDLES_PER_BLOCK; i++)
+			visit(context, ARENA_GC_ROOT_HANDLE, (uintptr_t)&block->handles[i], (uintptr_t)atomic_load_acquire(&block->handles[i].object));
+	lock_release(&roots->lock);
+}

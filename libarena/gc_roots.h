@@ -24,6 +24,9 @@ void gc_handle_put(struct gc_roots *roots, struct arena_gc_handle *handle);
 /** Show all words of all roots to @visit; how many bytes they are. No root comes or goes meanwhile. */
 uint64_t gc_roots_each(struct gc_roots *roots, void (*visit)(void *context, uintptr_t word), void *context);
 
+/** Show all words of all roots with where they are to @visit. */
+void gc_roots_show(struct gc_roots *roots, void (*visit)(void *context, enum arena_gc_root kind, uintptr_t location, uintptr_t word), void *context);
+
 struct arena_gc_handle {
 	const void *object;	/* atomic. Free: twice the next free one's address, which is none of a heap, and odd */
 };

@@ -88,9 +88,10 @@ static void act(struct gc_mutator *mutator, enum gc_request request, uintptr_t l
 		break;
 	case GC_REQUEST_STOP:
 		if (!gc_stack_copy(&mutator->stack, low))
-			panic("no memory for a stack to verify");
+			panic("no memory for a stack to look at");
 		break;
 	case GC_REQUEST_RESUME:
+		mutator->stack.copy_words = 0;
 		break;
 	}
 }

@@ -42,7 +42,8 @@ static struct {
 
 static const char *const names[GC_NR_EVENTS] = {
 	[GC_EVENT_CYCLE] = "cycle", [GC_EVENT_LEFT] = "sweep what was left", [GC_EVENT_ON] = "barriers on", [GC_EVENT_ROOTS] = "roots",
-	[GC_EVENT_SCAN] = "scan stacks", [GC_EVENT_MARK] = "mark", [GC_EVENT_ROUND] = "round", [GC_EVENT_BURY] = "clear weak references", [GC_EVENT_VERIFY] = "verify",
+	[GC_EVENT_SCAN] = "scan stacks", [GC_EVENT_MARK] = "mark", [GC_EVENT_ROUND] = "round", [GC_EVENT_BURY] = "clear weak references",
+	[GC_EVENT_LOOK] = "stopped",
 	[GC_EVENT_OFF] = "barriers off", [GC_EVENT_SWEEP] = "sweep", [GC_EVENT_HANDSHAKE] = "handshake", [GC_EVENT_ALLOC] = "allocate",
 	[GC_EVENT_POLL] = "poll", [GC_EVENT_ANSWER] = "answer", [GC_EVENT_ASSIST] = "assist", [GC_EVENT_SAFE] = "blocking", [GC_EVENT_ASKED] = "asked",
 };

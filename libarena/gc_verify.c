@@ -145,7 +145,6 @@ void gc_verify(struct arena_gc *gc)
 {
 	struct verifier verifier = { .gc = gc, .from = "root" };
 
-	gc_ask(gc, GC_REQUEST_STOP);
 	verifier.seen_bytes = align_up(atomic_load_acquire(&gc->space.open_bytes) / 16 / 8 + 8, PAGE_BYTES);
 	verifier.seen = os_table(verifier.seen_bytes);
 	if (!verifier.seen)
@@ -156,5 +155,4 @@ void gc_verify(struct arena_gc *gc)
 	look_into_all(&verifier);
 	gc_weak_verify(gc);
 	os_unreserve(verifier.seen, verifier.seen_bytes);
-	gc_ask(gc, GC_REQUEST_RESUME);
 }

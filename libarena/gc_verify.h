@@ -5,7 +5,7 @@
 
 #include "gc_heap.h"
 
-/** Stop all mutators, look, let them go on. Panics when something was lost. Between marking and sweeping; the collector's. */
+/** Look, while all are stopped. Panics when something was lost. Between marking and sweeping; the collector's. */
 void gc_verify(struct arena_gc *gc);
 
 #endif /* LIBARENA_GC_VERIFY_H */

@@ -395,6 +395,45 @@ ARENA_API void arena_gc_latency(struct arena_gc *gc, struct arena_gc_latency *la
  */
 ARENA_API char *arena_gc_json(struct arena_gc *gc);
 
+/* ---------------------------------------------------------------- looking at the heap */
+
+/*
+ * These are for finding out why memory is in use, and stop all threads of the heap for as long as they take, which is in proportion to its objects.
+ * They wait for a cycle. The caller may be attached.
+ */
+
+/* What keeps an object by itself. */
+enum arena_gc_root {
+	ARENA_GC_ROOT_NONE,		/* it is an object that does */
+	ARENA_GC_ROOT_RANGE,		/* arena_gc_add_roots() */
+	ARENA_GC_ROOT_HANDLE,
+	ARENA_GC_ROOT_UNCOLLECTABLE,
+	ARENA_GC_ROOT_STACK,		/* or a register, of a thread: perhaps a stale word */
+};
+
+/* A step of a path: an object, and the pointer that leads to it. */
+struct arena_gc_step {
+	enum arena_gc_root root;	/* of the first step: where the path begins */
+	uint32_t thread_id;		/* whose stack that is (gettid(2)); else 0 */
+	const void *location;		/* of the pointer: in the root, or in the object of the step before. NULL: only its type's function knows */
+	const void *object;		/* its beginning */
+	const char *type;		/* its name, or "?" */
+	size_t bytes;			/* that it takes */
+	size_t offset_bytes;		/* how far into it the pointer leads */
+};
+
+/**
+ * The shortest path from a root to the object that @object leads into, whose steps [0, @max) are filled in; how many there are,
+ * which may be more. 0 when nothing leads to it: the next cycle frees it. -EINVAL when there is no object, or -ENOMEM. The caller's own stack, which
+ * @object is on, counts only if there is no other path. 48 bytes for each object are needed meanwhile.
+ */
+ARENA_API int arena_gc_why(struct arena_gc *gc, const void *object, struct arena_gc_step *steps, size_t max);
+/**
+ * Write all roots and objects, and what they lead to, as a text that `arenactl objects` reads; doc/gc.md describes it. 0 or -errno. About
+ * 20 bytes for each object and 6 for each pointer. If @fd is a pipe its reader must not be a thread of this heap.
+ */
+ARENA_API int arena_gc_dump(struct arena_gc *gc, int fd);
+
 #ifdef __cplusplus
 }
 #endif

@@ -6,7 +6,7 @@ import json
 import sys
 
 PHASES = ["sweep what was left", "barriers on", "roots", "scan stacks", "mark", "round", "clear weak references", "barriers off", "sweep"]
-INNER = {"handshake": {"barriers on", "scan stacks", "round", "barriers off", "verify"}, "answer": {"allocate", "poll"}}
+INNER = {"handshake": {"barriers on", "scan stacks", "round", "barriers off", "stopped"}, "answer": {"allocate", "poll"}}
 MUTATORS = {"allocate", "poll", "answer", "assist", "blocking"}
 
 
@@ -39,7 +39,7 @@ def look_at_spans(spans):
                 yield f"{name} lies within {around}"
             elif name in PHASES and around != ["cycle"]:
                 yield f"{name} lies within {around}"
-            elif name not in PHASES + ["cycle", "verify", "handshake"] and name not in MUTATORS:
+            elif name not in PHASES + ["cycle", "stopped", "handshake"] and name not in MUTATORS:
                 yield f"what is {name}?"
 
 
