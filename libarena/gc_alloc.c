@@ -12,6 +12,7 @@
 #include "gc_alloc.h"
 
 #include "gc_cycle.h"
+#include "gc_sample.h"
 #include "gc_sweep.h"
 
 /* Spans swept in vain before new pages are taken, so that an allocation is not held up by what all is alive. */
@@ -322,6 +323,7 @@ void *gc_alloc_large(struct gc_mutator *mutator, uint32_t number, size_t bytes)
 	start_span(span, number, CLASS_NONE);
 	if (!span->is_fresh)
 		memset(object, 0, span->pages * PAGE_BYTES);
+	gc_sample_large(gc, span);
 	add_large(mutator, &gc->types.kinds[number], span);
 	count(mutator, span->pages * PAGE_BYTES);
 	return object;

@@ -13,6 +13,7 @@
 #include "gc_fork.h"
 #include "gc_note.h"
 #include "gc_roots.h"
+#include "gc_sample.h"
 #include "gc_threads.h"
 #include "gc_timeline.h"
 #include "gc_weak.h"
@@ -97,6 +98,7 @@ void arena_gc_destroy(struct arena_gc *gc)
 	gc_queue_fini(&gc->queue);
 	gc_roots_fini(&gc->roots);
 	gc_ephemerons_fini(gc);
+	gc_samples_fini(gc);
 	gc_types_fini(&gc->types);
 	gc_space_fini(&gc->space);
 	os_unreserve(gc, GC_BYTES);
@@ -149,7 +151,7 @@ static void *allocate(struct gc_mutator *mutator, uint32_t kind, size_t bytes)
 
 	if (bytes > CLASS_MAX_BYTES)
 		return gc_alloc_large(mutator, kind, bytes);
-	return bin->free || gc_bin_refill(mutator, kind) ? gc_bin_take(bin) : NULL;
+	return bin->free || gc_bin_refill(mutator, kind) ? gc_sample_take(mutator, bin) : NULL;
 }
 
 __attribute__((noinline)) static void *alloc_slow(struct arena_gc *gc, struct arena_gc_type *type, size_t bytes, const char *what)

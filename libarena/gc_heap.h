@@ -69,7 +69,7 @@ enum gc_state {
 
 /* What objects of a kind are allocated from: the mutator's. */
 struct gc_bin {
-	uint64_t free;		/* as *home, which nobody else writes; 0 while there is none */
+	uint64_t free;		/* as *home, which nobody else writes; 0 while there is none, or each object of the word is met in the slow path */
 	uint64_t *home;		/* the word of the current span */
 	uintptr_t base;		/* of the slot that bit 0 is */
 	uint32_t slot_bytes;
@@ -77,6 +77,7 @@ struct gc_bin {
 	uint32_t current;	/* entry of the current span, or GC_NONE */
 	struct gc_list used;	/* spans without free slots, all of one gen, not handed in yet */
 	uint32_t used_gen;
+	uint32_t ahead;		/* of so many objects of the word at home the last one is sampled (gc_sample.h); 0: none */
 };
 
 struct gc_mutator {
@@ -199,6 +200,7 @@ struct arena_gc {
 	bool is_wished;		/* atomic, relaxed: a hint that no wish is needed: a cycle is wanted or running. Written with lock held */
 	uint32_t done;		/* atomic, futex: cycles that are. The release in gc_cycle.c pairs with who waits */
 	bool is_running;	/* a cycle is; guarded by lock */
+	struct gc_sample_table *samples; /* objects in the profile (gc_sample.c), or NULL; guarded by lock */
 	struct gc_errand *errands; /* what is to be looked at (gc_look.h); guarded by lock */
 	bool is_ending;		/* atomic: the heap is being destroyed */
 

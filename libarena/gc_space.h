@@ -37,6 +37,7 @@ struct gc_span {
 	uint32_t gen;		/* of the sweep that it is up to (gc_type.h). Written by who holds the span */
 	uint32_t next;		/* in a list; guarded by its owner */
 	bool has_keys;		/* atomic, relaxed: an ephemeron waits, or has waited in this cycle, for an object in it */
+	bool has_samples;	/* the profile has objects of it (gc_sample.c). Written by who holds the span */
 };
 _Static_assert(sizeof(struct gc_span) == 128, "a record is two cache lines");
 

@@ -8,6 +8,8 @@
  */
 #include "gc_sweep.h"
 
+#include "gc_sample.h"
+
 #include <string.h>
 
 /* What is freed under verification is overwritten, so that whoever still uses it notices. */
@@ -37,6 +39,8 @@ unsigned int gc_sweep_span(struct arena_gc *gc, struct gc_span *span)
 {
 	unsigned int nr_freed = 0, nr_used = span->nr_slots;
 
+	if (unlikely(span->has_samples))
+		gc_samples_sweep(gc, span);
 	for (unsigned int w = 0; w < gc_nr_words(span); w++) {
 		nr_freed += sweep_word(gc, span, w);
 		nr_used -= (unsigned int)__builtin_popcountll(span->free[w]);

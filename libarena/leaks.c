@@ -80,6 +80,11 @@ static int write_frame(int fd, uintptr_t address)
 	return write_all(fd, line);
 }
 
+static const char *place_of(const char *kind)
+{
+	return !strcmp(kind, "arena") ? "arenas" : !strcmp(kind, "gc") ? "collected heaps" : "the heap";
+}
+
 static int write_site(int fd, const struct arena_profile_site *site)
 {
 	char line[LINE_BYTES];
@@ -88,7 +93,7 @@ static int write_site(int fd, const struct arena_profile_site *site)
 
 	text_init(&text, line, sizeof(line));
 	text_put(&text, "arena: about %lu bytes in %lu objects of %s from%s\n", site->used_bytes, site->used_objects,
-		 strcmp(site->kind, "arena") ? "the heap" : "arenas", site->nr_addresses ? "" : " an unknown place");
+		 place_of(site->kind), site->nr_addresses ? "" : " an unknown place");
 	error = write_all(fd, line);
 	for (size_t i = 0; !error && i < site->nr_addresses; i++)
 		error = write_frame(fd, site->addresses[i]);

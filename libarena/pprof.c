@@ -29,14 +29,14 @@ typedef Arena__Pprof__ValueType ValueType;
 
 /* Frames of the allocator itself, where they were not left out already: programs that are linked with libarena.a. */
 #define DROP_FRAMES "malloc|calloc|realloc|reallocarray|aligned_alloc|posix_memalign|memalign|valloc|pvalloc|operator new.*|" \
-	"arena_(heap_)?(alloc|calloc|realloc|zalloc).*|arena_(array_alloc|slice_grow|strdup|strndup|memdup|printf)|" \
-	"heap_(alloc|calloc|realloc).*|cache_alloc.*|alloc_(lending|sampled|slower)|realloc_(move|slow)|shim_alloc.*|profile_add.*|stack_walk|walk"
+	"arena_(heap_|gc_)?(alloc|calloc|realloc|zalloc).*|arena_(array_alloc|slice_grow|strdup|strndup|memdup|printf)|" \
+	"heap_(alloc|calloc|realloc).*|cache_alloc.*|alloc_(lending|sampled|slower|slow)|realloc_(move|slow)|shim_alloc.*|profile_add.*|stack_walk|walk"
 
 /* The texts that are always there, in the order of string_table. */
 enum text { TEXT_NONE, TEXT_ALLOC_OBJECTS, TEXT_COUNT, TEXT_ALLOC_SPACE, TEXT_BYTES, TEXT_USED_OBJECTS, TEXT_USED_SPACE, TEXT_SPACE,
-	    TEXT_MEMORY, TEXT_HEAP, TEXT_ARENA, TEXT_DROP, NR_TEXTS };
+	    TEXT_MEMORY, TEXT_HEAP, TEXT_ARENA, TEXT_GC, TEXT_DROP, NR_TEXTS };
 static const char *const texts[NR_TEXTS] = { "", "alloc_objects", "count", "alloc_space", "bytes", "inuse_objects", "inuse_space", "space",
-					     "memory", "heap", "arena", DROP_FRAMES };
+					     "memory", "heap", "arena", "gc", DROP_FRAMES };
 #define NR_VALUES 4
 
 /* What is put together; failed = out of memory once. */
@@ -221,6 +221,11 @@ struct whole {
 	uint64_t locations[];
 };
 
+static enum text text_of(const char *kind)
+{
+	return !strcmp(kind, "arena") ? TEXT_ARENA : !strcmp(kind, "gc") ? TEXT_GC : TEXT_HEAP;
+}
+
 static bool add_sample(const struct arena_profile_site *site, void *data)
 {
 	struct writer *writer = data;
@@ -238,7 +243,7 @@ static bool add_sample(const struct arena_profile_site *site, void *data)
 	whole->values[2] = (int64_t)site->used_objects;
 	whole->values[3] = (int64_t)site->used_bytes;
 	whole->label.key = TEXT_MEMORY;
-	whole->label.str = strcmp(site->kind, "arena") ? TEXT_HEAP : TEXT_ARENA;
+	whole->label.str = text_of(site->kind);
 	whole->labels[0] = &whole->label;
 	for (size_t i = 0; i < site->nr_addresses; i++)
 		whole->locations[i] = location_of(writer, site->addresses[i]);

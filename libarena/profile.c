@@ -335,7 +335,7 @@ static bool read_site(size_t at, struct site *site, size_t *next)
 
 void arena_profile_for_each(bool (*function)(const struct arena_profile_site *site, void *data), void *data)
 {
-	static const char *const kinds[NR_SITE_KINDS] = { [SITE_HEAP] = "heap", [SITE_ARENA] = "arena" };
+	static const char *const kinds[NR_SITE_KINDS] = { [SITE_HEAP] = "heap", [SITE_ARENA] = "arena", [SITE_GC] = "gc" };
 	bool goes_on = true;
 	struct site site;
 

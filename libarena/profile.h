@@ -22,6 +22,7 @@
 enum site_kind {
 	SITE_HEAP,
 	SITE_ARENA,
+	SITE_GC,
 	SITE_FREE,	/* where an object was freed: not part of the profile */
 	NR_SITE_KINDS
 };

@@ -43,7 +43,7 @@ unit model stress: %: $(TEST_BIN)
 UNIT_HELPERS := $(patsubst tests/unit/helper/%.c,$(B)/tests/unit/helper/%,$(wildcard tests/unit/helper/*.c))
 
 $(UNIT_HELPERS): %: %.o $(B)/libarena.a
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -pthread
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(PROFILE_LIBS) -pthread
 
 .SECONDARY: $(UNIT_HELPERS:%=%.o)
 

@@ -51,7 +51,7 @@ ARENA_API size_t arena_profile_mean_bytes(void);
 
 /* All that was sampled of one stack. Numbers are estimates of all that it allocated since the start. */
 struct arena_profile_site {
-	const char *kind;	/* "heap" or "arena"; a string for ever */
+	const char *kind;	/* "heap", "arena" or "gc", for collected heaps; a string for ever */
 	const uintptr_t *addresses; /* return addresses, innermost first; valid for ever */
 	size_t nr_addresses;
 	uint64_t allocated_objects;
