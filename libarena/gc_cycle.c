@@ -144,6 +144,7 @@ static void mark(struct gc_worker *worker)
 /* What is dead is led to by nothing, and its cleanups are due. Chains are in the collector's hands meanwhile. */
 static void bury(struct arena_gc *gc)
 {
+	gc_note_phase(gc, GC_EVENT_BURY);
 	lock_acquire(&gc->whole_lock);
 	gc_cleanups_find(gc);
 	gc_ephemerons_clear(gc);
