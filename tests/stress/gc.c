@@ -646,7 +646,7 @@ static void set_up(unsigned int percent)
 	arena_gc_detach(gc);
 }
 
-/* All that is left goes, and all memory with it, but for what stale words of this stack keep. */
+/* All that is left goes, and all memory with it. */
 static void tear_down(void)
 {
 	struct arena_gc_stats stats;
@@ -662,11 +662,12 @@ static void tear_down(void)
 	CHECK_EQ(arena_gc_remove_roots(gc, weaklings), 0);
 	CHECK_EQ(arena_gc_remove_roots(gc, shelf), 0);
 	CHECK_EQ(arena_gc_remove_roots(gc, globals), 0);
-	/* What is found dead by the first, and has cleanups, they are called; then these are garbage too. */
-	arena_gc_collect(gc);
+	/* What is found dead has its cleanups called, and then these are garbage too. Detached, so that no stale word of this stack keeps anything. */
 	do {
 		arena_gc_run_cleanups(gc);
-		arena_gc_poll();
+		arena_gc_detach(gc);
+		arena_gc_collect(gc);
+		CHECK_EQ(arena_gc_attach(gc), 0);
 	} while (__atomic_load_n(&nr_called, __ATOMIC_RELAXED) < nr_added);
 	CHECK_EQ(nr_called, nr_added);
 	arena_gc_detach(gc);

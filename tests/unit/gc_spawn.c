@@ -103,18 +103,23 @@ TEST(ends, "gc_spawn/a thread may detach itself, end in the middle, or be joined
 	arena_gc_destroy(it.gc);
 }
 
-TEST(refused, "gc_spawn/a thread that cannot be had is an error, and keeps nothing")
+static void create_too_large(const struct fixture *it, void *hidden)
 {
-	struct fixture it = set_up(ARENA_GC_OFF);
-	uintptr_t hidden = hidden_node(&it, 7);
 	pthread_attr_t attributes;
 	pthread_t thread;
 
 	pthread_attr_init(&attributes);
 	CHECK(!pthread_attr_setstacksize(&attributes, (size_t)1 << 46));
-	CHECK(arena_gc_thread_create(it.gc, &thread, &attributes, hold, (void *)~hidden) < 0);
+	CHECK(arena_gc_thread_create(it->gc, &thread, &attributes, hold, (void *)~*(uintptr_t *)hidden) < 0);
 	pthread_attr_destroy(&attributes);
-	wipe_stack();
+}
+
+TEST(refused, "gc_spawn/a thread that cannot be had is an error, and keeps nothing")
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+	uintptr_t hidden = hidden_node(&it, 7);
+
+	elsewhere(&it, create_too_large, &hidden);
 	arena_gc_collect(it.gc);
 	CHECK(is_gone(it.gc, hidden));
 	arena_gc_destroy(it.gc);
