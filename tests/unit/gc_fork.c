@@ -48,10 +48,11 @@ static void in_child(void (*function)(const struct fixture *it, void *argument),
 	arena_gc_blocking(wait_for, &pid);
 }
 
+/* A lock of the address sanitizer's allocator, which starts and ends of threads take as well, stays held in the child. */
 static void skip_if_sanitized(void)
 {
-	if (harness_thread_sanitized())
-		harness_skip("the thread sanitizer cannot fork a process with threads");
+	if (harness_sanitized())
+		harness_skip("sanitizers cannot fork a process with threads");
 }
 
 /* ---------------------------------------------------------------- a heap with nothing but one thread */
