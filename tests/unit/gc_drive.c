@@ -200,8 +200,8 @@ TEST(assists, "gc_drive/a program that allocates faster than workers mark assist
 	while (gc_drive_sums(&gc->drive).nr_slices < 100)
 		new_tree(gc, type, 10);
 	harness_note("%llu slices in %llu cycles, at most %llu bytes scanned in one", (unsigned long long)gc_drive_sums(&gc->drive).nr_slices,
-		     (unsigned long long)gc->drive.nr_begun, (unsigned long long)gc->drive.slice_most_work);
-	CHECK(gc->drive.slice_most_over < arena_gc_usable_bytes(gc, live) + GC_TEST_WORK);
+		     (unsigned long long)atomic_load_relaxed(&gc->drive.nr_begun), (unsigned long long)atomic_load_relaxed(&gc->drive.slice_most_work));
+	CHECK(atomic_load_relaxed(&gc->drive.slice_most_over) < arena_gc_usable_bytes(gc, live) + GC_TEST_WORK);
 	arena_gc_keep_alive(live);
 	arena_gc_destroy(gc);
 }
