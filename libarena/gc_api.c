@@ -11,6 +11,7 @@
 #include "gc_dump.h"
 #include "gc_ephemeron.h"
 #include "gc_fork.h"
+#include "gc_leaks.h"
 #include "gc_note.h"
 #include "gc_roots.h"
 #include "gc_sample.h"
@@ -43,6 +44,7 @@ static bool start(struct arena_gc *gc, const struct arena_gc_options *options)
 	gc_drive_init(&gc->drive, os_nr_cpus());
 	gc_drive_set_percent(&gc->drive, options->percent ? options->percent : 100);
 	gc->is_traced = opt_get(OPT_GC_TRACE);
+	gc->is_searched = opt_get(OPT_GC_LEAKS);
 	gc->is_verified = opt_get(OPT_GC_VERIFY);
 	gc->birth_ns = os_clock_ns();
 	gc_queue_init(&gc->queue);
@@ -89,6 +91,8 @@ void arena_gc_destroy(struct arena_gc *gc)
 	gc_cleanups_end(gc);
 	if (gc_mutator_of(gc))
 		gc_detach(gc_mutator_of(gc));
+	if (gc->is_searched)
+		gc_leaks_report(gc);
 	gc_cycle_stop(gc);
 	if (gc->mutators)
 		panic("arena_gc_destroy(): thread %u is still attached", gc->mutators->thread_id);
@@ -326,6 +330,11 @@ void arena_gc_stats(struct arena_gc *gc, struct arena_gc_stats *stats)
 int arena_gc_why(struct arena_gc *gc, const void *object, struct arena_gc_step *steps, size_t max)
 {
 	return gc_why(gc, object, steps, max);
+}
+
+int arena_gc_leaks(struct arena_gc *gc, struct arena_gc_step *leaks, size_t max)
+{
+	return gc_leaks(gc, leaks, max);
 }
 
 int arena_gc_dump(struct arena_gc *gc, int fd)

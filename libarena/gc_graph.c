@@ -136,6 +136,13 @@ void gc_seen_fini(struct gc_seen *seen)
 		os_unreserve(seen->bits, seen->bytes);
 }
 
+bool gc_seen_has(const struct gc_seen *seen, uintptr_t object)
+{
+	size_t n = (object - seen->base) / UNIT_BYTES;
+
+	return seen->bits[n / 64] >> n % 64 & 1;
+}
+
 bool gc_seen_add(struct gc_seen *seen, uintptr_t object)
 {
 	size_t n = (object - seen->base) / UNIT_BYTES;

@@ -41,6 +41,7 @@ struct gc_seen {
 /** 0 or -ENOMEM. */
 int gc_seen_init(struct gc_seen *seen, const struct gc_space *space);
 void gc_seen_fini(struct gc_seen *seen);
+bool gc_seen_has(const struct gc_seen *seen, uintptr_t object);
 /** Set an object's: whether it was not set before. */
 bool gc_seen_add(struct gc_seen *seen, uintptr_t object);
 

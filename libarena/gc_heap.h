@@ -208,6 +208,7 @@ struct arena_gc {
 	struct gc_mutator *lost; /* of threads that are the parent's; guarded by threads_lock */
 	bool is_forked;		/* in a child that has not finished a cycle: spans of the lost ones are not found yet. The collector's */
 
+	bool is_searched;	/* fixed: ARENA_GCLEAKS */
 	bool is_verified;	/* fixed: ARENA_GCVERIFY */
 	bool is_traced;		/* fixed: ARENA_GCTRACE */
 	uint64_t birth_ns;	/* fixed */

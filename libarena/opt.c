@@ -85,6 +85,8 @@ static const struct {
 		"1 prints a line for each cycle of a collected heap, and names threads that do not answer" },
 	[OPT_GC_VERIFY] = { "ARENA_GCVERIFY", "bool", 0, 0, 1,
 		"1 stops all threads at the end of each cycle and marks once more, to find what was lost" },
+	[OPT_GC_LEAKS] = { "ARENA_GCLEAKS", "bool", 0, 0, 1,
+		"1 reports what a collected heap still holds by hand when it is destroyed: uncollectable objects, handles" },
 };
 
 /* The shift of a suffix, 0 of none; -1 for anything else. */

@@ -429,6 +429,12 @@ struct arena_gc_step {
  */
 ARENA_API int arena_gc_why(struct arena_gc *gc, const void *object, struct arena_gc_step *steps, size_t max);
 /**
+ * For programs that free some objects by hand, by arena_gc_make_collectable(): uncollectable objects that no range, stack or handle leads to,
+ * directly or by others, of which [0, @max) are filled in; how many there are, which may be more, or -ENOMEM. With ARENA_GCLEAKS=1 arena_gc_destroy()
+ * reports them, and handles that were not freed.
+ */
+ARENA_API int arena_gc_leaks(struct arena_gc *gc, struct arena_gc_step *leaks, size_t max);
+/**
  * Write all roots and objects, and what they lead to, as a text that `arenactl objects` reads; doc/gc.md describes it. 0 or -errno. About
  * 20 bytes for each object and 6 for each pointer. If @fd is a pipe its reader must not be a thread of this heap.
  */
