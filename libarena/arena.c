@@ -19,6 +19,7 @@
 
 #include "annotate.h"
 #include "chunk.h"
+#include "gc_arena.h"
 #include "internal.h"
 #include "meta.h"
 #include "profile.h"
@@ -207,6 +208,7 @@ static bool grow(struct arena *arena, size_t bytes, size_t align_bytes)
 
 static void use_run(struct arena *arena, struct run *run)
 {
+	gc_arena_lock(arena);
 	if (arena->current)
 		arena->used_bytes += arena->bump.at - arena->current->base;
 	if (arena->sample_at)
@@ -214,6 +216,7 @@ static void use_run(struct arena *arena, struct run *run)
 	arena->current = run;
 	arena->bump.at = run->base;
 	set_limit(arena);
+	gc_arena_unlock(arena);
 }
 
 /* Draw how far it is from @begin to the next sample; without sampling there is none. */
@@ -335,6 +338,8 @@ bool arena_resize_last(struct arena *arena, uintptr_t object, size_t old_bytes, 
 		return false;
 	if (new_bytes > end - object && !extend_for(arena, new_bytes - (end - object)))
 		return false;
+	if (new_bytes < old_bytes)
+		gc_arena_cut(arena, object + new_bytes, end);
 	arena->bump.at = align_up(object + new_bytes, ARENA_WORD_BYTES);
 	/* Growth counts as an object of its own; what is given up will be given out again. */
 	if (arena->bump.at > end) {
@@ -395,24 +400,35 @@ static void release_runs(const struct arena *arena)
 		release_memory(run->base, run->limit, run->is_small);
 }
 
+void arena_drop(struct arena *arena)
+{
+	release_runs(arena);
+	meta_bury(arena);
+}
+
 void arena_destroy(struct arena *arena, const char *where)
 {
 	if (arena->held_bytes >= LARGE_BYTES)
 		credit_give(arena->made_at);
+	gc_arena_lock(arena);
+	arena->freed_limit = arena->bump.at;
+	gc_arena_unlock(arena);
 	if (!meta_kill(arena, where))
 		arena_require_live(arena, "arena_free()", where);
 	profile_remove_all(&arena->samples);
-	release_runs(arena);
-	meta_bury(arena);
+	if (gc_arena_remove(arena))
+		arena_drop(arena);
 }
 
 static void rewind_runs(struct arena *arena)
 {
 	profile_remove_all(&arena->samples);
+	gc_arena_lock(arena);
 	arena->sample_at = 0;
 	arena->current = NULL;
 	arena->used_bytes = 0;
 	arena->bump = (struct arena_bump){ 0 };
+	gc_arena_unlock(arena);
 	arena->nr_resets++;
 }
 
@@ -420,6 +436,7 @@ void arena_rewind(struct arena *arena)
 {
 	struct run *first = arena->runs;
 
+	gc_arena_forget(arena);
 	if (ANNOTATE_ASAN || ANNOTATE_VALGRIND)
 		for (struct run *run = first; run && arena->current; run = run->next) {
 			annotate_idle(run->base, run->limit);
@@ -462,7 +479,8 @@ bool arena_give_back(struct arena *arena, const char *where)
 		rewind_runs(arena);
 		return true;
 	}
-	shade = make_shade(arena);
+	/* A collector that has yet to come to it must find its memory. */
+	shade = gc_arena_is_awaited(arena) ? NULL : make_shade(arena);
 	if (!shade)
 		return false;
 	meta_kill(shade, where);

@@ -49,6 +49,7 @@ static bool start(struct arena_gc *gc, const struct arena_gc_options *options)
 	gc->birth_ns = os_clock_ns();
 	gc_queue_init(&gc->queue);
 	gc_roots_init(&gc->roots);
+	gc_annexes_init(&gc->annexes);
 	gc_rings_init(&gc->rings);
 	gc_timeline_start(gc);
 	if (gc_space_init(&gc->space, options->source, &gc->lock)) {
@@ -97,6 +98,7 @@ void arena_gc_destroy(struct arena_gc *gc)
 	if (gc->mutators)
 		panic("arena_gc_destroy(): thread %u is still attached", gc->mutators->thread_id);
 	gc_fork_forget(gc);
+	gc_annexes_fini(&gc->annexes);
 	gc_timeline_write(gc);
 	gc_rings_fini(&gc->rings);
 	gc_queue_fini(&gc->queue);

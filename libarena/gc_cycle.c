@@ -57,6 +57,7 @@ static void begin(struct arena_gc *gc)
 	gc_sweep_rest(gc);
 	if (gc->is_forked)
 		gc_fork_clear(gc);
+	gc_annexes_begin(&gc->annexes);
 	gc_threads_begin(gc, gc->types.gen);
 	for (struct gc_mutator *mutator = gc_threads_first(gc); mutator; mutator = mutator->next) {
 		atomic_store_relaxed(&mutator->runtime_max_ns, 0u);

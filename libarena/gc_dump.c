@@ -85,6 +85,7 @@ static void put_root(void *context, const struct gc_root *root, uintptr_t word)
 	static const char *const names[] = {
 		[ARENA_GC_ROOT_NONE] = "?", [ARENA_GC_ROOT_RANGE] = "range", [ARENA_GC_ROOT_HANDLE] = "handle",
 		[ARENA_GC_ROOT_UNCOLLECTABLE] = "uncollectable", [ARENA_GC_ROOT_STACK] = "stack",
+		[ARENA_GC_ROOT_ARENA] = "arena", [ARENA_GC_ROOT_CLEANUP] = "cleanup",
 	};
 	struct dump *dump = context;
 	struct gc_ref ref;

@@ -57,6 +57,7 @@ static void lock_heap(struct arena_gc *gc)
 	lock_acquire_nested(&gc->lock);
 	lock_acquire_nested(&gc->roots.lock);
 	lock_acquire_nested(&gc->cleanups.lock);
+	lock_acquire_nested(&gc->annexes.lock);
 	for (uint32_t i = 1; i < gc_kinds(&gc->types); i++)
 		lock_acquire_nested(&gc->types.kinds[i].lock);
 	lock_acquire_nested(&gc->ephemerons.lock);
@@ -73,6 +74,7 @@ static void unlock_heap(struct arena_gc *gc)
 	lock_release_nested(&gc->ephemerons.lock);
 	for (uint32_t i = 1; i < gc_kinds(&gc->types); i++)
 		lock_release_nested(&gc->types.kinds[i].lock);
+	lock_release_nested(&gc->annexes.lock);
 	lock_release_nested(&gc->cleanups.lock);
 	lock_release_nested(&gc->roots.lock);
 	lock_release_nested(&gc->lock);

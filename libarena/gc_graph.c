@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include "gc_cleanup.h"
 #include "gc_roots.h"
 #include "gc_threads.h"
 
@@ -109,6 +110,16 @@ static void show_stack(const struct walk *walk, const struct gc_mutator *mutator
 	}
 }
 
+static void show_cleanup(void *context, uintptr_t word)
+{
+	show_root(context, ARENA_GC_ROOT_CLEANUP, word, word);
+}
+
+static void show_in_arena(void *context, uintptr_t word)
+{
+	show_root(context, ARENA_GC_ROOT_ARENA, 0, word);
+}
+
 void gc_graph_roots(struct arena_gc *gc, gc_root_fn *visit, void *context)
 {
 	struct walk walk = { gc, visit, context };
@@ -116,6 +127,8 @@ void gc_graph_roots(struct arena_gc *gc, gc_root_fn *visit, void *context)
 	gc_roots_show(&gc->roots, show_root, &walk);
 	if (atomic_load_relaxed(&gc->nr_pinned))
 		gc_graph_objects(gc, show_if_pinned, &walk);
+	gc_annexes_show(&gc->annexes, show_in_arena, &walk);
+	gc_cleanups_each(gc, show_cleanup, &walk);
 	for (const struct gc_mutator *mutator = gc_threads_first(gc); mutator; mutator = mutator->next)
 		show_stack(&walk, mutator);
 }

@@ -20,7 +20,7 @@ typedef void gc_object_fn(void *context, const struct gc_ref *ref);
 
 /** The object that a word leads into; false when it leads to none. */
 bool gc_graph_find(const struct arena_gc *gc, uintptr_t word, struct gc_ref *ref);
-/** Show all words of all roots: ranges, handles, what is uncollectable, stacks. They may lead to nothing. */
+/** Show all words of all roots: ranges, handles, what is uncollectable, arenas, cleanups, stacks. They may lead to nothing. */
 void gc_graph_roots(struct arena_gc *gc, gc_root_fn *visit, void *context);
 /** Show all objects, by addresses. */
 void gc_graph_objects(struct arena_gc *gc, gc_object_fn *visit, void *context);

@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 
+#include "gc_annex.h"
 #include "gc_chain.h"
 #include "gc_drive.h"
 #include "gc_event.h"
@@ -31,6 +32,7 @@ enum gc_step {
 	GC_STEP_SEAL,		/* spans that are not swept are handed in when marking ends */
 	GC_STEP_TWICE,		/* between the two, all answer once more */
 	GC_STEP_WEAK,		/* what is read of a weak reference is shaded */
+	GC_STEP_QUEUE,		/* an arena that is freed before it was scanned is left to the collector */
 };
 #ifndef ARENA_GC_BREAK
 #define ARENA_GC_BREAK 0
@@ -180,6 +182,7 @@ struct arena_gc {
 	struct gc_queue queue;
 	struct gc_drive drive;
 	struct gc_roots roots;
+	struct gc_annexes annexes;
 	struct gc_weak weak;
 	struct gc_ephemerons ephemerons;
 	struct gc_cleanups cleanups;

@@ -284,7 +284,7 @@ uint64_t gc_mark_roots(struct gc_marker *marker)
 	if (atomic_load_relaxed(&marker->gc->nr_pinned))
 		each_span(marker, mark_pinned);
 	gc_cleanups_each(marker->gc, mark_word, marker);
-	return gc_roots_each(&marker->gc->roots, mark_word, marker);
+	return gc_annexes_scan(&marker->gc->annexes, mark_word, marker) + gc_roots_each(&marker->gc->roots, mark_word, marker);
 }
 
 uint64_t gc_mark_stacks(struct gc_marker *marker)

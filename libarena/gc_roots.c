@@ -44,7 +44,7 @@ void gc_roots_fini(struct gc_roots *roots)
 /* ---------------------------------------------------------------- ranges */
 
 /* The program stores to its roots while they are read; those who use no barrier for that are found by verification, not here. */
-__attribute__((noinline, no_sanitize("address"), no_sanitize("thread"))) static uintptr_t root_word(uintptr_t address)
+__attribute__((noinline, no_sanitize("address"), no_sanitize("thread"))) uintptr_t gc_root_word(uintptr_t address)
 {
 	return atomic_load_acquire((const volatile uintptr_t *)address);
 }
@@ -81,7 +81,7 @@ int gc_roots_add(struct gc_mutator *mutator, uintptr_t base, size_t bytes)
 		roots->ranges[roots->nr_ranges++] = (struct gc_range){ base, base + bytes };
 	lock_release(&roots->lock);
 	for (uintptr_t at = base; done && mutator->barrier && at < base + bytes; at += sizeof(uintptr_t))
-		gc_shade_new(mutator, root_word(at));
+		gc_shade_new(mutator, gc_root_word(at));
 	return done ? 0 : -ENOMEM;
 }
 
@@ -112,7 +112,7 @@ int gc_roots_remove(struct gc_mutator *mutator, uintptr_t base)
 	if (!range.base)
 		return -ENOENT;
 	for (uintptr_t at = range.base; mutator->barrier && at < range.limit; at += sizeof(uintptr_t))
-		gc_shade_old(mutator, root_word(at));
+		gc_shade_old(mutator, gc_root_word(at));
 	return 0;
 }
 
@@ -173,7 +173,7 @@ uint64_t gc_roots_each(struct gc_roots *roots, void (*visit)(void *context, uint
 	lock_acquire(&roots->lock);
 	for (size_t i = 0; i < roots->nr_ranges; i++) {
 		for (uintptr_t at = roots->ranges[i].base; at < roots->ranges[i].limit; at += sizeof(uintptr_t))
-			visit(context, root_word(at));
+			visit(context, gc_root_word(at));
 		bytes += roots->ranges[i].limit - roots->ranges[i].base;
 	}
 	for (struct gc_handles *block = roots->handles; block; block = block->next)
@@ -188,7 +188,7 @@ void gc_roots_show(struct gc_roots *roots, void (*visit)(void *context, enum are
 	lock_acquire(&roots->lock);
 	for (size_t i = 0; i < roots->nr_ranges; i++)
 		for (uintptr_t at = roots->ranges[i].base; at < roots->ranges[i].limit; at += sizeof(uintptr_t))
-			visit(context, ARENA_GC_ROOT_RANGE, at, root_word(at));
+			visit(context, ARENA_GC_ROOT_RANGE, at, gc_root_word(at));
 	for (struct gc_handles *block = roots->handles; block; block = block->next)
 		for (size_t i = 0; i < HANDLES_PER_BLOCK; i++)
 			visit(context, ARENA_GC_ROOT_HANDLE, (uintptr_t)&block->handles[i], (uintptr_t)atomic_load_acquire(&block->handles[i].object));

@@ -21,6 +21,8 @@ struct arena_gc_handle *gc_handle_get(struct gc_roots *roots);
 /** It holds nothing again. */
 void gc_handle_put(struct gc_roots *roots, struct arena_gc_handle *handle);
 
+/** A word of the program's memory, which may be stored to at the same time. */
+uintptr_t gc_root_word(uintptr_t address);
 /** Show all words of all roots to @visit; how many bytes they are. No root comes or goes meanwhile. */
 uint64_t gc_roots_each(struct gc_roots *roots, void (*visit)(void *context, uintptr_t word), void *context);
 

@@ -8,7 +8,7 @@
  *
  * In the child of a fork the second is let pass until its first cycle is over: the parent's other threads may have been writing what is read here.
  *
- * A word of a stack that leads to an object without a mark is not followed: frames that came after the stack was copied may have stale words of older
+ * A word of a stack or an arena that leads to an object without a mark is not followed: frames that came after the stack was copied may have stale words of older
  * ones in them. What a stack alone holds and was lost is found when it is stored anywhere, or used: what is freed is overwritten.
  */
 #include "gc_verify.h"
@@ -86,15 +86,23 @@ static void must_be_marked(void *context, uintptr_t word)
 	follow(verifier, &ref);
 }
 
+/* What looks like a pointer, and may be stale: where an object without a mark is, nothing has to be. */
+static void follow_marked(void *context, uintptr_t word)
+{
+	struct verifier *verifier = context;
+	struct gc_ref ref;
+
+	if (gc_find(&verifier->gc->space, word, &ref) && gc_is_object(&ref) && gc_is_marked(&ref))
+		follow(verifier, &ref);
+}
+
 static void look_at_stacks(struct verifier *verifier)
 {
 	struct arena_gc *gc = verifier->gc;
-	struct gc_ref ref;
 
 	for (struct gc_mutator *mutator = gc_threads_first(gc); mutator; mutator = mutator->next) {
 		for (size_t i = 0; i < mutator->stack.copy_words; i++)
-			if (gc_find(&gc->space, mutator->stack.copy[i], &ref) && gc_is_object(&ref) && gc_is_marked(&ref))
-				follow(verifier, &ref);
+			follow_marked(verifier, mutator->stack.copy[i]);
 		mutator->stack.copy_words = 0;
 	}
 }
@@ -151,6 +159,7 @@ void gc_verify(struct arena_gc *gc)
 		panic("no memory to verify a collected heap");
 	gc_roots_each(&gc->roots, must_be_marked, &verifier);
 	gc_cleanups_each(gc, must_be_marked, &verifier);
+	gc_annexes_show(&gc->annexes, follow_marked, &verifier);
 	look_at_stacks(&verifier);
 	look_into_all(&verifier);
 	gc_weak_verify(gc);

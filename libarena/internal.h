@@ -10,6 +10,8 @@
 struct arena *arena_create(const struct arena_options *options, const char *where);
 /** Free it; panics when it was freed before. */
 void arena_destroy(struct arena *arena, const char *where);
+/** Give back the memory of one that was destroyed while a collector had to look at it first. Any thread. */
+void arena_drop(struct arena *arena);
 /** Forget all objects, keep memory. O(1). */
 void arena_rewind(struct arena *arena);
 /** Forget all objects, give all memory back; false when there is no memory to keep record of that. */

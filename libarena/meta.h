@@ -7,6 +7,7 @@
 #define LIBARENA_META_H
 
 #include "arena/arena.h"
+#include "gc_annex.h"
 #include "list.h"
 #include "lock.h"
 
@@ -54,6 +55,8 @@ struct arena {
 	bool starts_big;	/* its place of birth made large arenas before */
 	bool is_shade;		/* stands for what arena_reset_release() gave back of a living arena */
 	char name[32];		/* fixed */
+	uintptr_t freed_limit;	/* where bump.at was when it was freed */
+	struct gc_annex annex;	/* what a collector scans it as */
 	struct link link;	/* in the queue of the dead; guarded by the lock of meta.c */
 	long nr_pending;	/* units not revoked yet, and 1 while being freed; guarded as link */
 };

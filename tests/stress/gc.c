@@ -61,6 +61,13 @@ struct weakling {
 };
 ARENA_GC_LAYOUT(weakling_layout, struct weakling, weak, ephemeron);
 
+/* An object of a thread's arena, which keeps a node, whatever becomes of its tree. */
+struct holder {
+	struct holder *next;
+	struct node *node;
+	uint64_t id;
+};
+
 struct shadow {
 	uintptr_t hidden;	/* where the node is, in a form that leads nowhere */
 	struct shadow *child[CHILDREN];
@@ -80,6 +87,8 @@ struct worker {
 	struct node **range;	/* roots of malloc(), now here, now there; a ninth tree is in it */
 	struct shadow *shadows[TREES];
 	size_t nr_nodes[TREES];
+	struct arena *arena;	/* of holders, or NULL; scanned */
+	struct holder *holders;
 	uint64_t nr_checked;
 };
 
@@ -499,6 +508,45 @@ static void peek_weakly(struct worker *me)
 		put_weakling(me, place);
 }
 
+static void free_holders(struct worker *me)
+{
+	arena_free(me->arena);
+	me->arena = NULL;
+	me->holders = NULL;
+}
+
+static void hold(struct worker *me)
+{
+	struct shadow *shadow;
+	struct node *node = random_node(me, random_below(&me->rng, TREES), &shadow);
+	struct holder *holder = node ? arena_make(me->arena, struct holder) : NULL;
+
+	if (!holder)
+		return;
+	arena_gc_store(&holder->node, node);
+	holder->id = node->id;
+	holder->next = me->holders;
+	me->holders = holder;
+}
+
+/* It comes, keeps nodes, and goes, without regard to cycles; what was taken out of it stays. */
+static void use_arena(struct worker *me)
+{
+	if (!me->arena) {
+		me->arena = arena_new(NULL);
+		CHECK(me->arena);
+		CHECK_EQ(arena_gc_scan_arena(gc, me->arena), 0);
+	}
+	hold(me);
+	for (const struct holder *holder = me->holders; holder; holder = holder->next)
+		CHECK(holder->node->id == holder->id && !is_dead(holder->node));
+	if (random_below(&me->rng, 16))
+		return;
+	me->peeked[0] = me->holders ? me->holders->node : NULL;
+	me->peeked_ids[0] = me->holders ? me->holders->id : 0;
+	free_holders(me);
+}
+
 static void *doze(void *nothing)
 {
 	sched_yield();
@@ -533,6 +581,7 @@ static void step(struct worker *me)
 	case 12: move_range(me); break;
 	case 15: case 16: peek(me); break;
 	case 17: case 18: peek_weakly(me); break;
+	case 19: use_arena(me); break;
 	default: grow(me, tree); break;
 	}
 }
@@ -564,6 +613,7 @@ static void end(struct worker *me)
 		free_shadows(me->range[3]->shadow);
 	CHECK_EQ(arena_gc_remove_roots(gc, me->range), 0);
 	free(me->range);
+	free_holders(me);
 	for (size_t i = 0; i < 2; i++)
 		arena_gc_handle_free(gc, me->handles[i]);
 }

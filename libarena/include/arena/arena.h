@@ -131,6 +131,7 @@ ARENA_API struct arena *arena_new_at(const struct arena_options *options, const 
  *
  * Input and output into an arena must be complete before it is freed (vmsplice(), io_uring with registered buffers, O_DIRECT,
  * zero-copy send): what the kernel still refers to may be in another arena by then.
+ * An arena that a collected heap scans is freed by a thread attached to that (arena/gc.h).
  */
 #define arena_free(arena) arena_free_at((arena), ARENA_HERE)
 ARENA_API void arena_free_at(struct arena *arena, const char *where);

@@ -12,7 +12,8 @@
  *	stacks and registers of attached threads	conservatively: what looks like the address of an object keeps it
  *	globals, other memory			arena_gc_add_roots(); thread-local variables count as such
  *	handles					arena_gc_handle_create()
- *	anything else (malloc(), arenas, files)	not at all: what only they lead to is freed
+ *	arenas					arena_gc_scan_arena()
+ *	anything else (malloc(), files)		not at all: what only they lead to is freed
  *
  * A pointer may lead anywhere into an object. One past its end leads to the next one. A heap does not look into other heaps.
  *
@@ -355,6 +356,25 @@ ARENA_API bool arena_gc_cancel_cleanup(struct arena_gc_cleanup *cleanup);
 /** Call those whose objects were found dead and that nobody has called yet; how many. */
 ARENA_API size_t arena_gc_run_cleanups(struct arena_gc *gc);
 
+/* ---------------------------------------------------------------- arenas */
+
+/**
+ * Let an arena's objects hold pointers to objects: all aligned words in it keep what they look like the address of, from now on until it is freed or
+ * the heap is destroyed. They are stored to by arena_gc_store(), also when they are filled in. 0, or -EBUSY when another heap does that.
+ * Its owner frees and resets it while attached, and not within arena_gc_blocking().
+ *
+ * arena_free() costs what it always does: when a cycle runs that has not come to the arena yet, its memory goes, and its addresses fault, as soon as the
+ * collector has looked at it. Until then arena_reset() and arena_reset_release() are linear in bytes, and the latter keeps the memory. O(1) here but
+ * while a cycle begins; linear in bytes for each cycle.
+ */
+ARENA_API int arena_gc_scan_arena(struct arena_gc *gc, struct arena *arena);
+/**
+ * A copy of @count neighboring objects of a type, in an arena or anywhere, as one object of the heap; NULL when out of memory. Only what is there
+ * is copied: its pointers lead where they led, so those into an arena are to be replaced, by clones of their own, before it goes.
+ */
+ARENA_API void *arena_gc_clone(struct arena_gc *gc, struct arena_gc_type *type, const void *objects, size_t count);
+ARENA_API char *arena_gc_clone_string(struct arena_gc *gc, const char *string);
+
 /* ---------------------------------------------------------------- cycles */
 
 /**
@@ -409,13 +429,15 @@ enum arena_gc_root {
 	ARENA_GC_ROOT_HANDLE,
 	ARENA_GC_ROOT_UNCOLLECTABLE,
 	ARENA_GC_ROOT_STACK,		/* or a register, of a thread: perhaps a stale word */
+	ARENA_GC_ROOT_ARENA,		/* arena_gc_scan_arena() */
+	ARENA_GC_ROOT_CLEANUP,		/* that is yet to be called, with its argument */
 };
 
 /* A step of a path: an object, and the pointer that leads to it. */
 struct arena_gc_step {
 	enum arena_gc_root root;	/* of the first step: where the path begins */
 	uint32_t thread_id;		/* whose stack that is (gettid(2)); else 0 */
-	const void *location;		/* of the pointer: in the root, or in the object of the step before. NULL: only its type's function knows */
+	const void *location;		/* of the pointer: in the root, or in the object of the step before. NULL: not known, in an arena or where a type has a function */
 	const void *object;		/* its beginning */
 	const char *type;		/* its name, or "?" */
 	size_t bytes;			/* that it takes */
