@@ -100,7 +100,7 @@ static void in_order(void)
 /* A list whose elements know both neighbors, and which an array knows too. */
 static void long_lists(void)
 {
-	uint32_t *parents = malloc(LONG_NODES * sizeof(*parents)), *order = malloc(LONG_NODES * sizeof(*order)), nr_reached;
+	uint32_t *parents = malloc(LONG_NODES * sizeof(*parents)), *order = malloc(LONG_NODES * sizeof(*order)), nr_reached = 0;
 	struct graph graph = { LONG_NODES, first, edges };
 	size_t at = 0;
 
