@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Everything is searched that ranges, stacks and handles lead to. An uncollectable object that was not met is forgotten: the program cannot reach it
- * to make it collectable, unless it keeps the address where the collector does not look.
+ * Everything is searched that all other roots lead to: ranges, stacks, handles, cleanups, arenas. An uncollectable object that was not met is
+ * forgotten: the program cannot reach it to make it collectable, unless it keeps the address where the collector does not look.
  *
  * When a heap is destroyed its handles are as good as forgotten, and each that holds something is one more.
  */
@@ -22,10 +22,10 @@ struct leaks {
 	int error;
 };
 
-/* Only roots that count are followed. */
-static uint32_t roots_of(const struct leaks *leaks)
+/* What is to be let go by hand: all other roots are followed. */
+static uint32_t kinds_by_hand(const struct leaks *leaks)
 {
-	return 1u << ARENA_GC_ROOT_RANGE | 1u << ARENA_GC_ROOT_STACK | (leaks->is_end ? 0 : 1u << ARENA_GC_ROOT_HANDLE);
+	return 1u << ARENA_GC_ROOT_UNCOLLECTABLE | (leaks->is_end ? 1u << ARENA_GC_ROOT_HANDLE : 0);
 }
 
 static void note(struct leaks *leaks, const struct gc_root *root, const struct gc_ref *ref, uintptr_t word)
@@ -65,7 +65,7 @@ static void find(struct arena_gc *gc, void *context)
 	leaks->error = gc_search_init(&leaks->search, gc);
 	if (leaks->error)
 		return;
-	leaks->search.roots = roots_of(leaks);
+	leaks->search.roots = ~kinds_by_hand(leaks);
 	gc_search_roots(&leaks->search);
 	gc_search_run(&leaks->search, 0);
 	gc_graph_roots(gc, judge, leaks);

@@ -95,6 +95,26 @@ TEST(roots, "gc_why/ranges, handles, uncollectable objects, and last of all the 
 	arena_gc_destroy(gc);
 }
 
+static void do_nothing(void *unused)
+{
+	(void)unused;
+}
+
+TEST(cleanup, "gc_why/a cleanup that waits for another object keeps its argument")
+{
+	struct vertex *it;
+
+	set_up();
+	arena_gc_store(&cell, arena_gc_alloc(gc, vertex));
+	it = arena_gc_alloc(gc, vertex);
+	CHECK(it && arena_gc_add_cleanup(gc, cell, do_nothing, it));
+	CHECK_EQ(arena_gc_why(gc, it, steps, STEPS), 2);
+	CHECK_EQ(steps[0].root, ARENA_GC_ROOT_CLEANUP);
+	CHECK(steps[1].object == it && steps[1].root == ARENA_GC_ROOT_NONE);
+	CHECK_EQ(arena_gc_leaks(gc, steps, STEPS), 0);
+	arena_gc_destroy(gc);
+}
+
 /* What one thread holds while another asks. */
 struct holder {
 	uintptr_t hidden;	/* the object's address, inverted */
