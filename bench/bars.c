@@ -44,6 +44,8 @@ static const struct fixed {
 	{ "gc", "trees2/arena", "utilization_10ms", { BAR_LEAST, 0.55 } },
 	{ "gc", "trees2/arena", "cycle_workers_off", { BAR_MOST, 5 } },
 	{ "gc", "trees2/arena", "cycle_assists", { BAR_MOST, 5 } },
+	{ "gc", "limited/arena", "over_limit", { BAR_MOST, 3 } },
+	{ "gc", "limited/arena", "collector", { BAR_MOST, 50 } },
 	{ "gc", "stores/arena", "barrier_off", { BAR_MOST, 0.5 } },
 	{ "gc", "stores/arena", "barrier_on", { BAR_MOST, 4 } },
 	{ "pages", "pair", "pair", { BAR_MOST, 12 } },

@@ -51,7 +51,7 @@ GC_GO := $(wildcard bench/gc/*.go)
 
 $(B)/arena-bench-gc-go: $(GC_GO)
 	@mkdir -p $(@D)
-	GOCACHE=$(abspath $(B))/go-cache GO111MODULE=off CGO_ENABLED=0 go build -o $@ $(GC_GO)
+	GOCACHE=$(abspath $(B))/go-cache GOPATH=$(abspath $(B))/go-path GO111MODULE=off CGO_ENABLED=0 go build -o $@ $(GC_GO)
 
 bench: $(GC_DRIVERS:%=$(B)/arena-bench-gc-%)
 

@@ -43,6 +43,7 @@ static const struct gc_program {
 } programs[] = {
 	{ "trees", 2500, 100, 10, true, NULL },
 	{ "trees2", 2500, 100, 5, true, NULL },
+	{ "limited", 2500, 100, 3, true, OURS_GC },
 	{ "idle", 2500, 100, 10, true, "malloc" },
 	{ "gcbench", 16, 8, 3, false, NULL },
 	{ "gcbench4", 14, 8, 3, false, NULL },
@@ -51,7 +52,7 @@ static const struct gc_program {
 	{ "intern", 8000000, 120000, 3, false, NULL },
 	{ "large", 1024, 8, 1, false, NULL },
 	{ "large4", 1024, 8, 1, true, NULL },
-	{ "stores", 4000000, 100000, 5, false, OURS_GC },
+	{ "stores", 4000000, 16384, 5, false, OURS_GC },
 };
 enum { NR_PROGRAMS = sizeof(programs) / sizeof(programs[0]) };
 

@@ -27,7 +27,7 @@ BREAK_SRC = $(shell grep -l -e gc_does -e gc_delay -e 'gc_barrier\.h' libarena/g
 
 $(B)/tests/break/gc-%: $(B)/tests/stress/gc.o $(B)/tests/harness.o $(B)/libarena-internal.a
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -Ilibarena -DARENA_GC_BREAK=$* -DARENA_GC_DELAYS $(CFLAGS) $(TEST_LDFLAGS) $(LDFLAGS) -o $@ $(BREAK_SRC) $^ $(PROFILE_LIBS) -pthread
+	$(CC) $(CPPFLAGS) -Ilibarena -DARENA_GC_BREAK=$* -DARENA_GC_DELAYS $(CFLAGS) -O1 -g0 $(TEST_LDFLAGS) $(LDFLAGS) -o $@ $(BREAK_SRC) $^ $(PROFILE_LIBS) -pthread
 
 ## tests: build the test programs
 .PHONY: tests unit model stress

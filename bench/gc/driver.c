@@ -29,19 +29,21 @@ static const struct program {
 	const char *name;
 	program_fn *run;
 	unsigned int nr_threads;
+	unsigned int limit_mib;	/* of the collected heap, for runtimes that have one; 0: none */
 } programs[] = {
-	{ "trees", run_trees, 1 },
-	{ "trees2", run_half_trees, 2 },
-	{ "gcbench", run_gcbench, 1 },
-	{ "gcbench4", run_gcbench, 4 },
-	{ "splay", run_splay, 1 },
-	{ "lru", run_lru, 1 },
-	{ "intern", run_intern, 1 },
-	{ "large", run_large, 1 },
-	{ "large4", run_large, 4 },
-	{ "idle", run_idle, 1 },
+	{ "trees", run_trees, 1, 0 },
+	{ "limited", run_trees, 1, 84 },	/* 64 MiB live and what is being made: up to 80 % */
+	{ "trees2", run_half_trees, 2, 0 },
+	{ "gcbench", run_gcbench, 1, 0 },
+	{ "gcbench4", run_gcbench, 4, 0 },
+	{ "splay", run_splay, 1, 0 },
+	{ "lru", run_lru, 1, 0 },
+	{ "intern", run_intern, 1, 0 },
+	{ "large", run_large, 1, 0 },
+	{ "large4", run_large, 4, 0 },
+	{ "idle", run_idle, 1, 0 },
 #ifdef RT_STORES
-	{ "stores", RT_STORES, 1 },
+	{ "stores", RT_STORES, 1, 0 },
 #endif
 };
 enum { NR_PROGRAMS = sizeof(programs) / sizeof(programs[0]) };
@@ -90,20 +92,21 @@ static double cpu_ms(void)
 	return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1e3 + (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e3;
 }
 
-/* VmHWM: ru_maxrss is inherited from whoever called exec. */
-static double peak_rss_mib(void)
+/* "VmHWM: %lu kB", the peak, or VmRSS. ru_maxrss is inherited from whoever called exec. */
+static double status_mib(const char *name)
 {
 	FILE *file = fopen("/proc/self/status", "re");
-	unsigned long kib = 0;
+	size_t bytes = strlen(name);
+	double kib = 0;
 	char line[256];
 
 	while (file && fgets(line, sizeof(line), file))
-		if (sscanf(line, "VmHWM: %lu", &kib) == 1)
-			break;
-	if (!kib)
-		die("cannot read VmHWM");
+		if (!strncmp(line, name, bytes) && line[bytes] == ':')
+			kib = strtod(line + bytes + 1, NULL);
+	if (kib <= 0)
+		die("cannot read /proc/self/status");
 	fclose(file);
-	return (double)kib / 1024;
+	return kib / 1024;
 }
 
 /* ---------------------------------------------------------------- what the collector says of its cycles */
@@ -132,16 +135,17 @@ static void add_line(struct cycle *sum, const char *line)
 	sum->idle_ms += cycle.idle_ms;
 }
 
-/* Of all CPUs, while cycles were running. */
-static void report_shares(struct outcome *outcome, const struct cycle *sum)
+/* Of all CPUs, while cycles were running; and of all CPU time that was spent. */
+static void report_shares(struct outcome *outcome, const struct cycle *sum, double spent_ms)
 {
 	double all_ms = sum->wall_ms * (double)sysconf(_SC_NPROCESSORS_ONLN) / 100;
 
 	outcome_add(outcome, "cycle_workers", "percent", (sum->worker_ms + sum->idle_ms) / all_ms);
 	outcome_add(outcome, "cycle_assists", "percent", sum->assist_ms / all_ms);
+	outcome_add(outcome, "collector", "percent", 100 * (sum->worker_ms + sum->idle_ms + sum->assist_ms) / spent_ms);
 }
 
-static void trace_report(struct outcome *outcome)
+static void trace_report(struct outcome *outcome, double spent_ms)
 {
 	FILE *file = trace_fd < 0 || lseek(trace_fd, 0, SEEK_SET) ? NULL : fdopen(trace_fd, "r");
 	struct cycle sum = { 0 };
@@ -150,7 +154,7 @@ static void trace_report(struct outcome *outcome)
 	while (file && fgets(line, sizeof(line), file))
 		add_line(&sum, line);
 	if (sum.wall_ms > 0)
-		report_shares(outcome, &sum);
+		report_shares(outcome, &sum, spent_ms);
 }
 
 /* ---------------------------------------------------------------- one run */
@@ -187,23 +191,44 @@ static uint64_t run_threads(const struct program *program, size_t size)
 	return checksum;
 }
 
+/* By how much what the process took since the heap was made went beyond the limit. */
+static void report_limit(struct outcome *outcome, const struct program *program, double rss_mib)
+{
+	double over_mib = status_mib("VmHWM") - rss_mib - program->limit_mib;
+
+	if (program->limit_mib)
+		outcome_add(outcome, "over_limit", "percent", over_mib > 0 ? 100 * over_mib / program->limit_mib : 0);
+}
+
+static void set_limit(const struct program *program)
+{
+	char bytes[32];
+
+	snprintf(bytes, sizeof(bytes), "%llu", (unsigned long long)program->limit_mib << 20);
+	if (program->limit_mib)
+		setenv("ARENA_GC_LIMIT", bytes, 1);
+}
+
 static void run(const struct program *program, size_t size)
 {
 	struct outcome outcome = { 0 };
-	double cpu = cpu_ms(), start = now_ms();
+	double cpu = cpu_ms(), start = now_ms(), rss_mib = status_mib("VmRSS");
 	uint64_t checksum;
 
+	set_limit(program);
 	rt_init();
 	trees_prepare();
 	splay_prepare();
 	tables_prepare();
 	checksum = run_threads(program, size);
 	outcome_add(&outcome, "elapsed", "ms", now_ms() - start);
-	outcome_add(&outcome, "cpu", "ms", cpu_ms() - cpu);
-	outcome_add(&outcome, "peak_rss", "MiB", peak_rss_mib());
+	cpu = cpu_ms() - cpu;
+	outcome_add(&outcome, "cpu", "ms", cpu);
+	outcome_add(&outcome, "peak_rss", "MiB", status_mib("VmHWM"));
+	report_limit(&outcome, program, rss_mib);
 	batch_report(&outcome, RT_NAME);
 	rt_report(&outcome);
-	trace_report(&outcome);
+	trace_report(&outcome, cpu);
 	printf("checksum=%016llx", (unsigned long long)checksum);
 	for (size_t i = 0; i < outcome.nr; i++)
 		printf(" %s:%s=%.10g", outcome.metrics[i].name, outcome.metrics[i].unit, outcome.metrics[i].value);

@@ -53,7 +53,7 @@ rows=$(sed -n 's/.*"case": "\([^"]*\)", "source": "\([a-z]*\)", "metric": "\([a-
 missing=
 for row in "trees/arena auto cpu" "trees/arena auto own_max" "trees/arena auto wall_p99_99" "trees/malloc malloc wall_max" \
 	"trees/arena auto utilization_10ms" "trees2/arena auto utilization_10ms" "trees/arena auto cpu_vs_malloc" "idle/malloc malloc wall_max" \
-	"trees/arena auto peak_rss_vs_malloc" "stores/arena auto barrier_off" "stores/arena auto barrier_on" "large4/arena auto cycles"; do
+	"trees/arena auto peak_rss_vs_malloc" "limited/arena auto over_limit" "stores/arena auto barrier_off" "stores/arena auto barrier_on" "large4/arena auto cycles"; do
 	grep -q -F -x "$row" <<<"$rows" || missing+="$row"$'\n'
 done
 empty_ok "the rows that bars are held against, and others" "$missing"
