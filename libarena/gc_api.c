@@ -6,6 +6,7 @@
 #include "gc_assist.h"
 #include "gc_barrier.h"
 #include "gc_cleanup.h"
+#include "gc_coroutine.h"
 #include "gc_cycle.h"
 #include "gc_delay.h"
 #include "gc_dump.h"
@@ -40,12 +41,14 @@ static bool start(struct arena_gc *gc, const struct arena_gc_options *options)
 {
 	gc->lock = (struct lock)LOCK_INIT(LOCK_GC);
 	gc->threads_lock = (struct lock)LOCK_INIT(LOCK_GC_THREADS);
+	gc->stacks_lock = (struct lock)LOCK_INIT(LOCK_GC_STACKS);
 	gc->whole_lock = (struct lock)LOCK_INIT(LOCK_GC_WHOLE);
 	gc_drive_init(&gc->drive, os_nr_cpus());
 	gc_drive_set_percent(&gc->drive, options->percent ? options->percent : 100);
 	gc->is_traced = opt_get(OPT_GC_TRACE);
 	gc->is_searched = opt_get(OPT_GC_LEAKS);
 	gc->is_verified = opt_get(OPT_GC_VERIFY);
+	gc->stops_world = options->stops_world;
 	gc->birth_ns = os_clock_ns();
 	gc_queue_init(&gc->queue);
 	gc_roots_init(&gc->roots);
@@ -99,6 +102,7 @@ void arena_gc_destroy(struct arena_gc *gc)
 		panic("arena_gc_destroy(): thread %u is still attached", gc->mutators->thread_id);
 	gc_fork_forget(gc);
 	gc_annexes_fini(&gc->annexes);
+	gc_coroutines_fini(gc);
 	gc_timeline_write(gc);
 	gc_rings_fini(&gc->rings);
 	gc_queue_fini(&gc->queue);
@@ -321,6 +325,8 @@ void arena_gc_stats(struct arena_gc *gc, struct arena_gc_stats *stats)
 		.freed_bytes = atomic_load_relaxed(&gc->freed_bytes),
 		.handshake_max_ns = atomic_load_relaxed(&gc->cycle.handshake_max_ns),
 		.runtime_max_ns = atomic_load_relaxed(&gc->cycle.runtime_max_ns),
+		.stopped_ns = atomic_load_relaxed(&gc->stopped_ns),
+		.stopped_max_ns = atomic_load_relaxed(&gc->stopped_max_ns),
 	};
 	lock_acquire(&gc->space.heap->lock);
 	stats->held_bytes = palloc_held(&gc->space.heap->pages) * CHUNK_BYTES;

@@ -142,6 +142,42 @@ static void mark(struct gc_worker *worker)
 	gc->cycle.mark_end_ns = os_clock_ns();
 }
 
+/* For programs without barriers: H1 to H3 are one, in which all threads wait. It is what they wait for, and so it takes no rests. */
+static void mark_stopped(struct gc_worker *worker)
+{
+	struct arena_gc *gc = worker->marker.gc;
+
+	gc_note_phase(gc, GC_EVENT_SCAN);
+	worker->hurries = true;
+	gc->cycle.stop_ns = os_clock_ns();
+	gc_ask(gc, GC_REQUEST_STOP);
+	gc_note_phase(gc, GC_EVENT_MARK);
+	gc->cycle.mark_ns = os_clock_ns();
+	gc_ephemerons_begin(gc);
+	gc_queue_open(&gc->queue);
+	gc->cycle.root_bytes = gc_mark_roots(&worker->marker);
+	gc->cycle.stack_bytes = gc_mark_stacks(&worker->marker);
+	gc_drive_did(&gc->drive, gc->cycle.root_bytes + gc->cycle.stack_bytes);
+	drain(worker);
+	/* Nobody reads meanwhile. */
+	check(gc_weak_close(gc, gc_weak_word(gc)));
+	gc->cycle.mark_end_ns = os_clock_ns();
+}
+
+/* Who goes on allocates from spans of the new gen only, as after an answer to H4, which is asked for all the same: whoever waits is woken by it. */
+static void resume(struct gc_worker *worker)
+{
+	struct arena_gc *gc = worker->marker.gc;
+	uint64_t stopped_ns;
+
+	gc_threads_seal(gc);
+	worker->hurries = false;
+	stopped_ns = os_clock_ns() - gc->cycle.stop_ns;
+	gc->cycle.stopped_ns = stopped_ns;
+	atomic_store_relaxed(&gc->stopped_ns, gc->stopped_ns + stopped_ns);
+	atomic_store_relaxed(&gc->stopped_max_ns, size_max(gc->stopped_max_ns, stopped_ns));
+}
+
 /* What is dead is led to by nothing, and its cleanups are due. Chains are in the collector's hands meanwhile. */
 static void bury(struct arena_gc *gc)
 {
@@ -194,11 +230,13 @@ static void look(struct arena_gc *gc)
 	if (!gc->is_verified && !gc_look_is_wanted(gc))
 		return;
 	gc_note_phase(gc, GC_EVENT_LOOK);
-	gc_ask(gc, GC_REQUEST_STOP);
+	if (!gc->stops_world)
+		gc_ask(gc, GC_REQUEST_STOP);
 	gc_look_run(gc);
 	if (gc->is_verified)
 		gc_verify(gc);
-	gc_ask(gc, GC_REQUEST_RESUME);
+	if (!gc->stops_world)
+		gc_ask(gc, GC_REQUEST_RESUME);
 }
 
 static void find_runtime_max(struct arena_gc *gc)
@@ -231,11 +269,16 @@ static void run_cycle(struct arena_gc *gc)
 	gc_worker_init(&worker, gc);
 	begin(gc);
 	allocated = atomic_load_relaxed(&gc->allocated_bytes);
-	mark(&worker);
+	if (gc->stops_world)
+		mark_stopped(&worker);
+	else
+		mark(&worker);
 	bury(gc);
 	look(gc);
 	gc_note_phase(gc, GC_EVENT_OFF);
 	flip(&worker, allocated);
+	if (gc->stops_world)
+		resume(&worker);
 	gc_ask(gc, GC_REQUEST_OFF);
 	drop_blocks(&gc->queue);
 	gc->cycle.end_ns = os_clock_ns();

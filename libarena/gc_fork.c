@@ -58,6 +58,9 @@ static void lock_heap(struct arena_gc *gc)
 	lock_acquire_nested(&gc->roots.lock);
 	lock_acquire_nested(&gc->cleanups.lock);
 	lock_acquire_nested(&gc->annexes.lock);
+	lock_acquire_nested(&gc->stacks_lock);
+	for (struct arena_gc_stack *stack = gc->stacks; stack; stack = stack->next)
+		lock_acquire_nested(&stack->lock);
 	for (uint32_t i = 1; i < gc_kinds(&gc->types); i++)
 		lock_acquire_nested(&gc->types.kinds[i].lock);
 	lock_acquire_nested(&gc->ephemerons.lock);
@@ -76,6 +79,9 @@ static void unlock_heap(struct arena_gc *gc)
 		lock_release_nested(&gc->types.kinds[i].lock);
 	lock_release_nested(&gc->annexes.lock);
 	lock_release_nested(&gc->cleanups.lock);
+	for (struct arena_gc_stack *stack = gc->stacks; stack; stack = stack->next)
+		lock_release_nested(&stack->lock);
+	lock_release_nested(&gc->stacks_lock);
 	lock_release_nested(&gc->roots.lock);
 	lock_release_nested(&gc->lock);
 	lock_release_nested(&gc->whole_lock);

@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "gc_cleanup.h"
+#include "gc_coroutine.h"
 #include "gc_roots.h"
 #include "gc_threads.h"
 
@@ -120,6 +121,12 @@ static void show_in_arena(void *context, uintptr_t word)
 	show_root(context, ARENA_GC_ROOT_ARENA, 0, word);
 }
 
+/* No thread runs on it. */
+static void show_suspended(void *context, uintptr_t location, uintptr_t word)
+{
+	show_root(context, ARENA_GC_ROOT_STACK, location, word);
+}
+
 void gc_graph_roots(struct arena_gc *gc, gc_root_fn *visit, void *context)
 {
 	struct walk walk = { gc, visit, context };
@@ -131,6 +138,7 @@ void gc_graph_roots(struct arena_gc *gc, gc_root_fn *visit, void *context)
 	gc_cleanups_each(gc, show_cleanup, &walk);
 	for (const struct gc_mutator *mutator = gc_threads_first(gc); mutator; mutator = mutator->next)
 		show_stack(&walk, mutator);
+	gc_coroutines_each(gc, show_suspended, &walk);
 }
 
 /* ---------------------------------------------------------------- sets */

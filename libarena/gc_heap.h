@@ -50,7 +50,7 @@ enum gc_request {
 	GC_REQUEST_BLACK,	/* H1b: objects are black from now on. Who answers has no store under way that began before all barriers were on */
 	GC_REQUEST_SCAN,	/* H2: the stack is copied, and counts as scanned */
 	GC_REQUEST_FLUSH,	/* H3: what the barrier has met is handed over */
-	GC_REQUEST_STOP,	/* only to look at the heap: the stack is copied, and the thread waits */
+	GC_REQUEST_STOP,	/* to look at the heap, and where all stop for marking: the stack is copied, and the thread waits */
 	GC_REQUEST_RESUME,	/* after it */
 };
 #define GC_REQUEST_SHIFT 3
@@ -82,6 +82,17 @@ struct gc_bin {
 	uint32_t ahead;		/* of so many objects of the word at home the last one is sampled (gc_sample.h); 0: none */
 };
 
+/* A stack that mutators leave and enter: a coroutine's, or a thread's own (gc_coroutine.h). */
+struct arena_gc_stack {
+	struct lock lock;	/* guards low, scanned and runs_on */
+	uintptr_t base, limit;	/* fixed */
+	uintptr_t low;		/* suspended: what is above may hold pointers */
+	uint64_t scanned;	/* suspended: 1 + gen of the cycle in which it was last scanned; 0: none */
+	struct gc_mutator *runs_on; /* NULL: it is suspended */
+	struct gc_mutator *owner; /* of a thread's own stack, whose record is in the mutator; else NULL. Fixed */
+	struct arena_gc_stack *next, **link; /* in the heap's list, and what leads to it there; guarded by stacks_lock */
+};
+
 struct gc_mutator {
 	struct arena_gc *gc;	/* fixed */
 	struct gc_mutator *next; /* of the heap's; guarded by its threads_lock, and fixed during a cycle but for new ones in front */
@@ -95,7 +106,9 @@ struct gc_mutator {
 	uint32_t gen;		/* of spans that are marked in this cycle */
 	bool is_held;		/* claimed until GC_REQUEST_RESUME; the collector's */
 	struct gc_block *buffer; /* what the barrier has met, or NULL */
-	struct gc_stack stack;
+	struct gc_stack stack;	/* that it runs on */
+	struct arena_gc_stack own_stack; /* of the thread; unused while current is NULL */
+	struct arena_gc_stack *current; /* what it runs on; NULL: it has never left its own */
 	struct gc_debt debt;	/* the thread's, as the next two: what it owes of the cycle of that number */
 	uint64_t debt_cycle;
 	uint64_t taken_bytes;	/* of spans and large objects, since it last paid */
@@ -160,6 +173,7 @@ struct gc_cycle {
 	uint64_t runtime_max_ns; /* the same */
 	uint64_t start_bytes, end_bytes, goal_bytes, root_bytes, stack_bytes;
 	uint32_t nr_rounds;
+	uint64_t stop_ns, stopped_ns; /* where all stop for marking: when they were asked to, and how long that was until they were let go */
 	uint32_t nr_mutators;
 };
 
@@ -188,6 +202,9 @@ struct arena_gc {
 	struct gc_cleanups cleanups;
 	struct lock lock;	/* guards tables, types and wanted */
 
+	struct lock stacks_lock; /* guards stacks */
+	struct arena_gc_stack *stacks; /* coroutines', and threads' that have been left */
+
 	struct lock whole_lock;	/* held by the collector while the child of a fork could not put together what it has in hand; guards nothing */
 	struct lock threads_lock; /* guards mutators, is_cycling, and that a request meets all */
 	struct gc_mutator *mutators;
@@ -213,6 +230,7 @@ struct arena_gc {
 
 	bool is_searched;	/* fixed: ARENA_GCLEAKS */
 	bool is_verified;	/* fixed: ARENA_GCVERIFY */
+	bool stops_world;	/* fixed: all threads wait while it marks, and no store has a barrier */
 	bool is_traced;		/* fixed: ARENA_GCTRACE */
 	uint64_t birth_ns;	/* fixed */
 	struct gc_cycle cycle;
@@ -232,6 +250,7 @@ struct arena_gc {
 	uint64_t live_bytes;
 	uint64_t freed_objects, freed_bytes;
 	uint64_t nr_pinned;	/* objects that stay */
+	uint64_t stopped_ns, stopped_max_ns; /* in all cycles, and in one */
 };
 
 /** Of objects and garbage; what has been swept is not in it. */

@@ -13,8 +13,8 @@ static void put_stats(struct text *text, const struct arena_gc_stats *stats)
 {
 	text_put(text, "\"nr_cycles\":%lu,\"live_bytes\":%lu,\"allocated_bytes\":%lu,\"freed_objects\":%lu,\"freed_bytes\":%lu,", stats->nr_cycles,
 		 stats->live_bytes, stats->allocated_bytes, stats->freed_objects, stats->freed_bytes);
-	text_put(text, "\"held_bytes\":%lu,\"handshake_max_ns\":%lu,\"runtime_max_ns\":%lu,", stats->held_bytes, stats->handshake_max_ns,
-		 stats->runtime_max_ns);
+	text_put(text, "\"held_bytes\":%lu,\"handshake_max_ns\":%lu,\"runtime_max_ns\":%lu,\"stopped_ns\":%lu,\"stopped_max_ns\":%lu,", stats->held_bytes,
+		 stats->handshake_max_ns, stats->runtime_max_ns, stats->stopped_ns, stats->stopped_max_ns);
 }
 
 static void put_times(struct text *text, const char *name, const struct arena_gc_times *times, const char *end)

@@ -17,6 +17,7 @@
 
 #include "gc_cleanup.h"
 #include "gc_ephemeron.h"
+#include "gc_coroutine.h"
 #include "gc_roots.h"
 #include "gc_threads.h"
 
@@ -295,7 +296,9 @@ uint64_t gc_mark_stacks(struct gc_marker *marker)
 		for (size_t i = 0; i < mutator->stack.copy_words; i++)
 			gc_mark_address(marker, mutator->stack.copy[i]);
 		bytes += mutator->stack.copy_words * sizeof(uintptr_t);
-		mutator->stack.copy_words = 0;
+		/* Where all are stopped verification looks at them as well. */
+		if (!marker->gc->stops_world)
+			mutator->stack.copy_words = 0;
 	}
-	return bytes;
+	return bytes + gc_coroutines_mark(marker);
 }

@@ -23,6 +23,7 @@
 
 #include "gc_alloc.h"
 #include "gc_barrier.h"
+#include "gc_coroutine.h"
 #include "gc_delay.h"
 #include "gc_note.h"
 
@@ -64,6 +65,18 @@ static void set_barrier(struct gc_mutator *mutator, uintptr_t low)
 	mutator->barrier = GC_BARRIER_OLD;
 }
 
+/* Where marking is still to come, a stack for whose copy there is no memory is noted word by word. */
+static void stop(struct gc_mutator *mutator, uintptr_t low)
+{
+	mutator->gen = mutator->gc->black_gen;
+	if (gc_stack_copy(&mutator->stack, low))
+		return;
+	if (!mutator->gc->stops_world)
+		panic("no memory for a stack to look at");
+	shade_stack(mutator, low);
+	gc_barrier_flush(mutator);
+}
+
 /* The mutator's. @low is where its stack ends. */
 static void act(struct gc_mutator *mutator, enum gc_request request, uintptr_t low)
 {
@@ -87,8 +100,7 @@ static void act(struct gc_mutator *mutator, enum gc_request request, uintptr_t l
 		gc_alloc_seal(mutator);
 		break;
 	case GC_REQUEST_STOP:
-		if (!gc_stack_copy(&mutator->stack, low))
-			panic("no memory for a stack to look at");
+		stop(mutator, low);
 		break;
 	case GC_REQUEST_RESUME:
 		mutator->stack.copy_words = 0;
@@ -354,6 +366,7 @@ void gc_detach(struct gc_mutator *mutator)
 	bool is_cycling;
 
 	gc_poll();
+	gc_coroutines_leave(mutator);
 	lock_acquire(&gc->threads_lock);
 	gc_barrier_flush(mutator);
 	gc_alloc_leave(mutator);
@@ -405,6 +418,7 @@ void gc_threads_fork_child(struct arena_gc *gc)
 	gc->is_cycling = false;
 	gc->asked = next_request(gc, GC_REQUEST_OFF);
 	lose_others(gc, own);
+	gc_coroutines_fork_child(gc, own);
 	if (own)
 		leave_cycle(own);
 	atomic_store_relaxed(&arena_gc_local_.attention, 0u);
@@ -472,6 +486,15 @@ void gc_threads_end(struct arena_gc *gc)
 		*link = mutator->next;
 		destroy(mutator);
 	}
+	lock_release(&gc->threads_lock);
+}
+
+void gc_threads_seal(struct arena_gc *gc)
+{
+	lock_acquire(&gc->threads_lock);
+	for (struct gc_mutator *mutator = gc->mutators; mutator; mutator = mutator->next)
+		if (atomic_load_acquire(&mutator->state) != GC_GONE)
+			gc_alloc_seal(mutator);
 	lock_release(&gc->threads_lock);
 }
 

@@ -21,6 +21,8 @@ void *gc_blocking(void *(*function)(void *context), void *context);
 
 /** Ask all mutators, and wait until each has done it: one after the other, when it suits them. The collector's. */
 void gc_ask(struct arena_gc *gc, enum gc_request request);
+/** While all are stopped: what they have that is not swept is handed in for them. The collector's. */
+void gc_threads_seal(struct arena_gc *gc);
 /** A cycle begins: mutators that go leave behind what belongs to it. @gen is that of what is black in it. */
 void gc_threads_begin(struct arena_gc *gc, uint32_t gen);
 /** It ends: what they have left goes. */

@@ -14,6 +14,7 @@
 #include "gc_verify.h"
 
 #include "gc_cleanup.h"
+#include "gc_coroutine.h"
 #include "gc_mark.h"
 #include "gc_roots.h"
 #include "gc_threads.h"
@@ -96,6 +97,12 @@ static void follow_marked(void *context, uintptr_t word)
 		follow(verifier, &ref);
 }
 
+static void look_at_suspended(void *context, uintptr_t location, uintptr_t word)
+{
+	(void)location;
+	follow_marked(context, word);
+}
+
 static void look_at_stacks(struct verifier *verifier)
 {
 	struct arena_gc *gc = verifier->gc;
@@ -105,6 +112,7 @@ static void look_at_stacks(struct verifier *verifier)
 			follow_marked(verifier, mutator->stack.copy[i]);
 		mutator->stack.copy_words = 0;
 	}
+	gc_coroutines_each(gc, look_at_suspended, verifier);
 }
 
 static void look_into(struct verifier *verifier, uintptr_t object)

@@ -41,7 +41,7 @@ static void rest(struct gc_worker *worker, uint64_t ran_ns)
 	uint32_t nr_whole, percent = gc_drive_workers(&gc->drive, &nr_whole);
 	uint64_t rest_ns, begin_ns;
 
-	if (nr_whole || gc_threads_running(gc) < gc->drive.pace.nr_cpus)
+	if (worker->hurries || nr_whole || gc_threads_running(gc) < gc->drive.pace.nr_cpus)
 		return;
 	rest_ns = gc_duty_rest(&worker->duty, percent, ran_ns, worker->rested_ns);
 	worker->rested_ns = 0;

@@ -11,6 +11,7 @@ struct gc_worker {
 	struct gc_duty duty;
 	uint64_t cpu_ns;	/* of its thread, as far as the pacer knows of it */
 	uint64_t rested_ns;	/* since it was last asked how long to rest */
+	bool hurries;		/* all wait for it */
 };
 
 /** The calling thread's, which is the collector's. */

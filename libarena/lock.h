@@ -19,6 +19,8 @@ enum lock_rank {
 	LOCK_GC_THREADS,	/* the mutators of a collected heap */
 	LOCK_GC_WHOLE,	/* what a fork must not find half done */
 	LOCK_GC,	/* its types, roots and tables */
+	LOCK_GC_STACKS,	/* the list of coroutines' stacks of a collected heap */
+	LOCK_GC_STACK,	/* one of them */
 	LOCK_GC_KIND,	/* the spans of one kind; one kind at a time */
 	LOCK_GC_EPHEMERONS,	/* which of them wait for their keys */
 	LOCK_GC_QUEUE,	/* what is to be marked */

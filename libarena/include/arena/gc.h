@@ -48,6 +48,7 @@ extern "C" {
 struct arena_gc;
 struct arena_gc_type;
 struct arena_gc_handle;
+struct arena_gc_stack;
 struct arena_gc_visitor;
 
 /* ---------------------------------------------------------------- heaps */
@@ -59,6 +60,7 @@ struct arena_gc_options {
 	enum arena_source source;	/* as for heaps (arena/heap.h); default AUTO */
 	unsigned int percent;		/* how much may be allocated until a cycle has ended, of what was live after the last one and of roots; 0 = 100 */
 	bool cleanups_by_program;	/* no thread calls cleanups, only arena_gc_run_cleanups() */
+	bool stops_world;		/* all attached threads wait while it marks; in exchange stores need no barrier, pointers may be stored plainly */
 };
 
 /**
@@ -96,6 +98,23 @@ ARENA_API void *arena_gc_blocking(void *(*function)(void *context), void *contex
  */
 ARENA_API int arena_gc_thread_create(struct arena_gc *gc, pthread_t *thread, const pthread_attr_t *attributes,
 				     void *(*function)(void *argument), void *argument);
+
+/*
+ * Coroutines: stacks that threads leave and enter. A stack is known to one heap; a thread with several nests the calls.
+ *
+ * A pointer that goes from one stack to another by a register, or by memory that the collector does not know, is seen. But nobody writes to a
+ * stack that is suspended.
+ */
+/** A stack with @bytes from @base on, which nothing has run on yet. NULL when out of memory. Any thread. */
+ARENA_API struct arena_gc_stack *arena_gc_stack_create(struct arena_gc *gc, void *base, size_t bytes);
+/** What it holds keeps nothing any more. NULL is allowed. No thread runs on it. Its memory is the caller's. */
+ARENA_API void arena_gc_stack_destroy(struct arena_gc *gc, struct arena_gc_stack *stack);
+/**
+ * Leave the stack that the calling thread runs on for @to, or for the thread's own when @to is NULL, by calling @swap, which does no
+ * more than that, by swapcontext() or the like. Comes back when the stack is switched to again, by any thread that is attached. A
+ * stack that this cycle has not looked at is looked at before, which takes time in proportion to its depth.
+ */
+ARENA_API void arena_gc_stack_switch(struct arena_gc *gc, struct arena_gc_stack *to, void (*swap)(void *context), void *context);
 
 /* ---------------------------------------------------------------- types */
 
@@ -392,6 +411,8 @@ struct arena_gc_stats {
 	uint64_t held_bytes;		/* whole chunks with memory */
 	uint64_t handshake_max_ns;	/* longest time that threads took to answer, in the last cycle */
 	uint64_t runtime_max_ns;	/* longest time that a thread spent in the library at once, in the last cycle */
+	uint64_t stopped_ns;		/* with stops_world: from the requests to stop until threads were let go, in all cycles */
+	uint64_t stopped_max_ns;	/* and the longest */
 };
 /** The caller need not be attached. */
 ARENA_API void arena_gc_stats(struct arena_gc *gc, struct arena_gc_stats *stats);
