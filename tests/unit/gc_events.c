@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: MIT
+/* What happens to a collected heap when something happens to its threads and its process: the table of doc/gc.md, line by line. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+
+#include "tests/unit/gc_fixture.h"
+
+/* ---------------------------------------------------------------- exec */
+
+TEST(exec, "gc_events/exec() in the middle of a cycle leaves nothing behind")
+{
+	struct fixture it;
+	pthread_t collector;
+	int status;
+	pid_t pid;
+
+	if (harness_thread_sanitized())
+		harness_skip("the thread sanitizer cannot fork a process with threads");
+	it = set_up(ARENA_GC_OFF);
+	CHECK(!pthread_create(&collector, NULL, collect_elsewhere, it.gc));
+	poll_until_black();
+	pid = fork();
+	if (!pid) {
+		execl("/bin/true", "true", (char *)NULL);
+		_exit(1);
+	}
+	CHECK(waitpid(pid, &status, 0) == pid && !status);
+	poll_until_done(it.gc);
+	CHECK(!pthread_join(collector, NULL));
+	arena_gc_destroy(it.gc);
+}
+
+/* ---------------------------------------------------------------- signals */
+
+#define SIGNAL_CYCLES 20
+
+static uint64_t nr_signals; /* atomic */
+static int is_over; /* atomic */
+
+static void count_signal(int number)
+{
+	(void)number;
+	__atomic_add_fetch(&nr_signals, 1, __ATOMIC_RELAXED);
+}
+
+static void *allocate_under_signals(void *argument)
+{
+	const struct fixture *it = argument;
+	char stack[16384];
+	stack_t other = { .ss_sp = stack, .ss_size = sizeof(stack) };
+
+	CHECK(!sigaltstack(&other, NULL));
+	CHECK_EQ(arena_gc_attach(it->gc), 0);
+	while (!__atomic_load_n(&is_over, __ATOMIC_ACQUIRE))
+		CHECK_EQ(count_leaves(new_tree(it, 7)), 1 << 7);
+	arena_gc_detach(it->gc);
+	other.ss_flags = SS_DISABLE;
+	CHECK(!sigaltstack(&other, NULL));
+	return NULL;
+}
+
+TEST(signals, "gc_events/handlers that run at any moment, on other stacks too, disturb nothing", "ARENA_GCVERIFY=1")
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+	struct sigaction action = { .sa_handler = count_signal, .sa_flags = SA_ONSTACK };
+	struct itimerval often = { { 0, 300 }, { 0, 300 } }, never = { { 0, 0 }, { 0, 0 } };
+	pthread_t threads[2];
+
+	CHECK(!sigaction(SIGALRM, &action, NULL));
+	for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+		CHECK(!pthread_create(&threads[i], NULL, allocate_under_signals, &it));
+	CHECK(!setitimer(ITIMER_REAL, &often, NULL));
+	for (int i = 0; i < SIGNAL_CYCLES || __atomic_load_n(&nr_signals, __ATOMIC_RELAXED) < 20; i++)
+		arena_gc_collect(it.gc);
+	CHECK(!setitimer(ITIMER_REAL, &never, NULL));
+	__atomic_store_n(&is_over, 1, __ATOMIC_RELEASE);
+	for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+		arena_gc_blocking(join, &threads[i]);
+	arena_gc_destroy(it.gc);
+}
+
+/* ---------------------------------------------------------------- longjmp */
+
+static jmp_buf way_back;
+static volatile bool leaps = true;
+
+__attribute__((noinline)) static void leap(const struct fixture *it, unsigned int depth)
+{
+	struct node *node = new_node(it, NULL, NULL, depth);
+
+	if (depth)
+		leap(it, depth - 1);
+	else if (leaps)
+		longjmp(way_back, 1);
+	arena_gc_keep_alive(node);
+}
+
+TEST(jumps, "gc_events/longjmp() over frames that hold objects, which die then", "ARENA_GCVERIFY=1")
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+	struct node *tree = new_tree(&it, 8);
+
+	for (volatile unsigned int i = 0; i < 20; i++) {
+		if (!setjmp(way_back))
+			leap(&it, 100);
+		wipe_stack();
+		arena_gc_collect(it.gc);
+		CHECK_EQ(count_leaves(tree), 1 << 8);
+	}
+	wipe_stack();
+	arena_gc_collect(it.gc);
+	/* A stale word may keep one of them. */
+	CHECK(stats_of(it.gc).freed_objects >= 20 * 100);
+	arena_gc_destroy(it.gc);
+}
+
+/* ---------------------------------------------------------------- roots that go */
+
+static void *map_roots(const struct fixture *it)
+{
+	struct node **roots = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	CHECK(roots != MAP_FAILED);
+	CHECK_EQ(arena_gc_add_roots(it->gc, roots, 4096), 0);
+	arena_gc_store(&roots[1], new_node(it, NULL, NULL, 7));
+	return roots;
+}
+
+static void collect_without_roots(void *unused)
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+
+	(void)unused;
+	CHECK(!munmap(map_roots(&it), 4096));
+	arena_gc_collect(it.gc);
+}
+
+/* As dlclose() does it. */
+TEST(unmapped, "gc_events/a module's globals are removed before they go; else the next cycle faults")
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+	void *roots = map_roots(&it);
+	struct death death;
+
+	CHECK_EQ(arena_gc_remove_roots(it.gc, roots), 0);
+	CHECK(!munmap(roots, 4096));
+	wipe_stack();
+	arena_gc_collect(it.gc);
+	CHECK_EQ(stats_of(it.gc).freed_objects, 1);
+	arena_gc_destroy(it.gc);
+	harness_child(&death, collect_without_roots, NULL);
+	CHECK(harness_died(&death, SIGSEGV));
+}
+
+/* ---------------------------------------------------------------- stacks */
+
+static void *hold_and_collect(void *argument)
+{
+	const struct fixture *it = argument;
+	struct node *tree;
+
+	CHECK_EQ(arena_gc_attach(it->gc), 0);
+	tree = new_tree(it, 6);
+	arena_gc_collect(it->gc);
+	CHECK_EQ(count_leaves(tree), 1 << 6);
+	arena_gc_detach(it->gc);
+	return NULL;
+}
+
+#define SMALL_STACK ((size_t)128 * KiB)
+
+TEST(guard, "gc_events/nobody reads below a stack, where its guard is", "ARENA_GCVERIFY=1")
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+	char *memory = mmap(NULL, SMALL_STACK + 8192, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	pthread_attr_t attributes;
+	pthread_t thread;
+
+	/* Both neighbors are out of bounds. */
+	CHECK(memory != MAP_FAILED && !mprotect(memory + 4096, SMALL_STACK, PROT_READ | PROT_WRITE));
+	pthread_attr_init(&attributes);
+	CHECK(!pthread_attr_setstack(&attributes, memory + 4096, SMALL_STACK));
+	CHECK(!pthread_create(&thread, &attributes, hold_and_collect, &it));
+	arena_gc_blocking(join, &thread);
+	pthread_attr_destroy(&attributes);
+	CHECK(!munmap(memory, SMALL_STACK + 8192));
+	arena_gc_destroy(it.gc);
+}
+
+#define DEEP_STACK ((size_t)8 * MiB)
+#define DEEP_FRAMES 4000 /* of 2 KB: 7.8 MiB and more */
+
+/* Each frame has an object that nothing else leads to. */
+__attribute__((noinline)) static uint64_t go_deep(const struct fixture *it, unsigned int depth)
+{
+	volatile char room[1900];
+	struct node *node = new_node(it, NULL, NULL, depth);
+	uint64_t sum;
+
+	room[depth % sizeof(room)] = 1;
+	if (depth) {
+		sum = go_deep(it, depth - 1);
+	} else {
+		arena_gc_collect(it->gc);
+		sum = 0;
+	}
+	CHECK(is_alive(it->gc, node, depth));
+	return sum + node->value + (uint64_t)(room[depth % sizeof(room)] - 1);
+}
+
+static void *be_deep(void *argument)
+{
+	const struct fixture *it = argument;
+
+	CHECK_EQ(arena_gc_attach(it->gc), 0);
+	CHECK_EQ(go_deep(it, DEEP_FRAMES), (uint64_t)DEEP_FRAMES * (DEEP_FRAMES + 1) / 2);
+	arena_gc_detach(it->gc);
+	return NULL;
+}
+
+TEST(deep, "gc_events/a stack of 8 MiB that is full of frames with objects", "ARENA_GCVERIFY=1")
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+	pthread_attr_t attributes;
+	pthread_t thread;
+
+	pthread_attr_init(&attributes);
+	CHECK(!pthread_attr_setstacksize(&attributes, DEEP_STACK * (harness_sanitized() ? 4 : 1)));
+	CHECK(!pthread_create(&thread, &attributes, be_deep, &it));
+	arena_gc_blocking(join, &thread);
+	pthread_attr_destroy(&attributes);
+	arena_gc_destroy(it.gc);
+}
+
+/* ---------------------------------------------------------------- threads */
+
+#define AT_ONCE 500
+#define WAVES 20 /* 10,000 in all */
+
+static uint32_t nr_there; /* atomic */
+
+static void *come_and_wait(void *argument)
+{
+	struct node *node;
+
+	CHECK_EQ(arena_gc_attach(((const struct fixture *)argument)->gc), 0);
+	node = new_node(argument, NULL, NULL, 7);
+	__atomic_add_fetch(&nr_there, 1, __ATOMIC_RELEASE);
+	while (__atomic_load_n(&nr_there, __ATOMIC_ACQUIRE) % AT_ONCE) {
+		arena_gc_poll();
+		usleep(1000);
+	}
+	CHECK_EQ(node->value, 7);
+	return NULL;
+}
+
+TEST(crowd, "gc_events/10,000 threads, 500 at once, under cycles that follow each other")
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+	unsigned int waves = harness_sanitized() ? 1 : WAVES;
+	static pthread_t threads[AT_ONCE];
+	pthread_attr_t attributes;
+
+	pthread_attr_init(&attributes);
+	CHECK(!pthread_attr_setstacksize(&attributes, SMALL_STACK));
+	for (unsigned int wave = 0; wave < waves; wave++) {
+		for (size_t i = 0; i < AT_ONCE; i++)
+			CHECK(!pthread_create(&threads[i], &attributes, come_and_wait, &it));
+		arena_gc_collect(it.gc);
+		for (size_t i = 0; i < AT_ONCE; i++)
+			arena_gc_blocking(join, &threads[i]);
+	}
+	arena_gc_collect(it.gc);
+	arena_gc_collect(it.gc);
+	CHECK_EQ(stats_of(it.gc).freed_objects, waves * AT_ONCE);
+	CHECK(!it.gc->mutators->next);
+	pthread_attr_destroy(&attributes);
+	arena_gc_destroy(it.gc);
+}

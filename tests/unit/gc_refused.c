@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Memory that the system refuses to a collected heap, at every place where it, or its collector, asks for some. The program is linked with the doors to
+ * memory of os.h wrapped (--wrap, tests/build.mk): the @fail_at-th request fails, alone or with all that follow. A fixed workload runs once for each place, with
+ * a cycle after each step; whoever asks first, the program's thread or the collector's, is refused.
+ *
+ * What must hold: a refusal is NULL or -ENOMEM, what is reachable stays as it was, and once the system gives again all works.
+ */
+#include <errno.h>
+
+#include "tests/unit/gc_fixture.h"
+
+enum { DEPTH = 9, STEPS = 3, PLACES_LEAST = 8 };
+
+/* ---------------------------------------------------------------- doors that fail */
+
+static uint32_t is_counting;	/* atomic */
+static bool fails_on;		/* not only once */
+static uint64_t nr_asked, fail_at; /* nr_asked is atomic; from 1; 0 = never */
+static uint64_t nr_failed;	/* atomic */
+
+static bool refuses(void)
+{
+	uint64_t number;
+	bool fails;
+
+	if (!__atomic_load_n(&is_counting, __ATOMIC_ACQUIRE))
+		return false;
+	number = __atomic_add_fetch(&nr_asked, 1, __ATOMIC_RELAXED);
+	fails = fail_at && (fails_on ? number >= fail_at : number == fail_at);
+	if (fails)
+		__atomic_add_fetch(&nr_failed, 1, __ATOMIC_RELAXED);
+	return fails;
+}
+
+int __real_os_open(void *base, size_t bytes, enum os_pages pages);
+int __wrap_os_open(void *base, size_t bytes, enum os_pages pages);
+int __real_os_open_table(void *base, size_t bytes);
+int __wrap_os_open_table(void *base, size_t bytes);
+void *__real_os_table(size_t bytes);
+void *__wrap_os_table(size_t bytes);
+void *__real_os_reserve_table(size_t bytes);
+void *__wrap_os_reserve_table(size_t bytes);
+
+int __wrap_os_open(void *base, size_t bytes, enum os_pages pages)
+{
+	return refuses() ? -ENOMEM : __real_os_open(base, bytes, pages);
+}
+
+int __wrap_os_open_table(void *base, size_t bytes)
+{
+	return refuses() ? -ENOMEM : __real_os_open_table(base, bytes);
+}
+
+void *__wrap_os_table(size_t bytes)
+{
+	return refuses() ? NULL : __real_os_table(bytes);
+}
+
+void *__wrap_os_reserve_table(size_t bytes)
+{
+	return refuses() ? NULL : __real_os_reserve_table(bytes);
+}
+
+/* ---------------------------------------------------------------- the workload */
+
+/* As new_tree(), NULL when out of memory. */
+static struct node *try_tree(const struct fixture *it, unsigned int depth)
+{
+	struct node *node = arena_gc_alloc(it->gc, it->node), *left, *right;
+
+	if (!node || !depth)
+		return node;
+	left = try_tree(it, depth - 1);
+	right = left ? try_tree(it, depth - 1) : NULL;
+	arena_gc_store(&node->left, left);
+	arena_gc_store(&node->right, right);
+	return right ? node : NULL;
+}
+
+static void *attach_and_collect(void *argument)
+{
+	const struct fixture *it = argument;
+
+	if (arena_gc_attach(it->gc))
+		return NULL;
+	arena_gc_collect(it->gc);
+	try_tree(it, 3);
+	return NULL;
+}
+
+/* Asks for spans, large objects, handles, ranges, copies of stacks, blocks, mutators. */
+static void use(const struct fixture *it, struct node **cells)
+{
+	for (int step = 0; step < STEPS; step++) {
+		struct node *tree = try_tree(it, DEPTH);
+		struct arena_gc_handle *handle = arena_gc_handle_create(it->gc, tree);
+		struct arena_gc_stack *stack = arena_gc_stack_create(it->gc, cells, 16);
+		pthread_t thread;
+
+		if (tree)
+			arena_gc_store(&cells[step], tree);
+		CHECK(!pthread_create(&thread, NULL, attach_and_collect, (void *)(uintptr_t)it));
+		arena_gc_alloc_atomic(it->gc, MiB << step);
+		arena_gc_collect(it->gc);
+		arena_gc_blocking(join, &thread);
+		arena_gc_stack_destroy(it->gc, stack);
+		arena_gc_handle_free(it->gc, handle);
+	}
+}
+
+static struct node *cells[STEPS]; /* a root */
+
+static void run(uint64_t place)
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+	struct node *before = new_tree(&it, DEPTH);
+
+	CHECK_EQ(arena_gc_add_roots(it.gc, cells, sizeof(cells)), 0);
+	memset(cells, 0, sizeof(cells));
+	fail_at = place;
+	nr_asked = nr_failed = 0;
+	__atomic_store_n(&is_counting, 1, __ATOMIC_RELEASE);
+	use(&it, cells);
+	__atomic_store_n(&is_counting, 0, __ATOMIC_RELEASE);
+	CHECK_EQ(count_leaves(before), 1 << DEPTH);
+	for (size_t i = 0; i < STEPS; i++)
+		CHECK(!cells[i] || count_leaves(cells[i]) == 1 << DEPTH);
+	CHECK(new_tree(&it, DEPTH) && arena_gc_alloc_atomic(it.gc, 4 * MiB));
+	arena_gc_collect(it.gc);
+	CHECK_EQ(count_leaves(before), 1 << DEPTH);
+	arena_gc_destroy(it.gc);
+}
+
+static void run_all(bool on)
+{
+	uint64_t place = 0, nr_refused = 0;
+
+	fails_on = on;
+	do {
+		run(++place);
+		nr_refused += nr_failed;
+	} while (nr_failed);
+	harness_note("%lu places, %lu refusals", (unsigned long)place - 1, (unsigned long)nr_refused);
+	CHECK(place > PLACES_LEAST);
+}
+
+TEST(once, "gc_refused/one request for memory is refused, whichever it is", "ARENA_GCVERIFY=0")
+{
+	run_all(false);
+}
+
+TEST(on, "gc_refused/and all that follow it", "ARENA_GCVERIFY=0")
+{
+	run_all(true);
+}
