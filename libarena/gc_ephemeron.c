@@ -122,6 +122,7 @@ static void wait_for_key(struct arena_gc *gc, struct arena_gc_ephemeron *ephemer
 	if (!ephemeron->waiting) {
 		ephemeron->waiting = *part ? *part : ephemeron;
 		*part = ephemeron;
+		all->nr_waits++;
 	}
 	lock_release(&all->lock);
 	if (gc_find(&gc->space, (uintptr_t)atomic_load_relaxed(&ephemeron->key), &ref))
@@ -185,6 +186,7 @@ void gc_ephemerons_begin(struct arena_gc *gc)
 	struct gc_ephemerons *all = &gc->ephemerons;
 
 	lock_acquire(&all->lock);
+	all->nr_waits = 0;
 	if (all->next_table) {
 		os_unreserve(all->table, table_bytes(all->nr_parts));
 		all->table = all->next_table;

@@ -147,6 +147,7 @@ struct gc_ephemerons {
 	struct arena_gc_ephemeron **next_table; /* a larger one for the next cycle, or NULL */
 	size_t next_nr_parts;
 	size_t nr;		/* of all, dead ones included that no cycle has seen */
+	size_t nr_waits;	/* how often one has begun to wait in this cycle, or the last one: at most once each */
 	size_t nr_left;		/* the collector's, while it counts */
 };
 

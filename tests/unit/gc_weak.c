@@ -1,106 +1,37 @@
 // SPDX-License-Identifier: MIT
 /* Weak references, ephemerons and cleanups of collected heaps: what goes and what stays, in each phase of a cycle. */
-#include <pthread.h>
 #include <signal.h>
-#include <string.h>
-#include <unistd.h>
 
-#include "arena/gc.h"
-#include "gc_threads.h"
+#include "gc_ephemeron.h"
+#include "gc_fixture.h"
 #include "gc_weak.h"
-#include "tests/harness.h"
 
-struct node {
-	struct node *left, *right;
-	uint64_t value;
-};
-ARENA_GC_LAYOUT(node_layout, struct node, left, right);
-
-struct fixture {
-	struct arena_gc *gc;
-	struct arena_gc_type *node;
-};
-
-static struct fixture set_up_with(bool cleanups_by_program)
+static struct fixture start_with(bool cleanups_by_program)
 {
 	const struct arena_gc_options options = { .source = ARENA_SOURCE_THP, .percent = ARENA_GC_OFF,
 						  .cleanups_by_program = cleanups_by_program };
-	struct fixture it = { .gc = arena_gc_create(&options) };
 
-	CHECK(it.gc);
-	CHECK_EQ(arena_gc_attach(it.gc), 0);
-	it.node = arena_gc_type_create(it.gc, &node_layout);
-	CHECK(it.node);
-	return it;
+	return set_up_with(&options);
 }
 
-static struct fixture set_up(void)
+static struct fixture start(void)
 {
-	return set_up_with(true);
+	return start_with(true);
 }
 
-static struct node *new_node(const struct fixture *it, struct node *left, uint64_t value)
+static struct node *make_node(const struct fixture *it, struct node *left, uint64_t value)
 {
-	struct node *node = arena_gc_alloc(it->gc, it->node);
-
-	CHECK(node);
-	arena_gc_store(&node->left, left);
-	node->value = value;
-	return node;
+	return new_node(it, left, NULL, value);
 }
 
 static uint64_t nr_freed(struct arena_gc *gc)
 {
-	struct arena_gc_stats stats;
-
-	arena_gc_stats(gc, &stats);
-	return stats.freed_objects;
+	return stats_of(gc).freed_objects;
 }
 
 static uint64_t nr_cycles(struct arena_gc *gc)
 {
-	struct arena_gc_stats stats;
-
-	arena_gc_stats(gc, &stats);
-	return stats.nr_cycles;
-}
-
-/* What a function leaves on a stack must not keep what it made: it runs on one that nobody looks at afterwards. */
-struct call {
-	const struct fixture *it;
-	void (*function)(const struct fixture *it, void *argument);
-	void *argument;
-};
-
-static void *run_call(void *argument)
-{
-	const struct call *call = argument;
-
-	CHECK_EQ(arena_gc_attach(call->it->gc), 0);
-	call->function(call->it, call->argument);
-	arena_gc_detach(call->it->gc);
-	return NULL;
-}
-
-static void *join(void *thread)
-{
-	CHECK(!pthread_join(*(pthread_t *)thread, NULL));
-	return NULL;
-}
-
-static void elsewhere(const struct fixture *it, void (*function)(const struct fixture *it, void *argument), void *argument)
-{
-	struct call call = { it, function, argument };
-	pthread_t thread;
-
-	CHECK(!pthread_create(&thread, NULL, run_call, &call));
-	arena_gc_blocking(join, &thread);
-}
-
-static void *collect(void *gc)
-{
-	arena_gc_collect(gc);
-	return NULL;
+	return stats_of(gc).nr_cycles;
 }
 
 /* A cycle begins on another thread, and this one is at the given request of it: it has answered that, and will not answer the next before it polls. */
@@ -108,7 +39,7 @@ static pthread_t begin_cycle(const struct fixture *it, enum gc_request until)
 {
 	pthread_t other;
 
-	CHECK(!pthread_create(&other, NULL, collect, it->gc));
+	CHECK(!pthread_create(&other, NULL, collect_elsewhere, it->gc));
 	while (gc_request_of(gc_own->answered) != until) {
 		arena_gc_poll();
 		usleep(100);
@@ -137,7 +68,7 @@ static void point_at_garbage(const struct fixture *it, void *argument)
 	struct arena_gc_weak **weak = argument;
 
 	for (size_t i = 0; i < 10; i++) {
-		struct node *node = new_node(it, new_node(it, new_node(it, NULL, 1), 2), 3);
+		struct node *node = make_node(it, make_node(it, make_node(it, NULL, 1), 2), 3);
 
 		arena_gc_weak_set(weak[i], i % 2 ? (void *)node : (void *)&node->value);
 		CHECK(arena_gc_weak_get(weak[i]) == (i % 2 ? (void *)node : (void *)&node->value));
@@ -146,9 +77,9 @@ static void point_at_garbage(const struct fixture *it, void *argument)
 
 TEST(cleared, "gc_weak/what only weak references lead to is freed, and they lead to nothing", "ARENA_GCVERIFY=1")
 {
-	struct fixture it = set_up();
+	struct fixture it = start();
 	struct arena_gc_weak *weak[13];
-	struct node *kept = new_node(&it, NULL, 7);
+	struct node *kept = make_node(&it, NULL, 7);
 
 	for (size_t i = 0; i < 13; i++) {
 		weak[i] = arena_gc_weak_create(it.gc, i == 10 ? &kept->right : i == 11 ? (void *)&global : NULL);
@@ -174,13 +105,13 @@ static void make_many(const struct fixture *it, void *argument)
 	struct node *kept = *(struct node **)argument;
 
 	for (size_t i = 0; i < MANY; i++)
-		CHECK(arena_gc_weak_create(it->gc, i % 2 ? kept : new_node(it, NULL, i)));
+		CHECK(arena_gc_weak_create(it->gc, i % 2 ? kept : make_node(it, NULL, i)));
 }
 
 TEST(references, "gc_weak/weak references that nothing leads to are freed, whatever they lead to", "ARENA_GCVERIFY=1")
 {
-	struct fixture it = set_up();
-	struct node *kept = new_node(&it, NULL, 7);
+	struct fixture it = start();
+	struct node *kept = make_node(&it, NULL, 7);
 
 	for (size_t i = 1; i <= 3; i++) {
 		elsewhere(&it, make_many, &kept);
@@ -196,7 +127,7 @@ TEST(references, "gc_weak/weak references that nothing leads to are freed, whate
 
 static void point_at_node(const struct fixture *it, void *weak)
 {
-	arena_gc_weak_set(weak, new_node(it, new_node(it, NULL, 8), 7));
+	arena_gc_weak_set(weak, make_node(it, make_node(it, NULL, 8), 7));
 }
 
 __attribute__((noinline)) static void check_node(const struct node *node)
@@ -208,7 +139,7 @@ __attribute__((noinline)) static void check_node(const struct node *node)
 
 TEST(reading, "gc_weak/what is read while a cycle marks stays, and is counted once", "ARENA_GCVERIFY=1")
 {
-	struct fixture it = set_up();
+	struct fixture it = start();
 	struct arena_gc_weak *weak = arena_gc_weak_create(it.gc, NULL);
 	struct node *node;
 	pthread_t other;
@@ -232,9 +163,9 @@ TEST(reading, "gc_weak/what is read while a cycle marks stays, and is counted on
 
 TEST(closed, "gc_weak/a read while it is settled what is dead gets nothing, and clears nothing", "ARENA_GCVERIFY=1")
 {
-	struct fixture it = set_up();
+	struct fixture it = start();
 	struct arena_gc_weak *weak = arena_gc_weak_create(it.gc, NULL);
-	struct node *kept = new_node(&it, NULL, 7);
+	struct node *kept = make_node(&it, NULL, 7);
 	pthread_t other;
 
 	elsewhere(&it, point_at_node, weak);
@@ -253,7 +184,7 @@ TEST(closed, "gc_weak/a read while it is settled what is dead gets nothing, and 
 
 TEST(late, "gc_weak/a read behind the last round gets nothing, or what stays", "ARENA_GCVERIFY=1")
 {
-	struct fixture it = set_up();
+	struct fixture it = start();
 	struct arena_gc_weak *weak = arena_gc_weak_create(it.gc, NULL);
 	struct node *node;
 	pthread_t other;
@@ -273,7 +204,7 @@ TEST(late, "gc_weak/a read behind the last round gets nothing, or what stays", "
 
 TEST(count, "gc_weak/the collector does not close when something was read since it looked")
 {
-	struct fixture it = set_up();
+	struct fixture it = start();
 	uint64_t word = gc_weak_word(it.gc);
 
 	it.gc->weak.word += 2;
@@ -291,18 +222,18 @@ TEST(count, "gc_weak/the collector does not close when something was read since 
 static void make_ephemeron(const struct fixture *it, void *argument)
 {
 	struct arena_gc_ephemeron **ephemeron = argument;
-	struct node *key = new_node(it, NULL, 7);
+	struct node *key = make_node(it, NULL, 7);
 
 	/* The value leads to the key. */
-	ephemeron[0] = arena_gc_ephemeron_create(it->gc, key, new_node(it, key, 8));
+	ephemeron[0] = arena_gc_ephemeron_create(it->gc, key, make_node(it, key, 8));
 	CHECK(ephemeron[0] && arena_gc_ephemeron_key(ephemeron[0]) == key);
 }
 
 TEST(ephemeron, "gc_weak/the key of an ephemeron is not kept by its value, and the value is kept by the key", "ARENA_GCVERIFY=1")
 {
-	struct fixture it = set_up();
-	struct node *key = new_node(&it, NULL, 7), *value;
-	struct arena_gc_ephemeron *dying, *kept = arena_gc_ephemeron_create(it.gc, key, new_node(&it, key, 8));
+	struct fixture it = start();
+	struct node *key = make_node(&it, NULL, 7), *value;
+	struct arena_gc_ephemeron *dying, *kept = arena_gc_ephemeron_create(it.gc, key, make_node(&it, key, 8));
 
 	elsewhere(&it, make_ephemeron, &dying);
 	arena_gc_collect(it.gc);
@@ -335,12 +266,12 @@ static void make_links(const struct fixture *it, void *unused)
 	(void)unused;
 	CHECK(keys);
 	for (size_t i = 0; i <= LINKS; i++)
-		arena_gc_store(&keys[i], new_node(it, NULL, i));
+		arena_gc_store(&keys[i], make_node(it, NULL, i));
 	arena_gc_store(&root.first, keys[0]);
 	for (size_t i = 0; i < LINKS; i++) {
 		size_t k = at % LINKS;
 
-		arena_gc_store(&root.ephemerons, new_node(it, root.ephemerons, k));
+		arena_gc_store(&root.ephemerons, make_node(it, root.ephemerons, k));
 		arena_gc_store(&root.ephemerons->right, arena_gc_ephemeron_create(it->gc, keys[k], keys[k + 1]));
 		CHECK(root.ephemerons->right);
 		at += 7919;	/* a prime: all of them, in jumps */
@@ -368,13 +299,15 @@ static void check_no_links(const struct fixture *it, void *unused)
 
 TEST(links, "gc_weak/a chain of ephemerons in any order is kept by its first key, and goes with it", "ARENA_GCVERIFY=1")
 {
-	struct fixture it = set_up();
+	struct fixture it = start();
 	uint64_t before;
 
 	CHECK_EQ(arena_gc_add_roots(it.gc, &root, sizeof(root)), 0);
 	elsewhere(&it, make_links, NULL);
 	CHECK(it.gc->ephemerons.next_nr_parts >= LINKS);
 	arena_gc_collect(it.gc);
+	/* Linear, not quadratic. */
+	CHECK(it.gc->ephemerons.nr_waits && it.gc->ephemerons.nr_waits <= LINKS);
 	CHECK_EQ(it.gc->ephemerons.nr_parts, it.gc->ephemerons.next_nr_parts);
 	elsewhere(&it, check_links, NULL);
 	arena_gc_store(&root.first, NULL);
@@ -390,13 +323,13 @@ TEST(links, "gc_weak/a chain of ephemerons in any order is kept by its first key
 
 static void point_from_first(const struct fixture *it, void *ephemeron)
 {
-	arena_gc_store(&root.first, new_node(it, NULL, 6));
-	*(struct arena_gc_ephemeron **)ephemeron = arena_gc_ephemeron_create(it->gc, root.first, new_node(it, new_node(it, NULL, 8), 7));
+	arena_gc_store(&root.first, make_node(it, NULL, 6));
+	*(struct arena_gc_ephemeron **)ephemeron = arena_gc_ephemeron_create(it->gc, root.first, make_node(it, make_node(it, NULL, 8), 7));
 }
 
 TEST(value, "gc_weak/a value that is read while a cycle marks stays, though its key goes", "ARENA_GCVERIFY=1")
 {
-	struct fixture it = set_up();
+	struct fixture it = start();
 	struct arena_gc_ephemeron *ephemeron;
 	struct node *value;
 	pthread_t other;
@@ -439,11 +372,11 @@ static void make_listed(const struct fixture *it, void *unused)
 
 	(void)unused;
 	for (size_t i = 0; i < LISTED; i++) {
-		node = new_node(it, node, i);
+		node = make_node(it, node, i);
 		add_two(it, node, i);
 	}
 	for (size_t i = 0; i < 3; i++) {
-		ring[i] = new_node(it, i ? ring[i - 1] : NULL, i);
+		ring[i] = make_node(it, i ? ring[i - 1] : NULL, i);
 		add_two(it, ring[i], LISTED + i);
 	}
 	arena_gc_store(&ring[0]->left, ring[2]);
@@ -451,7 +384,7 @@ static void make_listed(const struct fixture *it, void *unused)
 
 TEST(called, "gc_weak/cleanups of chains and rings are all called once, in one cycle, which frees the objects", "ARENA_GCVERIFY=1")
 {
-	struct fixture it = set_up();
+	struct fixture it = start();
 
 	elsewhere(&it, make_listed, NULL);
 	CHECK_EQ(arena_gc_run_cleanups(it.gc), 0);
@@ -480,8 +413,8 @@ static void check_argument(void *argument)
 
 static void make_watched(const struct fixture *it, void *unused)
 {
-	struct node *object = new_node(it, NULL, 5);
-	struct node *argument = new_node(it, (void *)arena_gc_weak_create(it->gc, object), 77);
+	struct node *object = make_node(it, NULL, 5);
+	struct node *argument = make_node(it, (void *)arena_gc_weak_create(it->gc, object), 77);
 
 	(void)unused;
 	CHECK(arena_gc_add_cleanup(it->gc, object, check_argument, argument));
@@ -489,7 +422,7 @@ static void make_watched(const struct fixture *it, void *unused)
 
 TEST(argument, "gc_weak/an argument is kept until it was passed, and weak references are cleared before", "ARENA_GCVERIFY=1")
 {
-	struct fixture it = set_up();
+	struct fixture it = start();
 
 	elsewhere(&it, make_watched, NULL);
 	for (int i = 0; i < 3; i++)
@@ -504,10 +437,10 @@ TEST(argument, "gc_weak/an argument is kept until it was passed, and weak refere
 static void make_cancelled(const struct fixture *it, void *argument)
 {
 	struct arena_gc_handle **handles = argument;
-	struct node *node = new_node(it, NULL, 5);
+	struct node *node = make_node(it, NULL, 5);
 
 	for (size_t i = 0; i < 4; i++) {
-		struct arena_gc_cleanup *cleanup = arena_gc_add_cleanup(it->gc, node, count_call, new_node(it, NULL, i));
+		struct arena_gc_cleanup *cleanup = arena_gc_add_cleanup(it->gc, node, count_call, make_node(it, NULL, i));
 
 		handles[i] = arena_gc_handle_create(it->gc, cleanup);
 		CHECK(cleanup && handles[i]);
@@ -529,7 +462,7 @@ static void cancel_due(const struct fixture *it, void *argument)
 
 TEST(cancelled, "gc_weak/a cleanup that was cancelled, early or when it was due, is not called, and its argument goes", "ARENA_GCVERIFY=1")
 {
-	struct fixture it = set_up();
+	struct fixture it = start();
 	struct arena_gc_handle *handles[4];
 
 	elsewhere(&it, make_cancelled, handles);
@@ -557,12 +490,12 @@ static void make_collecting(const struct fixture *it, void *unused)
 {
 	(void)unused;
 	for (size_t i = 0; i < 3; i++)
-		CHECK(arena_gc_add_cleanup(it->gc, new_node(it, NULL, i), collect_and_count, it->gc));
+		CHECK(arena_gc_add_cleanup(it->gc, make_node(it, NULL, i), collect_and_count, it->gc));
 }
 
 TEST(thread, "gc_weak/a thread of the heap calls cleanups, which may allocate and collect", "ARENA_GCVERIFY=1")
 {
-	struct fixture it = set_up_with(false);
+	struct fixture it = start_with(false);
 
 	elsewhere(&it, make_collecting, NULL);
 	arena_gc_collect(it.gc);
@@ -590,8 +523,8 @@ static void add_at_the_end(void *unused)
 TEST(destroyed, "gc_weak/destroying a heap calls what is left, and whoever does it need not be attached")
 {
 	for (int i = 0; i < 4; i++) {
-		struct fixture it = set_up_with(i & 1);
-		struct node *node = new_node(&it, NULL, 5);
+		struct fixture it = start_with(i & 1);
+		struct node *node = make_node(&it, NULL, 5);
 
 		dying_gc = it.gc;
 		CHECK(arena_gc_add_cleanup(it.gc, node, add_at_the_end, NULL) && arena_gc_add_cleanup(it.gc, node, count_call, NULL));
@@ -626,7 +559,7 @@ static void make_owner(const struct fixture *it, void *unused)
 
 TEST(owner, "gc_weak/an arena whose owner was dropped is freed by a cleanup")
 {
-	struct fixture it = set_up_with(false);
+	struct fixture it = start_with(false);
 	struct arena_memory memory;
 
 	elsewhere(&it, make_owner, NULL);
@@ -681,7 +614,7 @@ TEST(chain, "gc_weak/sifting a chain leaves what is to stay, in its order")
 
 static void read_detached(void *unused)
 {
-	struct fixture it = set_up(), other = set_up();
+	struct fixture it = start(), other = start();
 	struct arena_gc_weak *weak = arena_gc_weak_create(it.gc, NULL);
 
 	(void)unused;
@@ -692,7 +625,7 @@ static void read_detached(void *unused)
 
 static void clean_up_none(void *unused)
 {
-	struct fixture it = set_up();
+	struct fixture it = start();
 
 	(void)unused;
 	arena_gc_add_cleanup(it.gc, &it, count_call, NULL);
@@ -700,8 +633,8 @@ static void clean_up_none(void *unused)
 
 static void keep_own_object(void *unused)
 {
-	struct fixture it = set_up();
-	struct node *node = new_node(&it, NULL, 1);
+	struct fixture it = start();
+	struct node *node = make_node(&it, NULL, 1);
 
 	(void)unused;
 	arena_gc_add_cleanup(it.gc, node, count_call, &node->value);
