@@ -6,7 +6,7 @@ DESCRIPTOR_C := $(EXAMPLES_GEN)/google/protobuf/descriptor.pb-c.c
 DEMO_SRC := demo workload request measure parse status pool serve hog sample
 DEMO_OBJ := $(DEMO_SRC:%=$(B)/examples/%.o) $(DESCRIPTOR_C:.c=.o)
 DEMO_CPPFLAGS := -isystem $(EXAMPLES_GEN)
-EXAMPLES := $(B)/arena-demo $(B)/arena-demo.pb $(B)/examples/hello $(B)/examples/structs $(B)/examples/cache $(B)/examples/ingest
+EXAMPLES := $(B)/arena-demo $(B)/arena-demo.pb $(B)/examples/hello $(B)/examples/last $(B)/examples/structs $(B)/examples/cache $(B)/examples/ingest
 
 # Where the distribution keeps protobuf's own .proto files.
 PROTO_ROOT ?= /usr/include
@@ -33,7 +33,7 @@ $(DEMO_SRC:%=$(B)/examples/%.o): | $(DESCRIPTOR_C)
 $(B)/arena-demo: $(DEMO_OBJ) $(B)/libarena.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -ljansson -lprotobuf-c -lpthread
 
-$(B)/examples/hello $(B)/examples/structs $(B)/examples/cache: %: %.o $(B)/libarena.a
+$(B)/examples/hello $(B)/examples/last $(B)/examples/structs $(B)/examples/cache: %: %.o $(B)/libarena.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lpthread
 
 $(B)/examples/ingest: $(B)/examples/ingest.o $(B)/libarena.a

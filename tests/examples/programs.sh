@@ -18,6 +18,15 @@ else
 	not_ok "hello prints its lines in reverse"
 fi
 
+# Enough lines for some cycles.
+for nr in 0 9 11 200000; do
+	if [ "$(seq $nr | "$B/examples/last" | md5sum)" = "$(seq $nr | tail | md5sum)" ]; then
+		ok "last prints the last ten of $nr lines"
+	else
+		not_ok "last prints the last ten of $nr lines"
+	fi
+done
+
 # The same source, built with arenas and with malloc.
 for way in arena malloc; do
 	if [ ! -x "$B/examples/switch-$way" ]; then
