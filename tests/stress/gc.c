@@ -719,7 +719,7 @@ static void tear_down(void)
 		arena_gc_collect(gc);
 		CHECK_EQ(arena_gc_attach(gc), 0);
 	} while (__atomic_load_n(&nr_called, __ATOMIC_RELAXED) < nr_added);
-	CHECK_EQ(nr_called, nr_added);
+	CHECK_EQ(__atomic_load_n(&nr_called, __ATOMIC_RELAXED), nr_added);
 	arena_gc_detach(gc);
 	arena_gc_collect(gc);
 	arena_gc_stats(gc, &stats);
