@@ -145,11 +145,35 @@ static void scan(struct gc_marker *marker, uintptr_t at, uint64_t piece_bytes)
 
 /* ---------------------------------------------------------------- draining */
 
+static uintptr_t pop(struct gc_block *block)
+{
+	return block && block->nr ? block->entries[--block->nr] : 0;
+}
+
+/* The one that has been on its way into the cache for the longest time; another one takes its place. 0: there is none. */
+static uintptr_t next_object(struct gc_marker *marker)
+{
+	for (unsigned int i = 0; i < GC_AHEAD; i++) {
+		uintptr_t *place = &marker->ahead[marker->turn++ % GC_AHEAD], object = *place;
+
+		*place = pop(marker->block);
+		__builtin_prefetch((const void *)*place);
+		if (object)
+			return object;
+	}
+	return 0;
+}
+
 /* Look at one thing that is at hand: false when nothing is. */
 static bool look(struct gc_marker *marker, uint64_t piece_bytes)
 {
-	if (marker->block && marker->block->nr) {
-		scan(marker, marker->block->entries[--marker->block->nr], size_min(piece_bytes, GC_PIECE_BYTES));
+	uintptr_t object = next_object(marker);
+
+	/* The first ones were only fetched. */
+	if (!object)
+		object = next_object(marker);
+	if (object) {
+		scan(marker, object, size_min(piece_bytes, GC_PIECE_BYTES));
 		return true;
 	}
 	if (!marker->raw || !marker->raw->nr)
@@ -214,11 +238,21 @@ bool gc_mark_some(struct gc_marker *marker, uint64_t work)
 	return true;
 }
 
+static void put_back_ahead(struct gc_marker *marker)
+{
+	for (unsigned int i = 0; i < GC_AHEAD; i++) {
+		if (marker->ahead[i])
+			note(marker, marker->ahead[i]);
+		marker->ahead[i] = 0;
+	}
+}
+
 /* Sums are complete when nobody is busy: the queue's lock orders them. */
 void gc_mark_leave(struct gc_marker *marker)
 {
 	struct arena_gc *gc = marker->gc;
 
+	put_back_ahead(marker);
 	put(&gc->queue, &marker->block);
 	put(&gc->queue, &marker->raw);
 	atomic_add_relaxed(&gc->nr_marked, marker->nr_marked);

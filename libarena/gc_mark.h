@@ -13,9 +13,14 @@
 /* A look at an address that a mutator has met costs about as much as scanning so many bytes. */
 #define GC_TEST_WORK 32u
 
+/* Objects that are fetched into the cache while others are scanned: as many as memory delivers in the time that one takes. */
+#define GC_AHEAD 8u
+
 /* Who marks; one thread's. */
 struct gc_marker {
 	struct arena_gc *gc;
+	uintptr_t ahead[GC_AHEAD]; /* out of block, on their way into the cache, and scanned in turn; 0: none */
+	uint32_t turn;		/* counts up: whose turn it is */
 	struct gc_block *block;	/* objects that are marked and not scanned, or NULL */
 	struct gc_block *raw;	/* a mutator's that it looks through, or NULL */
 	uint64_t work;		/* bytes scanned, and what looks have cost */
