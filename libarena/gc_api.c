@@ -39,11 +39,13 @@ static struct gc_mutator *require(struct arena_gc *gc, const char *what)
 
 static bool start(struct arena_gc *gc, const struct arena_gc_options *options)
 {
+	uint32_t nr_cpus = (uint32_t)opt_get(OPT_GC_CPUS);
+
 	gc->lock = (struct lock)LOCK_INIT(LOCK_GC);
 	gc->threads_lock = (struct lock)LOCK_INIT(LOCK_GC_THREADS);
 	gc->stacks_lock = (struct lock)LOCK_INIT(LOCK_GC_STACKS);
 	gc->whole_lock = (struct lock)LOCK_INIT(LOCK_GC_WHOLE);
-	gc_drive_init(&gc->drive, os_nr_cpus());
+	gc_drive_init(&gc->drive, nr_cpus ? nr_cpus : os_nr_cpus());
 	gc_drive_set_percent(&gc->drive, options->percent ? options->percent : 100);
 	gc->is_traced = opt_get(OPT_GC_TRACE);
 	gc->is_searched = opt_get(OPT_GC_LEAKS);

@@ -5,6 +5,9 @@
  * For the time of a slice it is a marker like any other, counted as busy in the queue, and at the slice's end it hands over all that it holds. It answers
  * the collector before a slice, never within one: so when it has answered it holds nothing that it took before. A slice is bounded
  * in work, by what was measured lately; an object that is longer is left off in its middle.
+ *
+ * Where the heap is at its ceiling and there is nothing to mark, because the collector has not come to it yet, the thread sleeps for a slice, once: on a
+ * machine that is busy the collector may be waiting for the very CPU.
  */
 #include "gc_assist.h"
 
@@ -32,17 +35,23 @@ static uint64_t mark_slice(struct gc_mutator *mutator, uint64_t work)
 	return marker.work;
 }
 
+static void make_way(const struct arena_gc *gc)
+{
+	if (gc_heap_bytes(gc) > atomic_load_relaxed(&gc->drive.ceiling_bytes))
+		os_sleep_ns(GC_PACE_SLICE_NS);
+}
+
 static void mark_for(struct gc_mutator *mutator, uint64_t work, uint64_t slice_work)
 {
-	uint64_t left = work, done;
+	uint64_t left = work, done = 1;
 
-	while (left) {
+	while (left && done) {
 		done = mark_slice(mutator, size_min(left, slice_work));
-		if (!done)
-			return;
 		gc_pace_paid(&mutator->debt, done);
 		left = gc_pace_over(left, done);
 	}
+	if (!done)
+		make_way(mutator->gc);
 }
 
 /* Of another cycle than the one that runs. */
@@ -68,9 +77,12 @@ static void pay(struct gc_mutator *mutator, uint64_t bytes)
 
 void gc_assist(struct gc_mutator *mutator)
 {
+	struct arena_gc *gc = mutator->gc;
 	uint64_t bytes = mutator->taken_bytes;
 
 	mutator->taken_bytes = 0;
-	if (unlikely(gc_drive_is_owed(&mutator->gc->drive)))
+	if (unlikely(gc_drive_is_owed(&gc->drive)))
 		pay(mutator, bytes);
+	else if (unlikely(atomic_load_relaxed(&gc->is_wished)) && !atomic_load_relaxed(&gc->drive.is_running))
+		make_way(gc);
 }

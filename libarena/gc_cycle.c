@@ -266,7 +266,7 @@ static void run_cycle(struct arena_gc *gc)
 	struct gc_worker worker;
 	uint64_t allocated, goal_bytes = atomic_load_relaxed(&gc->drive.goal_bytes);
 
-	gc_worker_init(&worker, gc);
+	gc_worker_init(&worker, gc, 0);
 	begin(gc);
 	allocated = atomic_load_relaxed(&gc->allocated_bytes);
 	if (gc->stops_world)
@@ -327,6 +327,7 @@ static void *run(void *context)
 		lock_release(&gc->lock);
 		os_futex_wake_all(&gc->done);
 	}
+	gc_workers_stop(gc);
 	return NULL;
 }
 

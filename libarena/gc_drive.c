@@ -18,6 +18,7 @@ static void publish_locked(struct gc_drive *drive)
 	atomic_store_relaxed(&drive->ceiling_bytes, pace->ceiling_bytes);
 	atomic_store_relaxed(&drive->trigger_bytes, pace->trigger_bytes == UINT64_MAX ? UINT64_MAX : pace->trigger_bytes - pace->live_bytes);
 	atomic_store_relaxed(&drive->nr_begun, pace->nr_begun);
+	atomic_store_relaxed(&drive->is_running, gc_pace_is_running(pace));
 }
 
 static void publish_and_release(struct gc_drive *drive)

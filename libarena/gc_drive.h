@@ -40,6 +40,7 @@ struct gc_drive {
 	uint64_t goal_bytes, ceiling_bytes; /* of the heap */
 	uint64_t trigger_bytes;	/* so many, allocated since the last cycle, begin one */
 	uint64_t nr_begun;	/* cycles: debts are forgotten with them */
+	bool is_running;	/* one is */
 
 	/* Atomic, relaxed. */
 	uint64_t credit_work;	/* taken by compare and exchange */

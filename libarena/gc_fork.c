@@ -114,6 +114,7 @@ static void drop_cycle(struct arena_gc *gc)
 	atomic_store_relaxed(&gc->is_wished, false);
 	gc->is_forked = true;
 	gc->phase = GC_EVENT_CYCLE;
+	gc->crew.nr_helpers = 0;
 	gc_queue_drop(&gc->queue);
 	gc_drive_drop(&gc->drive);
 	/* What it would have cleared was not swept, and is alive. */

@@ -166,6 +166,20 @@ struct gc_cleanups {
 	uint32_t posts_seen;	/* the thread's */
 };
 
+/* Threads that mark beside the collector's, and where each sits. */
+#define GC_HELPERS_MAX 63u
+struct gc_helper {
+	struct arena_gc *gc;	/* fixed, as number */
+	uint32_t number;	/* from 1 on; the collector is 0 */
+	pthread_t thread;
+};
+struct gc_crew {
+	uint32_t nr_helpers;	/* threads that were started. The collector's */
+	uint32_t calls;		/* atomic, futex: goes up when there is something for them, or the heap ends */
+	bool is_ending;		/* atomic: it does */
+	struct gc_helper helpers[GC_HELPERS_MAX];
+};
+
 /* Numbers of the cycle that is running, or was last: the collector's. */
 struct gc_cycle {
 	uint64_t start_ns, mark_ns, mark_end_ns, end_ns;
@@ -196,6 +210,7 @@ struct arena_gc {
 	struct gc_types types;
 	struct gc_queue queue;
 	struct gc_drive drive;
+	struct gc_crew crew;
 	struct gc_roots roots;
 	struct gc_annexes annexes;
 	struct gc_weak weak;

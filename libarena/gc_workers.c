@@ -3,12 +3,20 @@
  * A worker marks for a turn, hands over what it holds, and rests if it has to: so nothing waits for one that rests, and mutators that assist find what
  * it had.
  *
- * Rests are for the mutators, who have the CPU meanwhile. Where there are more CPUs than mutators that run nobody wants it, and there are none.
+ *	worker		0 ... whole - 1		whole			others
+ *	CPU		all of one		a percentage of one	none
+ *
+ * as the pacer says. Rests are for the mutators, who have the CPU meanwhile. Where there are more CPUs than mutators that run nobody wants it: so many
+ * workers do not rest at all.
+ *
+ * The collector calls helpers when it has marked for a turn and there is more, and then again at each turn, so that small heaps wake nobody. They are
+ * threads of their own from the first such call on; one that is not to be had is done without.
  */
 #include "gc_workers.h"
 
 #include "gc_sweep.h"
 #include "gc_threads.h"
+#include "thread.h"
 
 /* What mutators are kept waiting where there is one CPU. */
 #define TURN_NS ((uint64_t)1000 * 1000)
@@ -18,9 +26,9 @@
 /* To sleep less takes as long. What is owed is not forgotten. */
 #define LEAST_REST_NS ((uint64_t)100 * 1000)
 
-void gc_worker_init(struct gc_worker *worker, struct arena_gc *gc)
+void gc_worker_init(struct gc_worker *worker, struct arena_gc *gc, uint32_t number)
 {
-	*worker = (struct gc_worker){ .marker.gc = gc, .cpu_ns = os_thread_cpu_ns() };
+	*worker = (struct gc_worker){ .marker.gc = gc, .number = number, .cpu_ns = os_thread_cpu_ns() };
 }
 
 uint64_t gc_worker_account(struct gc_worker *worker, uint64_t work)
@@ -32,16 +40,42 @@ uint64_t gc_worker_account(struct gc_worker *worker, uint64_t work)
 	return ran_ns;
 }
 
-/* ---------------------------------------------------------------- rests */
+/* ---------------------------------------------------------------- who works how much */
+
+/* Percent of a CPU that each of them has. */
+struct share {
+	uint32_t nr_whole;	/* workers that have a whole one */
+	uint32_t percent;	/* what the next one has */
+};
+
+static struct share share_now(struct arena_gc *gc)
+{
+	uint32_t nr_running = gc_threads_running(gc), nr_cpus = gc->drive.pace.nr_cpus; /* fixed */
+	struct share share;
+
+	share.percent = gc_drive_workers(&gc->drive, &share.nr_whole);
+	if (nr_cpus > nr_running && nr_cpus - nr_running > share.nr_whole)
+		share = (struct share){ .nr_whole = nr_cpus - nr_running };
+	return share;
+}
+
+/* Percent of a CPU. */
+static uint32_t share_of(struct arena_gc *gc, uint32_t number)
+{
+	struct share share = share_now(gc);
+
+	if (number < share.nr_whole)
+		return 100;
+	return number == share.nr_whole ? share.percent : 0;
+}
 
 /* After @ran_ns of CPU time. What is slept too long shortens the next rests. */
 static void rest(struct gc_worker *worker, uint64_t ran_ns)
 {
-	struct arena_gc *gc = worker->marker.gc;
-	uint32_t nr_whole, percent = gc_drive_workers(&gc->drive, &nr_whole);
+	uint32_t percent = share_of(worker->marker.gc, worker->number);
 	uint64_t rest_ns, begin_ns;
 
-	if (worker->hurries || nr_whole || gc_threads_running(gc) < gc->drive.pace.nr_cpus)
+	if (worker->hurries || !percent || percent == 100)
 		return;
 	rest_ns = gc_duty_rest(&worker->duty, percent, ran_ns, worker->rested_ns);
 	worker->rested_ns = 0;
@@ -52,31 +86,107 @@ static void rest(struct gc_worker *worker, uint64_t ran_ns)
 	worker->rested_ns = os_clock_ns() - begin_ns;
 }
 
-/* ---------------------------------------------------------------- marking and sweeping */
-
-static void mark_turn(struct gc_worker *worker)
+/* Busy when it begins, and not when it ends: how much CPU time it took. *@has_more: the turn was too short for all that there is. */
+static uint64_t take_turn(struct gc_worker *worker, bool *has_more)
 {
 	struct gc_marker *marker = &worker->marker;
 	struct arena_gc *gc = marker->gc;
 	uint64_t begin_work = marker->work, now_ns = os_clock_ns(), limit_ns = now_ns + TURN_NS;
-	bool has_more = true;
 
-	while (has_more && now_ns < limit_ns) {
+	for (*has_more = true; *has_more && now_ns < limit_ns;) {
 		uint64_t before = marker->work;
 
-		has_more = gc_mark_some(marker, STRIDE_WORK);
+		*has_more = gc_mark_some(marker, STRIDE_WORK);
 		now_ns = os_clock_ns();
 		gc_drive_did(&gc->drive, marker->work - before);
 		gc_drive_revise(&gc->drive, now_ns, gc_heap_bytes(gc));
 	}
 	gc_mark_leave(marker);
-	rest(worker, gc_worker_account(worker, marker->work - begin_work));
+	return gc_worker_account(worker, marker->work - begin_work);
 }
+
+/* ---------------------------------------------------------------- helpers */
+
+static void help_while_open(struct gc_worker *worker)
+{
+	struct arena_gc *gc = worker->marker.gc;
+	bool has_more;
+
+	while (share_of(gc, worker->number) && gc_queue_await(&gc->queue, false))
+		rest(worker, take_turn(worker, &has_more));
+}
+
+static void *help(void *context)
+{
+	const struct gc_helper *helper = context;
+	struct gc_crew *crew = &helper->gc->crew;
+	struct gc_worker worker;
+	uint32_t seen;
+
+	gc_worker_init(&worker, helper->gc, helper->number);
+	/* Both pair with call(). */
+	while (seen = atomic_load_seq_cst(&crew->calls), !atomic_load_acquire(&crew->is_ending)) {
+		help_while_open(&worker);
+		os_futex_wait(&crew->calls, seen);
+	}
+	return NULL;
+}
+
+static void call(struct gc_crew *crew)
+{
+	atomic_add_seq_cst(&crew->calls, 1u);
+	os_futex_wake_all(&crew->calls);
+}
+
+static bool add_helper(struct arena_gc *gc)
+{
+	struct gc_crew *crew = &gc->crew;
+	struct gc_helper *helper = &crew->helpers[crew->nr_helpers];
+
+	helper->gc = gc;
+	helper->number = crew->nr_helpers + 1;
+	if (thread_start(&helper->thread, help, helper))
+		return false;
+	crew->nr_helpers++;
+	return true;
+}
+
+/* All that have a share now. */
+static void call_helpers(struct arena_gc *gc)
+{
+	struct share share = share_now(gc);
+	uint32_t nr = share.nr_whole + (share.percent > 0) - 1;
+
+	while (gc->crew.nr_helpers < GC_HELPERS_MAX && gc->crew.nr_helpers < nr && add_helper(gc))
+		;
+	if (nr)
+		call(&gc->crew);
+}
+
+void gc_workers_stop(struct arena_gc *gc)
+{
+	struct gc_crew *crew = &gc->crew;
+
+	atomic_store_release(&crew->is_ending, true);
+	call(crew);
+	while (crew->nr_helpers)
+		pthread_join(crew->helpers[--crew->nr_helpers].thread, NULL);
+}
+
+/* ---------------------------------------------------------------- the collector */
 
 void gc_workers_mark(struct gc_worker *worker)
 {
-	while (gc_queue_await(&worker->marker.gc->queue, true))
-		mark_turn(worker);
+	struct arena_gc *gc = worker->marker.gc;
+	uint64_t ran_ns;
+	bool has_more;
+
+	while (gc_queue_await(&gc->queue, true)) {
+		ran_ns = take_turn(worker, &has_more);
+		if (has_more)
+			call_helpers(gc);
+		rest(worker, ran_ns);
+	}
 }
 
 void gc_workers_sweep(struct gc_worker *worker)

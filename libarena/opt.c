@@ -87,6 +87,8 @@ static const struct {
 		"1 stops all threads at the end of each cycle and marks once more, to find what was lost" },
 	[OPT_GC_LEAKS] = { "ARENA_GCLEAKS", "bool", 0, 0, 1,
 		"1 reports what a collected heap still holds by hand when it is destroyed: uncollectable objects, handles" },
+	[OPT_GC_CPUS] = { "ARENA_GC_CPUS", "CPUs", 0, 0, 1024,
+		"CPUs that the collector has a share of; 0 = those that the process may run on. For containers that have a part of their time only" },
 };
 
 /* The shift of a suffix, 0 of none; -1 for anything else. */

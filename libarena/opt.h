@@ -27,6 +27,7 @@ enum opt {
 	OPT_GC_TRACE,
 	OPT_GC_VERIFY,
 	OPT_GC_LEAKS,
+	OPT_GC_CPUS,
 	NR_OPTS
 };
 

@@ -230,3 +230,26 @@ TEST(pieces, "gc_drive/an assist scans no more of a long array than its slice as
 	CHECK(!gc_queue_await(&gc->queue, true));
 	arena_gc_keep_alive(array);
 }
+
+/* ---------------------------------------------------------------- workers */
+
+/* Two workers of eight CPUs are enough, however few there are; while nobody runs but the collector all eight may work. */
+TEST(helpers, "gc_drive/workers mark together: each object is marked once, and nothing is left", "ARENA_GC_CPUS=8", "ARENA_GCVERIFY=1")
+{
+	struct arena_gc *gc = new_heap(ARENA_GC_OFF);
+	struct arena_gc_type *type = arena_gc_type_create(gc, &node_layout);
+	struct node *live = new_tree(gc, type, 17);
+	struct arena_gc_stats stats;
+
+	for (int i = 0; i < 3; i++) {
+		arena_gc_collect(gc);
+		CHECK(gc->nr_marked >= (2 << 17) - 1 && gc->nr_marked < (2 << 17) + 1000);
+	}
+	harness_note("%u helpers", gc->crew.nr_helpers);
+	CHECK_EQ(gc->crew.nr_helpers, 7);
+	CHECK(!gc->queue.is_open && !gc->queue.nr_busy && !gc->queue.full);
+	arena_gc_stats(gc, &stats);
+	CHECK_EQ(stats.freed_objects, 0);
+	arena_gc_keep_alive(live);
+	arena_gc_destroy(gc);
+}
