@@ -13,6 +13,7 @@
 #include "gc_ephemeron.h"
 #include "gc_fork.h"
 #include "gc_leaks.h"
+#include "gc_limit.h"
 #include "gc_note.h"
 #include "gc_roots.h"
 #include "gc_sample.h"
@@ -22,8 +23,6 @@
 #include "gc_why.h"
 #include "opt.h"
 
-/* Cycles that an allocation waits for before it is refused: the second one frees what was allocated while the first one ran. */
-#define REFUSAL_CYCLES 2
 #define GC_BYTES align_up(sizeof(struct arena_gc), PAGE_BYTES)
 
 static struct gc_mutator *require(struct arena_gc *gc, const char *what)
@@ -46,7 +45,6 @@ static bool start(struct arena_gc *gc, const struct arena_gc_options *options)
 	gc->stacks_lock = (struct lock)LOCK_INIT(LOCK_GC_STACKS);
 	gc->whole_lock = (struct lock)LOCK_INIT(LOCK_GC_WHOLE);
 	gc_drive_init(&gc->drive, nr_cpus ? nr_cpus : os_nr_cpus());
-	gc_drive_set_percent(&gc->drive, options->percent ? options->percent : 100);
 	gc->is_traced = opt_get(OPT_GC_TRACE);
 	gc->is_searched = opt_get(OPT_GC_LEAKS);
 	gc->is_verified = opt_get(OPT_GC_VERIFY);
@@ -62,6 +60,7 @@ static bool start(struct arena_gc *gc, const struct arena_gc_options *options)
 		return false;
 	}
 	if (!gc_types_init(&gc->types, &gc->lock)) {
+		gc_limit_init(gc, options->percent);
 		if (!gc_weak_init(gc) && !gc_ephemerons_init(gc) && !gc_cleanups_init(gc, options->cleanups_by_program) &&
 		    !gc_cycle_start(gc))
 			return true;
@@ -169,6 +168,7 @@ static void *allocate(struct gc_mutator *mutator, uint32_t kind, size_t bytes)
 __attribute__((noinline)) static void *alloc_slow(struct arena_gc *gc, struct arena_gc_type *type, size_t bytes, const char *what)
 {
 	struct gc_mutator *mutator = require(gc, what);
+	struct gc_refusal refusal = { 0 };
 	uint64_t begin_ns = os_clock_ns();
 	uint32_t kind;
 	void *object;
@@ -182,10 +182,9 @@ __attribute__((noinline)) static void *alloc_slow(struct arena_gc *gc, struct ar
 		gc_answer();
 	gc_assist(mutator);
 	object = allocate(mutator, kind, bytes);
-	for (int i = 0; !object && i < REFUSAL_CYCLES; i++) {
-		gc_cycle_wait(gc);
+	while (unlikely(!object) && gc_limit_help(mutator, &refusal))
 		object = allocate(mutator, kind, bytes);
-	}
+	gc_limit_end(mutator, &refusal);
 	gc_note(mutator, GC_EVENT_ALLOC, begin_ns);
 	return object;
 }
@@ -319,6 +318,8 @@ void arena_gc_latency(struct arena_gc *gc, struct arena_gc_latency *latency)
 
 void arena_gc_stats(struct arena_gc *gc, struct arena_gc_stats *stats)
 {
+	struct gc_sums sums = gc_drive_sums(&gc->drive);
+
 	*stats = (struct arena_gc_stats){
 		.nr_cycles = atomic_load_acquire(&gc->done),
 		.live_bytes = atomic_load_relaxed(&gc->live_bytes),
@@ -329,6 +330,11 @@ void arena_gc_stats(struct arena_gc *gc, struct arena_gc_stats *stats)
 		.runtime_max_ns = atomic_load_relaxed(&gc->cycle.runtime_max_ns),
 		.stopped_ns = atomic_load_relaxed(&gc->stopped_ns),
 		.stopped_max_ns = atomic_load_relaxed(&gc->stopped_max_ns),
+		.goal_bytes = atomic_load_relaxed(&gc->drive.goal_bytes),
+		.collector_ns = sums.worker_ns,
+		.assist_ns = sums.assist_ns,
+		.assist_slices = sums.nr_slices,
+		.assist_max_work = atomic_load_relaxed(&gc->drive.slice_most_work),
 	};
 	lock_acquire(&gc->space.heap->lock);
 	stats->held_bytes = palloc_held(&gc->space.heap->pages) * CHUNK_BYTES;

@@ -32,6 +32,7 @@
 #include "gc_cleanup.h"
 #include "gc_ephemeron.h"
 #include "gc_fork.h"
+#include "gc_limit.h"
 #include "gc_look.h"
 #include "gc_note.h"
 #include "gc_sweep.h"
@@ -286,6 +287,7 @@ static void run_cycle(struct arena_gc *gc)
 	gc_threads_end(gc);
 	gc_note_phase(gc, GC_EVENT_SWEEP);
 	gc_workers_sweep(&worker);
+	gc_limit_measure(gc);
 	if (gc->is_forked)
 		gc_fork_recover(gc);
 	gc_note_cycle(gc);

@@ -11,12 +11,14 @@
 static void publish_locked(struct gc_drive *drive)
 {
 	const struct gc_pace *pace = &drive->pace;
+	bool is_never = pace->trigger_bytes == UINT64_MAX || drive->is_disabled;
 
 	atomic_store_relaxed(&drive->ratio, gc_pace_is_running(pace) && !pace->capped ? pace->ratio : 0);
 	atomic_store_relaxed(&drive->slice_work, gc_pace_slice_work(pace));
 	atomic_store_relaxed(&drive->goal_bytes, pace->goal_bytes);
 	atomic_store_relaxed(&drive->ceiling_bytes, pace->ceiling_bytes);
-	atomic_store_relaxed(&drive->trigger_bytes, pace->trigger_bytes == UINT64_MAX ? UINT64_MAX : pace->trigger_bytes - pace->live_bytes);
+	atomic_store_relaxed(&drive->trigger_bytes, is_never ? UINT64_MAX : pace->trigger_bytes - pace->live_bytes);
+	atomic_store_relaxed(&drive->has_limit, pace->limit_bytes != UINT64_MAX);
 	atomic_store_relaxed(&drive->nr_begun, pace->nr_begun);
 	atomic_store_relaxed(&drive->is_running, gc_pace_is_running(pace));
 }
@@ -39,6 +41,37 @@ void gc_drive_set_percent(struct gc_drive *drive, uint32_t percent)
 {
 	lock_acquire(&drive->lock);
 	gc_pace_set_percent(&drive->pace, percent);
+	publish_and_release(drive);
+}
+
+void gc_drive_set_share(struct gc_drive *drive, uint32_t percent)
+{
+	lock_acquire(&drive->lock);
+	gc_pace_set_share(&drive->pace, percent);
+	publish_and_release(drive);
+}
+
+void gc_drive_set_limit(struct gc_drive *drive, uint64_t bytes, enum gc_pace_policy policy)
+{
+	lock_acquire(&drive->lock);
+	gc_pace_set_limit(&drive->pace, bytes, policy);
+	publish_and_release(drive);
+}
+
+uint64_t gc_drive_limit(struct gc_drive *drive)
+{
+	uint64_t bytes;
+
+	lock_acquire(&drive->lock);
+	bytes = drive->pace.limit_bytes;
+	lock_release(&drive->lock);
+	return bytes;
+}
+
+void gc_drive_set_enabled(struct gc_drive *drive, bool is_enabled)
+{
+	lock_acquire(&drive->lock);
+	drive->is_disabled = !is_enabled;
 	publish_and_release(drive);
 }
 
@@ -175,4 +208,32 @@ uint32_t gc_drive_workers(struct gc_drive *drive, uint32_t *nr_workers)
 	percent = gc_pace_workers(&drive->pace, nr_workers);
 	lock_release(&drive->lock);
 	return percent;
+}
+
+/* ---------------------------------------------------------------- the limit */
+
+void gc_drive_memory(struct gc_drive *drive, uint64_t heap_bytes, uint64_t overhead_bytes)
+{
+	lock_acquire(&drive->lock);
+	gc_pace_memory(&drive->pace, heap_bytes, overhead_bytes);
+	publish_and_release(drive);
+}
+
+/* That there is no room is known: the page allocator has said so. */
+enum gc_pace_verdict gc_drive_verdict(struct gc_drive *drive, struct gc_wait *wait)
+{
+	enum gc_pace_verdict verdict;
+
+	lock_acquire(&drive->lock);
+	tell_cpu_locked(drive);
+	verdict = gc_pace_verdict(&drive->pace, wait, UINT64_MAX, 1);
+	publish_and_release(drive);
+	return verdict;
+}
+
+void gc_drive_waited(struct gc_drive *drive, uint64_t ns)
+{
+	lock_acquire(&drive->lock);
+	gc_pace_cpu(&drive->pace, 0, ns);
+	publish_and_release(drive);
 }

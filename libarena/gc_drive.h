@@ -28,11 +28,12 @@ struct gc_sums {
 };
 
 struct gc_drive {
-	struct lock lock;	/* guards all down to told_process_ns */
+	struct lock lock;	/* guards all down to is_disabled */
 	struct gc_pace pace;
 	uint64_t begin_ns;	/* of the cycle */
 	struct gc_sums begin;	/* as they were then */
 	uint64_t told_collector_ns, told_process_ns; /* CPU time that the pace knows of */
+	bool is_disabled;	/* no cycle begins by itself */
 
 	/* Atomic, relaxed: as published. */
 	uint64_t ratio;		/* what a byte owes; 0: nothing, because no cycle runs, or the collector is capped */
@@ -41,6 +42,7 @@ struct gc_drive {
 	uint64_t trigger_bytes;	/* so many, allocated since the last cycle, begin one */
 	uint64_t nr_begun;	/* cycles: debts are forgotten with them */
 	bool is_running;	/* one is */
+	bool has_limit;
 
 	/* Atomic, relaxed. */
 	uint64_t credit_work;	/* taken by compare and exchange */
@@ -53,6 +55,21 @@ struct gc_drive {
 void gc_drive_init(struct gc_drive *drive, uint32_t nr_cpus);
 /** How much may be allocated for what lives, or GC_PACE_OFF; also while a cycle runs. */
 void gc_drive_set_percent(struct gc_drive *drive, uint32_t percent);
+
+/** Percent of all CPUs that workers have. */
+void gc_drive_set_share(struct gc_drive *drive, uint32_t percent);
+/** Of memory; UINT64_MAX is none. gc_drive_memory() is to follow. */
+void gc_drive_set_limit(struct gc_drive *drive, uint64_t bytes, enum gc_pace_policy policy);
+uint64_t gc_drive_limit(struct gc_drive *drive);
+/** Whether cycles begin by themselves. */
+void gc_drive_set_enabled(struct gc_drive *drive, bool is_enabled);
+
+/** As gc_pace_memory(). */
+void gc_drive_memory(struct gc_drive *drive, uint64_t heap_bytes, uint64_t overhead_bytes);
+/** What is to become of an allocation that was refused at the limit. */
+enum gc_pace_verdict gc_drive_verdict(struct gc_drive *drive, struct gc_wait *wait);
+/** A mutator has waited at the limit: counts as if it had run. */
+void gc_drive_waited(struct gc_drive *drive, uint64_t ns);
 
 /** A cycle begins. @worst_work: if all that is there lives. The collector's. */
 void gc_drive_begin(struct gc_drive *drive, uint64_t heap_bytes, uint64_t worst_work);
@@ -81,6 +98,11 @@ uint32_t gc_drive_workers(struct gc_drive *drive, uint32_t *nr_workers);
 static inline bool gc_drive_is_owed(const struct gc_drive *drive)
 {
 	return atomic_load_relaxed(&drive->ratio);
+}
+
+static inline bool gc_drive_has_limit(const struct gc_drive *drive)
+{
+	return atomic_load_relaxed(&drive->has_limit);
 }
 
 /** What was published, for the functions of gc_pace.h that assists use. */

@@ -205,6 +205,12 @@ struct gc_times {
 /* What the collector is to do while all are stopped (gc_look.h). */
 typedef void gc_look_fn(struct arena_gc *gc, void *context);
 
+/* Whom to tell that what lives does not fit the limit. */
+struct gc_callback {
+	arena_gc_limit_fn *function; /* or NULL */
+	void *context;
+};
+
 struct arena_gc {
 	struct gc_space space;
 	struct gc_types types;
@@ -216,7 +222,8 @@ struct arena_gc {
 	struct gc_weak weak;
 	struct gc_ephemerons ephemerons;
 	struct gc_cleanups cleanups;
-	struct lock lock;	/* guards tables, types and wanted */
+	struct lock lock;	/* guards tables, types, callback and wanted */
+	struct gc_callback callback;
 
 	struct lock stacks_lock; /* guards stacks */
 	struct arena_gc_stack *stacks; /* coroutines', and threads' that have been left */

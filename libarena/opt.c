@@ -89,6 +89,12 @@ static const struct {
 		"1 reports what a collected heap still holds by hand when it is destroyed: uncollectable objects, handles" },
 	[OPT_GC_CPUS] = { "ARENA_GC_CPUS", "CPUs", 0, 0, 1024,
 		"CPUs that the collector has a share of; 0 = those that the process may run on. For containers that have a part of their time only" },
+	[OPT_GC_PERCENT] = { "ARENA_GC_PERCENT", "percent", 100, 1, UINT32_MAX,
+		"of what lives, how much may be allocated until a cycle has ended, where the program does not say; also off" },
+	[OPT_GC_SHARE] = { "ARENA_GC_SHARE", "percent", 25, 1, 50,
+		"of all CPUs, what the collector's threads have while a cycle runs" },
+	[OPT_GC_LIMIT] = { "ARENA_GC_LIMIT", "bytes", 0, 0, UINT64_MAX,
+		"most memory of a collected heap as far as what lives fits; 0 = no limit" },
 };
 
 /* The shift of a suffix, 0 of none; -1 for anything else. */
@@ -165,6 +171,13 @@ uint64_t opt_get(enum opt opt)
 	report("%s=%s is not a number of %s; using %lu", options[opt].name, text, options[opt].unit,
 	       (unsigned long)options[opt].initial);
 	return options[opt].initial;
+}
+
+uint32_t opt_gc_percent(void)
+{
+	const char *text = find(options[OPT_GC_PERCENT].name);
+
+	return text && !strcmp(text, "off") ? UINT32_MAX : (uint32_t)opt_get(OPT_GC_PERCENT);
 }
 
 const char *opt_source(void)

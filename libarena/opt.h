@@ -28,11 +28,16 @@ enum opt {
 	OPT_GC_VERIFY,
 	OPT_GC_LEAKS,
 	OPT_GC_CPUS,
+	OPT_GC_PERCENT,
+	OPT_GC_SHARE,
+	OPT_GC_LIMIT,
 	NR_OPTS
 };
 
 /** The value of a numeric option, within its bounds: from the environment, else its default. */
 uint64_t opt_get(enum opt opt);
+/** $ARENA_GC_PERCENT, which may be "off": UINT32_MAX. */
+uint32_t opt_gc_percent(void);
 /** The text of $ARENA_SOURCE, or NULL. */
 const char *opt_source(void);
 /** The texts of $MEMORY_PRESSURE_WATCH and $MEMORY_PRESSURE_WRITE, or NULL; see pressure.h. */

@@ -402,6 +402,43 @@ ARENA_API char *arena_gc_clone_string(struct arena_gc *gc, const char *string);
  */
 ARENA_API void arena_gc_collect(struct arena_gc *gc);
 
+/*
+ * Settings. All of them at any time, also while a cycle runs; the caller need not be attached. Where the program says nothing the environment may:
+ * ARENA_GC_PERCENT (a number or off), ARENA_GC_SHARE, ARENA_GC_LIMIT, and ARENA_GC_CPUS for how many CPUs there are.
+ */
+
+/** How much may be allocated until a cycle has ended, of what lives and of roots: as in arena_gc_options. ARENA_GC_OFF: only a limit begins cycles. */
+ARENA_API void arena_gc_set_percent(struct arena_gc *gc, unsigned int percent);
+/** Percent of all CPUs that the collector's threads have while a cycle runs, 1 to 50; 0 = 25. What nobody else wants comes on top. */
+ARENA_API void arena_gc_set_share(struct arena_gc *gc, unsigned int percent);
+/** While it is disabled a cycle runs only when it is asked for, or an allocation would be refused otherwise. */
+ARENA_API void arena_gc_set_enabled(struct arena_gc *gc, bool is_enabled);
+
+enum arena_gc_policy {
+	ARENA_GC_OVERSHOOT,	/* what lives and does not fit the limit gets its memory all the same */
+	ARENA_GC_FAIL,		/* allocations are refused */
+};
+/**
+ * Called when what lives does not fit the limit, once until it does again: by a thread that allocates, in arena_gc_alloc() and its kin. It may drop
+ * what it can do without.
+ */
+typedef void arena_gc_limit_fn(struct arena_gc *gc, void *context);
+struct arena_gc_limit {
+	uint64_t bytes;			/* of memory, tables of the heap included, in whole chunks of 2 MiB; 0 = none */
+	enum arena_gc_policy policy;
+	arena_gc_limit_fn *function;	/* or NULL */
+	void *context;
+};
+/**
+ * Keep a heap below a limit: cycles begin early enough, and what would go beyond waits for one. What lives and does not fit is a matter of policy, after @function was
+ * called. The collector never takes more than half of the CPU for it in the mean.
+ */
+ARENA_API void arena_gc_set_limit(struct arena_gc *gc, const struct arena_gc_limit *limit);
+/** What the process's memory cgroup (version 2) and those above it allow it, in bytes; 0 when that is not limited, or not known. Reads some small files. */
+ARENA_API uint64_t arena_gc_cgroup_bytes(void);
+/** Give idle memory back to the system now, behind arena_gc_collect() all that can be: how many bytes. Linear in chunks. */
+ARENA_API size_t arena_gc_trim(struct arena_gc *gc);
+
 struct arena_gc_stats {
 	uint64_t nr_cycles;		/* finished */
 	uint64_t live_bytes;		/* of objects that were found in the last cycle, or made in it */
@@ -413,6 +450,11 @@ struct arena_gc_stats {
 	uint64_t runtime_max_ns;	/* longest time that a thread spent in the library at once, in the last cycle */
 	uint64_t stopped_ns;		/* with stops_world: from the requests to stop until threads were let go, in all cycles */
 	uint64_t stopped_max_ns;	/* and the longest */
+	uint64_t goal_bytes;		/* of objects and garbage: where the next cycle is to end, or the one that runs; UINT64_MAX: there is none */
+	uint64_t collector_ns;		/* CPU time of its threads, since the heap was made */
+	uint64_t assist_ns;		/* the same of other threads that marked, in so many slices */
+	uint64_t assist_slices;
+	uint64_t assist_max_work;	/* bytes that were scanned in the longest of them */
 };
 /** The caller need not be attached. */
 ARENA_API void arena_gc_stats(struct arena_gc *gc, struct arena_gc_stats *stats);

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: MIT
+/* Settings of collected heaps: the percentage, also off; the share of the CPU; limits, and what is done at them; memory that goes back. */
+#include "gc_limit.h"
+#include "tests/unit/gc_fixture.h"
+
+#define LIMIT (64 * MiB)
+
+static uint64_t cycles(const struct fixture *it)
+{
+	struct arena_gc_stats stats;
+
+	arena_gc_stats(it->gc, &stats);
+	return stats.nr_cycles;
+}
+
+static uint64_t held(const struct fixture *it)
+{
+	struct arena_gc_stats stats;
+
+	arena_gc_stats(it->gc, &stats);
+	return stats.held_bytes;
+}
+
+/* A root: lists of arrays of so much each. */
+#define PART (64 * KiB)
+static void *parts[4096];
+
+static bool fill(const struct fixture *it, size_t nr)
+{
+	for (size_t i = 0; i < nr; i++) {
+		void *part = arena_gc_alloc_atomic(it->gc, PART - 64);
+
+		if (!part)
+			return false;
+		arena_gc_store(&parts[i], part);
+	}
+	return true;
+}
+
+static void clear(size_t from)
+{
+	for (size_t i = from; i < ARRAY_LEN(parts); i++)
+		arena_gc_store(&parts[i], NULL);
+}
+
+static struct fixture limited(uint64_t bytes, enum arena_gc_policy policy, arena_gc_limit_fn *function, void *context)
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+
+	CHECK_EQ(arena_gc_add_roots(it.gc, parts, sizeof(parts)), 0);
+	arena_gc_set_limit(it.gc, &(struct arena_gc_limit){ .bytes = bytes, .policy = policy, .function = function, .context = context });
+	return it;
+}
+
+/* ---------------------------------------------------------------- when cycles begin */
+
+TEST(percent, "gc_limit/the percentage may change at any time, and be off")
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+
+	for (int i = 0; i < 1000; i++)
+		CHECK(arena_gc_alloc_atomic(it.gc, 100000));
+	CHECK_EQ(cycles(&it), 0);
+	arena_gc_set_percent(it.gc, 100);
+	while (!cycles(&it))
+		CHECK(arena_gc_alloc_atomic(it.gc, 100000));
+	arena_gc_set_percent(it.gc, ARENA_GC_OFF);
+	arena_gc_collect(it.gc);
+	CHECK_EQ(it.gc->drive.trigger_bytes, UINT64_MAX);
+	arena_gc_set_percent(it.gc, 0);
+	CHECK_EQ(it.gc->drive.pace.percent, 100);
+	arena_gc_destroy(it.gc);
+}
+
+TEST(enabled, "gc_limit/while it is disabled no cycle begins but those that are asked for")
+{
+	struct fixture it = set_up(100);
+
+	arena_gc_set_enabled(it.gc, false);
+	for (int i = 0; i < 1000; i++)
+		CHECK(arena_gc_alloc_atomic(it.gc, 100000));
+	CHECK_EQ(cycles(&it), 0);
+	arena_gc_collect(it.gc);
+	CHECK_EQ(cycles(&it), 1);
+	arena_gc_set_enabled(it.gc, true);
+	while (cycles(&it) < 2)
+		CHECK(arena_gc_alloc_atomic(it.gc, 100000));
+	arena_gc_destroy(it.gc);
+}
+
+TEST(environment, "gc_limit/the environment says what the program does not", "ARENA_GC_PERCENT=off", "ARENA_GC_LIMIT=100M", "ARENA_GC_SHARE=10")
+{
+	struct fixture it = set_up(0), other = set_up(50);
+
+	CHECK_EQ(it.gc->drive.pace.percent, GC_PACE_OFF);
+	CHECK_EQ(it.gc->drive.pace.limit_bytes, 100 * MiB);
+	CHECK_EQ(it.gc->drive.pace.share_percent, 10);
+	CHECK_EQ(other.gc->drive.pace.percent, 50);
+	arena_gc_destroy(it.gc);
+	arena_gc_destroy(other.gc);
+}
+
+TEST(share, "gc_limit/the share of the CPU is what workers have", "ARENA_GC_CPUS=6")
+{
+	struct fixture it = set_up(100);
+	uint32_t nr;
+
+	CHECK_EQ(gc_drive_workers(&it.gc->drive, &nr), 50);
+	CHECK_EQ(nr, 1);
+	arena_gc_set_share(it.gc, 50);
+	CHECK_EQ(gc_drive_workers(&it.gc->drive, &nr), 0);
+	CHECK_EQ(nr, 3);
+	arena_gc_set_share(it.gc, 0);
+	CHECK_EQ(gc_drive_workers(&it.gc->drive, &nr), 50);
+	arena_gc_destroy(it.gc);
+}
+
+/* ---------------------------------------------------------------- at the limit */
+
+static void churn(const struct fixture *it, size_t live, enum arena_gc_policy policy)
+{
+	struct random rng = { .state = harness_seed() };
+	uint64_t most = 0;
+
+	(void)policy;
+	CHECK(fill(it, live));
+	for (int i = 0; i < 8000; i++) {
+		void *part = arena_gc_alloc_atomic(it->gc, PART - 64);
+
+		CHECK(part);
+		arena_gc_store(&parts[random_below(&rng, live)], part);
+		most = size_max(most, held(it));
+	}
+	harness_note("%llu cycles, at most %llu MiB held", (unsigned long long)cycles(it), (unsigned long long)(most / MiB));
+	CHECK(most <= LIMIT + LIMIT * 3 / 100);
+	CHECK(cycles(it) >= 8000 * PART / LIMIT);
+}
+
+TEST(below, "gc_limit/a heap of which 80 % live stays below its limit, whatever the policy")
+{
+	for (int policy = ARENA_GC_OVERSHOOT; policy <= ARENA_GC_FAIL; policy++) {
+		struct fixture it = limited(LIMIT, (enum arena_gc_policy)policy, NULL, NULL);
+
+		churn(&it, LIMIT * 8 / 10 / PART, (enum arena_gc_policy)policy);
+		clear(0);
+		arena_gc_destroy(it.gc);
+	}
+}
+
+static void count_call(struct arena_gc *gc, void *context)
+{
+	(void)gc;
+	++*(int *)context;
+}
+
+TEST(fails, "gc_limit/what does not fit is refused, after the program was told once")
+{
+	int calls = 0;
+	struct fixture it = limited(LIMIT, ARENA_GC_FAIL, count_call, &calls);
+
+	CHECK(!fill(&it, 2 * LIMIT / PART));
+	CHECK_EQ(calls, 1);
+	CHECK(held(&it) <= LIMIT);
+	CHECK(!arena_gc_alloc_atomic(it.gc, MiB));
+	CHECK_EQ(calls, 1);
+	clear(10);
+	CHECK(fill(&it, LIMIT / 2 / PART));
+	arena_gc_destroy(it.gc);
+}
+
+static void drop(struct arena_gc *gc, void *context)
+{
+	count_call(gc, context);
+	clear(LIMIT / 2 / PART);
+}
+
+TEST(told, "gc_limit/what the program drops when it is told lets it go on")
+{
+	int calls = 0;
+	struct fixture it = limited(LIMIT, ARENA_GC_FAIL, drop, &calls);
+
+	CHECK(fill(&it, LIMIT * 3 / 2 / PART));
+	CHECK(calls >= 1);
+	CHECK(held(&it) <= LIMIT);
+	arena_gc_destroy(it.gc);
+}
+
+TEST(overshoots, "gc_limit/with the other policy a program gets what it needs, and the limit holds again later")
+{
+	int calls = 0;
+	struct fixture it = limited(LIMIT, ARENA_GC_OVERSHOOT, count_call, &calls);
+
+	CHECK(fill(&it, 2 * LIMIT / PART));
+	CHECK_EQ(calls, 1);
+	CHECK(held(&it) >= 2 * LIMIT - 2 * CHUNK_BYTES);
+	clear(10);
+	arena_gc_collect(it.gc);
+	CHECK(arena_gc_trim(it.gc) > LIMIT / 2);
+	CHECK(held(&it) <= LIMIT);
+	churn(&it, LIMIT / 2 / PART, ARENA_GC_OVERSHOOT);
+	CHECK(it.gc->drive.pace.nr_overshot > 0);
+	arena_gc_destroy(it.gc);
+}
+
+TEST(removed, "gc_limit/a limit may go again")
+{
+	struct fixture it = limited(LIMIT, ARENA_GC_FAIL, NULL, NULL);
+
+	CHECK(!fill(&it, 2 * LIMIT / PART));
+	arena_gc_set_limit(it.gc, &(struct arena_gc_limit){ 0 });
+	CHECK(fill(&it, 2 * LIMIT / PART));
+	CHECK_EQ(it.gc->drive.trigger_bytes, UINT64_MAX);
+	arena_gc_destroy(it.gc);
+}
+
+TEST(cgroup, "gc_limit/the cgroup's limit is read, or there is none")
+{
+	uint64_t bytes = arena_gc_cgroup_bytes();
+
+	CHECK(!bytes || bytes >= MiB);
+}
