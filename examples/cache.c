@@ -4,7 +4,9 @@
  * and each thread keeps the last values that it used. A value that no thread keeps any more is there until the collector comes by; asked for before,
  * it is kept again. There is no list of least recently used ones and no lock for one, no count of references, and nothing is freed by hand.
  *
- *	cache [THREADS [REQUESTS]]
+ *	cache [THREADS [REQUESTS [LIMIT_MIB]]]
+ *
+ * With a limit the collector comes by more often the less room there is; when what lives does not fit, the program is told, and each thread keeps half as many.
  *
  * A bucket's lock is held while nothing is allocated: an allocation may wait for a cycle, which waits until all threads have answered, and a thread that
  * waits for the lock does not.
@@ -14,7 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { BUCKETS = 16384, KEYS = 400000, KEPT = 2000, THREADS_MAX = 16, VALUE_WORDS_LEAST = 16, VALUE_WORDS_MORE = 240 };
+enum { BUCKETS = 16384, KEYS = 400000, KEPT = 2000, KEPT_LEAST = 16, THREADS_MAX = 16, VALUE_WORDS_LEAST = 16, VALUE_WORDS_MORE = 240 };
 
 /* Made once, never changed: who has one may read it without a lock. */
 struct value {
@@ -46,6 +48,7 @@ struct client {
 static struct arena_gc *gc;
 static struct arena_gc_type *value_type, *entry_type, *slot_type;
 static struct arena_gc_handle *table;	/* of buckets: the one root */
+static size_t nr_kept = KEPT;		/* atomic, relaxed: by each thread */
 static pthread_mutex_t locks[BUCKETS];	/* a bucket's guards the chain from it and all entries in it */
 
 static void *need(void *object)
@@ -169,9 +172,20 @@ static uint64_t pick_key(struct client *me)
 	return a < c ? a : c;
 }
 
+/* The first ones of @kept that are used, as far as the limit lets; the others are let go. */
+static size_t fit(struct slot *kept, size_t nr)
+{
+	size_t wanted = __atomic_load_n(&nr_kept, __ATOMIC_RELAXED);
+
+	while (nr > wanted)
+		arena_gc_store(&kept[--nr].to, NULL);
+	return nr;
+}
+
 static void *serve(void *argument)
 {
 	struct client *me = argument;
+	size_t nr = KEPT;
 	struct slot *kept;
 
 	if (arena_gc_attach(gc))
@@ -182,16 +196,28 @@ static void *serve(void *argument)
 		struct value *value = get(me, key);
 
 		me->is_good &= is_right(value, key);
-		arena_gc_store(&kept[i % KEPT].to, value);
+		nr = fit(kept, nr);
+		arena_gc_store(&kept[i % nr].to, value);
 		arena_gc_poll();
 	}
 	arena_gc_detach(gc);
 	return NULL;
 }
 
-static void set_up(void)
+/* What lives does not fit. Called by a thread that allocates, which holds no lock. */
+static void keep_less(struct arena_gc *heap, void *nothing)
+{
+	size_t nr = __atomic_load_n(&nr_kept, __ATOMIC_RELAXED);
+
+	(void)heap;
+	(void)nothing;
+	__atomic_store_n(&nr_kept, nr / 2 > KEPT_LEAST ? nr / 2 : KEPT_LEAST, __ATOMIC_RELAXED);
+}
+
+static void set_up(uint64_t limit_bytes)
 {
 	gc = need(arena_gc_create(NULL));
+	arena_gc_set_limit(gc, &(struct arena_gc_limit){ .bytes = limit_bytes, .policy = ARENA_GC_OVERSHOOT, .function = keep_less });
 	value_type = need(arena_gc_type_create(gc, &value_layout));
 	entry_type = need(arena_gc_type_create(gc, &entry_layout));
 	slot_type = need(arena_gc_type_create(gc, &slot_layout));
@@ -212,6 +238,7 @@ static void print(const struct client *all)
 	arena_gc_latency(gc, &latency);
 	printf("%llu requests, %.1f %% found, %llu values died\n", (unsigned long long)all->nr_requests,
 	       100.0 * (double)all->nr_hits / (double)all->nr_requests, (unsigned long long)all->nr_died);
+	printf("%zu values kept by each thread at the end\n", nr_kept);
 	printf("%llu cycles, %.1f MB live, %.1f MB held, in the runtime for at most %llu us at once\n", (unsigned long long)stats.nr_cycles,
 	       (double)stats.live_bytes / 1e6, (double)stats.held_bytes / 1e6, (unsigned long long)latency.runtime.max_ns / 1000);
 }
@@ -220,11 +247,12 @@ int main(int argc, char **argv)
 {
 	size_t nr_threads = argc > 1 ? strtoul(argv[1], NULL, 10) : 4;
 	uint64_t nr_requests = argc > 2 ? strtoul(argv[2], NULL, 10) : 1000000;
+	uint64_t limit_mib = argc > 3 ? strtoul(argv[3], NULL, 10) : 0;
 	struct client clients[THREADS_MAX], all = { .is_good = true };
 
 	if (!nr_threads || nr_threads > THREADS_MAX)
 		return EXIT_FAILURE;
-	set_up();
+	set_up(limit_mib << 20);
 	for (size_t i = 0; i < nr_threads; i++) {
 		clients[i] = (struct client){ .random = 88172645463325252U + i, .nr_requests = nr_requests / nr_threads, .is_good = true };
 		if (pthread_create(&clients[i].thread, NULL, serve, &clients[i]))
