@@ -31,7 +31,8 @@ static unsigned int sweep_word(struct arena_gc *gc, struct gc_span *span, unsign
 	if (gc->is_verified)
 		bury(&gc->space, span, w, dead);
 	atomic_store_relaxed(&span->mark[w], 0u);
-	atomic_store_relaxed(&span->free[w], free | dead);
+	/* The release pairs with gc_is_object() in gc_weak_resolve(): who finds the slot free finds cleared what led there weakly. */
+	atomic_store_release(&span->free[w], free | dead);
 	return (unsigned int)__builtin_popcountll(dead);
 }
 

@@ -14,7 +14,8 @@
  * this each read that counts leaves an object to be marked.
  *
  * When the collector is done marks are taken away, span by span, before the last mutator has heard of it: then a read takes a live target for an
- * unmarked one, counts and shades in vain.
+ * unmarked one, counts and shades in vain. Or it takes what was dead, and is swept already, for something that never was an object: so what
+ * is not white is looked at twice.
  *
  * A reference that has died is taken off the heap's chain before it is swept. New ones are black from H1b on, and what they lead to is held by
  * who makes them: so neither is dead in the cycle they were made in.
@@ -24,6 +25,7 @@
 #include <errno.h>
 
 #include "gc_barrier.h"
+#include "gc_delay.h"
 #include "gc_threads.h"
 
 #define CLOSED ((uint64_t)1)
@@ -39,16 +41,22 @@ int gc_weak_init(struct arena_gc *gc)
 
 /* ---------------------------------------------------------------- reading */
 
-void *gc_weak_read(struct gc_mutator *mutator, const void *location)
+void *gc_weak_resolve(struct gc_mutator *mutator, const void *location, const void *target)
 {
 	struct arena_gc *gc = mutator->gc;
 
-	for (;;) {
-		const void *target = arena_gc_load(location), *again;
+	for (;; target = arena_gc_load(location)) {
+		const void *again;
 		uint64_t word;
 
-		if (!target || !mutator->barrier || !gc_is_white(gc, target))
+		if (!target || !mutator->barrier)
 			return (void *)(uintptr_t)target;
+		if (!gc_is_white(gc, target)) {
+			/* Marked; or it was dead, and is swept by now: then it is not led to any more. */
+			if (arena_gc_load(location) == target)
+				return (void *)(uintptr_t)target;
+			continue;
+		}
 		/* Pairs with gc_weak_close(): the read is in the count, or its state is known. */
 		word = atomic_add_seq_cst(&gc->weak.word, READ);
 		again = arena_gc_load(location);
@@ -61,6 +69,14 @@ void *gc_weak_read(struct gc_mutator *mutator, const void *location)
 		if (!again || again == target)
 			return NULL;
 	}
+}
+
+void *gc_weak_read(struct gc_mutator *mutator, const void *location)
+{
+	const void *target = arena_gc_load(location);
+
+	gc_delay();
+	return gc_weak_resolve(mutator, location, target);
 }
 
 /* Whose heap has it. */

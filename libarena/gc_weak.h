@@ -22,6 +22,8 @@ int gc_weak_init(struct arena_gc *gc);
 
 /** What a word without a pointer for marking leads to: it stays, from now on; or NULL. No answer within. The mutator's. */
 void *gc_weak_read(struct gc_mutator *mutator, const void *location);
+/** The same of who has loaded @target there a moment ago, and not answered since. */
+void *gc_weak_resolve(struct gc_mutator *mutator, const void *location, const void *target);
 
 /** Whether an address leads to what this cycle has found dead, or not found yet. */
 static inline bool gc_is_white(const struct arena_gc *gc, const void *address)

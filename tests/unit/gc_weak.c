@@ -4,6 +4,7 @@
 
 #include "gc_ephemeron.h"
 #include "gc_fixture.h"
+#include "gc_sweep.h"
 #include "gc_weak.h"
 
 static struct fixture start_with(bool cleanups_by_program)
@@ -199,6 +200,40 @@ TEST(late, "gc_weak/a read behind the last round gets nothing, or what stays", "
 	if (node)
 		check_node(node);
 	CHECK(arena_gc_weak_get(weak) == node);
+	arena_gc_destroy(it.gc);
+}
+
+static void keep_node(const struct fixture *it, void *handle)
+{
+	arena_gc_handle_set(handle, new_node(it, NULL, NULL, 9));
+}
+
+TEST(swept, "gc_weak/a read that comes to what it has loaded when that is swept already gets nothing")
+{
+	struct fixture it = start();
+	struct arena_gc_weak *weak = arena_gc_weak_create(it.gc, NULL);
+	struct arena_gc_handle *kept = arena_gc_handle_create(it.gc, NULL);
+	const void *target;
+	uint32_t asked;
+	pthread_t other;
+
+	elsewhere(&it, point_at_node, weak);
+	/* In the same span, which stays, and which is nobody's. */
+	elsewhere(&it, keep_node, kept);
+	other = begin_cycle(&it, GC_REQUEST_SCAN);
+	target = arena_gc_load(&weak->target);
+	/* Until the collector waits for this thread to hear that marking is over; others sweep what they need meanwhile. */
+	while (asked = atomic_load_seq_cst(&it.gc->asked), gc_request_of(asked) != GC_REQUEST_OFF) {
+		if (asked != gc_own->answered)
+			arena_gc_poll();
+		usleep(100);
+	}
+	gc_sweep_some(it.gc, UINT32_MAX);
+	CHECK(!arena_gc_usable_bytes(it.gc, target));
+	CHECK(arena_gc_local_.barrier && !weak->target);
+	CHECK(!gc_weak_resolve(gc_own, &weak->target, target));
+	end_cycle(&it, other);
+	CHECK_EQ(((struct node *)arena_gc_handle_get(kept))->value, 9);
 	arena_gc_destroy(it.gc);
 }
 
