@@ -148,14 +148,22 @@ void gc_cleanups_fork_child(struct arena_gc *gc)
 	gc->cleanups.is_started = false;
 }
 
-/* It ends after the function that it is in. */
+static void *join(void *context)
+{
+	const struct gc_cleanups *cleanups = context;
+
+	pthread_join(cleanups->thread, NULL);
+	return NULL;
+}
+
+/* It ends after the functions that are due, which may wait for cycles, and those for the caller. */
 static void stop(struct gc_cleanups *cleanups)
 {
 	atomic_store_release(&cleanups->is_ending, true); /* pairs with is_ending() */
 	atomic_add_seq_cst(&cleanups->posts, 1u);
 	os_futex_wake_all(&cleanups->posts);
 	if (cleanups->is_started)
-		pthread_join(cleanups->thread, NULL);
+		gc_blocking(join, cleanups);
 }
 
 /* ---------------------------------------------------------------- adding and cancelling */

@@ -367,6 +367,15 @@ int gc_cycle_start(struct arena_gc *gc)
 	return error;
 }
 
+static void *join(void *context)
+{
+	const struct arena_gc *gc = context;
+
+	pthread_join(gc->collector, NULL);
+	return NULL;
+}
+
+/* The caller may have other heaps, for which somebody answers meanwhile. */
 void gc_cycle_stop(struct arena_gc *gc)
 {
 	if (!gc->has_collector)
@@ -374,7 +383,7 @@ void gc_cycle_stop(struct arena_gc *gc)
 	atomic_store_release(&gc->is_ending, true); /* pairs with wait_for_wish() */
 	atomic_add_seq_cst(&gc->kicks, 1u);
 	os_futex_wake_all(&gc->kicks);
-	pthread_join(gc->collector, NULL);
+	gc_blocking(join, gc);
 }
 
 struct wait {

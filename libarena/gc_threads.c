@@ -34,6 +34,12 @@
 __thread struct gc_mutator *gc_own;
 __thread struct arena_gc_local arena_gc_local_;
 
+/*
+ * Held while all threads of a heap are stopped, or are asked to: one heap at a time. Threads of two, of which one waits for the first and one for the
+ * second, would never answer the other.
+ */
+static struct lock stopping = LOCK_INIT(LOCK_GC_STOPPING);
+
 static pthread_key_t exit_key;	/* fixed once is_key_made */
 static bool is_key_made;	/* guarded by lock_setup */
 
@@ -290,10 +296,14 @@ static void add(struct gc_mutator *mutator)
 	set_local_barrier();
 }
 
-/* The end of a thread. */
+/* The end of a thread: perhaps in the middle of gc_blocking(), when it was cancelled. */
 static void detach_all(void *unused)
 {
 	(void)unused;
+	for (struct gc_mutator *mutator = gc_own; mutator; mutator = mutator->next_own)
+		if (atomic_load_relaxed(&mutator->state) != GC_RUNNING)
+			become_running(mutator);
+	set_local_barrier();
 	while (gc_own)
 		gc_detach(gc_own);
 }
@@ -415,6 +425,7 @@ void gc_threads_fork_child(struct arena_gc *gc)
 {
 	struct gc_mutator *own = gc_mutator_of(gc);
 
+	stopping = (struct lock)LOCK_INIT(LOCK_GC_STOPPING);
 	gc->is_cycling = false;
 	gc->asked = next_request(gc, GC_REQUEST_OFF);
 	lose_others(gc, own);
@@ -577,7 +588,11 @@ void gc_ask(struct arena_gc *gc, enum gc_request request)
 {
 	uint64_t begin_ns = os_clock_ns(), wait_ns = LATE_NS;
 	uint32_t asked, seen, late = 0;
+	bool was_stopped;
 
+	if (request == GC_REQUEST_STOP)
+		lock_acquire(&stopping);
+	was_stopped = gc_request_of(gc->asked) == GC_REQUEST_STOP;
 	gc_delay();
 	asked = post(gc, request);
 	/* Before the look: an answer that comes after it ends the wait. */
@@ -588,5 +603,7 @@ void gc_ask(struct arena_gc *gc, enum gc_request request)
 		name_late(gc, late, begin_ns);
 		wait_ns *= 2;
 	}
+	if (was_stopped)
+		lock_release(&stopping);
 	gc_note_handshake(gc, request, begin_ns);
 }

@@ -16,6 +16,7 @@
 /* Ranks, outermost first. */
 enum lock_rank {
 	LOCK_SETUP = 1,	/* the start of the library and of sources */
+	LOCK_GC_STOPPING,	/* which collected heap's threads are stopped */
 	LOCK_GC_THREADS,	/* the mutators of a collected heap */
 	LOCK_GC_WHOLE,	/* what a fork must not find half done */
 	LOCK_GC,	/* its types, roots and tables */
