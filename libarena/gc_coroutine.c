@@ -180,6 +180,8 @@ void gc_coroutines_fork_child(struct arena_gc *gc, const struct gc_mutator *own)
 
 	for (stack = gc->stacks; stack; stack = next) {
 		next = stack->next;
+		/* The cycle that was dropped and the child's first one may have the same gen. */
+		stack->scanned = 0;
 		if (stack->runs_on && stack->runs_on != own)
 			abandon(stack);
 		if (stack->owner && stack->owner != own)

@@ -2,6 +2,7 @@
 /* Stacks of coroutines, by ucontext: what a suspended one holds, whatever step of a cycle it is left or entered in, and by which thread. */
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <ucontext.h>
 
 #include "tests/unit/gc_fixture.h"
@@ -136,6 +137,48 @@ static void hold_one(struct coroutine *me)
 
 	suspend(me);
 	arena_gc_keep_alive(node);
+}
+
+/* The child's first cycle is none that has scanned the stack. */
+static void collect_in_child(struct coroutine *coroutine)
+{
+	alarm(60);
+	arena_gc_collect(coroutine->it->gc);
+	CHECK_EQ(stats_of(coroutine->it->gc).freed_objects, 0);
+	resume(coroutine);
+	CHECK(coroutine->is_over);
+	_exit(0);
+}
+
+TEST(forked, "gc_coroutine/a stack that was scanned in a cycle which a fork drops is scanned in the child's", "ARENA_GCVERIFY=1")
+{
+	struct fixture it;
+	struct coroutine *coroutine;
+	pthread_t collector;
+	int status;
+	pid_t pid;
+
+	skip_if_sanitized();
+	it = set_up(ARENA_GC_OFF);
+	coroutine = start(&it, hold_one);
+	resume(coroutine);
+	CHECK(!pthread_create(&collector, NULL, collect_elsewhere, it.gc));
+	/* The first round is asked for when all stacks have been read. */
+	while (gc_request_of(atomic_load_seq_cst(&it.gc->asked)) != GC_REQUEST_FLUSH) {
+		arena_gc_poll();
+		usleep(200);
+	}
+	pid = fork();
+	CHECK(pid >= 0);
+	if (!pid)
+		collect_in_child(coroutine);
+	CHECK(waitpid(pid, &status, 0) == pid && !status);
+	poll_until_done(it.gc);
+	CHECK(!pthread_join(collector, NULL));
+	resume(coroutine);
+	CHECK(coroutine->is_over);
+	finish(coroutine);
+	arena_gc_destroy(it.gc);
 }
 
 TEST(dropped, "gc_coroutine/a stack that is destroyed in the middle keeps nothing")
