@@ -11,7 +11,7 @@
 #include "chunk.h"
 #include "ctl.h"
 #include "fault.h"
-#include "gc_fork.h"
+#include "gc/fork.h"
 #include "guard.h"
 #include "heap.h"
 #include "internal.h"

@@ -19,7 +19,7 @@
 
 #include "annotate.h"
 #include "chunk.h"
-#include "gc_arena.h"
+#include "gc/arena.h"
 #include "internal.h"
 #include "meta.h"
 #include "profile.h"

@@ -2,7 +2,7 @@
 # libarena.a and libarena.so.0. The archive holds one object whose hidden symbols are local, so that a program that is linked
 # statically meets no names but arena_*; tests of the inside are linked with libarena-internal.a.
 # SAN=address,undefined or SAN=thread builds everything with a sanitizer (use another B for it); DEBUG=1 checks the order of locks,
-# VERIFY=1 looks after the objects of heaps (checked.c), BREAK=N leaves out a step of the collector's (gc_heap.h).
+# VERIFY=1 looks after the objects of heaps (checked.c), BREAK=N leaves out a step of the collector's (gc/collected.h).
 
 ifdef SAN
 CFLAGS += -fsanitize=$(SAN) -fno-sanitize-recover=all
@@ -18,7 +18,7 @@ ifdef DEBUG
 CPPFLAGS += -DARENA_DEBUG
 endif
 
-LIBARENA_C := $(wildcard libarena/*.c)
+LIBARENA_C := $(wildcard libarena/*.c libarena/gc/*.c)
 LIBARENA_O := $(LIBARENA_C:%.c=$(B)/%.o)
 LIBARENA_PIC_O := $(LIBARENA_C:%.c=$(B)/pic/%.o)
 LIBARENA_FLAGS := -fvisibility=hidden
@@ -42,6 +42,9 @@ $(PROFILE_C:.c=.o): $(PROFILE_C)
 
 $(B)/libarena/pprof.o $(B)/pic/libarena/pprof.o: CPPFLAGS += -isystem $(PROFILE_GEN)
 $(B)/libarena/pprof.o $(B)/pic/libarena/pprof.o: $(PROFILE_C)
+
+# Files of a folder name those above it, and their own by the folder.
+$(LIBARENA_O) $(LIBARENA_PIC_O): CPPFLAGS += -Ilibarena
 
 $(B)/libarena/%.o: libarena/%.c
 	@mkdir -p $(@D)

@@ -7,7 +7,7 @@
 #define LIBARENA_META_H
 
 #include "arena/arena.h"
-#include "gc_annex.h"
+#include "gc/annex.h"
 #include "list.h"
 #include "lock.h"
 

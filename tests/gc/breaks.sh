@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # breaks [--long] [STEP]
 #
-# Leaves one step of the collector's protocol out at a time (enum gc_step in libarena/gc_heap.h), and sees the stress of collected heaps (tests/stress/gc.c)
+# Leaves one step of the collector's protocol out at a time (enum gc_step in libarena/gc/collected.h), and sees the stress of collected heaps (tests/stress/gc.c)
 # notice, with each seed in less than ten seconds. Two of the nine steps are not here: barriers on before stacks are scanned (4) and the handshake between
 # (8). What goes wrong without them takes a store that is stopped between two instructions for the time of two handshakes: tests/gc/models.sh shows it.
 # The same builds without anything left out, with the same delays, must find nothing.

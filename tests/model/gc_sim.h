@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A collected heap that is only numbers, under loads that are only functions of time, for gc_pace.h: CPUs, threads that allocate and assist, workers that
+ * A collected heap that is only numbers, under loads that are only functions of time, for gc/pace.h: CPUs, threads that allocate and assist, workers that
  * mark, handshakes that take their time. Shared by the test (gc_pace.c) and the plot (tests/plot/gc_pace.c).
  *
  * Models a snapshot at the begin of each cycle: what lives then is marked, what is allocated meanwhile is black and lives on until the next. Steps of
@@ -12,7 +12,7 @@
 
 #include <string.h>
 
-#include "gc_pace.h"
+#include "gc/pace.h"
 
 #define SIM_US ((uint64_t)1000)
 #define SIM_MS (1000 * SIM_US)

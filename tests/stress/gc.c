@@ -25,7 +25,7 @@
 #define PEEKS 8
 #define DEPTH_MAX 40
 #define NODES_MAX 3000
-/* GC_BARRIER_NEW of libarena/gc_heap.h, whose other names are in the way here. */
+/* GC_BARRIER_NEW of libarena/gc/collected.h, whose other names are in the way here. */
 #define BARRIER_NEW 2u
 
 struct shadow;

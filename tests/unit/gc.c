@@ -8,9 +8,9 @@
 #include <unistd.h>
 
 #include "arena/gc.h"
-#include "gc_cycle.h"
-#include "gc_heap.h"
-#include "gc_threads.h"
+#include "gc/cycle.h"
+#include "gc/collected.h"
+#include "gc/threads.h"
 #include "tests/harness.h"
 
 struct node {

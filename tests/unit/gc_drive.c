@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 /*
  * The pacer at work: who takes part in marking and when nobody does any more, credit that several spend, assists and how long they are. What the pacer itself
- * decides is asked in gc_pace.c.
+ * decides is asked in gc/pace.c.
  */
 #include <pthread.h>
 #include <unistd.h>
 
 #include "arena/gc.h"
-#include "gc_heap.h"
-#include "gc_mark.h"
+#include "gc/collected.h"
+#include "gc/mark.h"
 #include "tests/harness.h"
 
 static uint32_t turn;	/* atomic */

@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #include "arena/gc.h"
-#include "gc_heap.h"
-#include "gc_threads.h"
+#include "gc/collected.h"
+#include "gc/threads.h"
 #include "tests/harness.h"
 
 struct node {

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gc_hist.h"
+#include "gc/hist.h"
 #include "tests/harness.h"
 
 TEST(buckets, "gc_hist/buckets follow each other, without a gap, each as wide as a sixteenth of what it holds at most")

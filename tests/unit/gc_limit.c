@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Settings of collected heaps: the percentage, also off; the share of the CPU; limits, and what is done at them; memory that goes back. */
-#include "gc_limit.h"
+#include "gc/limit.h"
 #include "tests/unit/gc_fixture.h"
 
 #define LIMIT (64 * MiB)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Each rule of the collector's pacing by itself, with numbers worked out by hand; verdicts at the limit enumerated. tests/model/gc_pace.c runs them together. */
-#include "gc_pace.h"
+#include "gc/pace.h"
 
 #include "tests/harness.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Who waits for whom: what must not wait for each other. A test that hangs is ended by a signal. */
 #include "gc_fixture.h"
-#include "gc_look.h"
+#include "gc/look.h"
 
 #define MOST_SECONDS 30
 

@@ -2,10 +2,10 @@
 /* Weak references, ephemerons and cleanups of collected heaps: what goes and what stays, in each phase of a cycle. */
 #include <signal.h>
 
-#include "gc_ephemeron.h"
+#include "gc/ephemeron.h"
 #include "gc_fixture.h"
-#include "gc_sweep.h"
-#include "gc_weak.h"
+#include "gc/sweep.h"
+#include "gc/weak.h"
 
 static struct fixture start_with(bool cleanups_by_program)
 {

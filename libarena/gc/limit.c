@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A limit counts what the system counts: whole chunks with memory, and the tables that describe them. For the pacer only pages in use count: the rest of their
+ * chunks is room for objects, and idle chunks go back at once where others are needed.
+ *
+ * Under the policy *overshoot* a thread that may go beyond takes the limit away for its one allocation. Others that allocate at that moment get
+ * beyond as well; they would have been told the same.
+ */
+#include "gc/limit.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "gc/cycle.h"
+#include "opt.h"
+
+/* Without a limit, when the system has no memory: the second one frees what was allocated while the first one ran. */
+#define REFUSAL_CYCLES 2
+/* A page, and what it costs in tables: a span's record at most, and an entry of the map. */
+#define PAGE_COST_BYTES (PAGE_BYTES + sizeof(struct gc_span) + sizeof(uint32_t))
+#define CHUNK_COST_BYTES (PAGES_PER_CHUNK * PAGE_COST_BYTES)
+
+/* ---------------------------------------------------------------- memory */
+
+/* Pages of spans. Others of their chunks cannot go back, but can be used: they are room, not overhead. */
+static uint64_t used_bytes(struct arena_gc *gc)
+{
+	struct heap *heap = gc->space.heap;
+	uint64_t nr;
+
+	lock_acquire(&heap->lock);
+	nr = heap->pages.used_pages;
+	lock_release(&heap->lock);
+	return nr * PAGE_COST_BYTES;
+}
+
+void gc_limit_measure(struct arena_gc *gc)
+{
+	uint64_t heap_bytes = gc_heap_bytes(gc);
+
+	if (gc_drive_has_limit(&gc->drive))
+		gc_drive_memory(&gc->drive, heap_bytes, gc_pace_over(used_bytes(gc), heap_bytes));
+}
+
+static struct limit limit_of(uint64_t bytes)
+{
+	return bytes == UINT64_MAX ? limit_from_bytes(0) : limit_from_bytes(size_max(bytes / CHUNK_COST_BYTES, 1) * CHUNK_BYTES);
+}
+
+/* ---------------------------------------------------------------- a refusal */
+
+static void wait_for_cycle(struct arena_gc *gc)
+{
+	uint64_t begin_ns = os_clock_ns();
+
+	gc_cycle_wait(gc);
+	gc_drive_waited(&gc->drive, os_clock_ns() - begin_ns);
+}
+
+/* The program may drop what it can do without. */
+static void tell(struct arena_gc *gc)
+{
+	struct gc_callback callback;
+	int saved = errno;
+
+	lock_acquire(&gc->lock);
+	callback = gc->callback;
+	lock_release(&gc->lock);
+	if (callback.function)
+		callback.function(gc, callback.context);
+	errno = saved;
+}
+
+/* Once for an allocation. */
+static bool lift_limit(struct arena_gc *gc, struct gc_refusal *refusal)
+{
+	if (refusal->is_over)
+		return false;
+	refusal->is_over = true;
+	heap_set_limit(gc->space.heap, limit_of(UINT64_MAX));
+	return true;
+}
+
+static bool wait_without_limit(struct arena_gc *gc, struct gc_refusal *refusal)
+{
+	if (refusal->nr_cycles++ >= REFUSAL_CYCLES)
+		return false;
+	gc_cycle_wait(gc);
+	return true;
+}
+
+bool gc_limit_help(struct gc_mutator *mutator, struct gc_refusal *refusal)
+{
+	struct arena_gc *gc = mutator->gc;
+
+	if (!gc_drive_has_limit(&gc->drive))
+		return wait_without_limit(gc, refusal);
+	switch (gc_drive_verdict(&gc->drive, &refusal->wait)) {
+	case GC_PACE_COLLECT:
+		wait_for_cycle(gc);
+		return true;
+	case GC_PACE_TELL:
+		tell(gc);
+		return true;
+	case GC_PACE_OVERSHOOT:
+		return lift_limit(gc, refusal);
+	case GC_PACE_GO:
+	case GC_PACE_FAIL:
+		break;
+	}
+	return false;
+}
+
+void gc_limit_end(struct gc_mutator *mutator, const struct gc_refusal *refusal)
+{
+	struct arena_gc *gc = mutator->gc;
+
+	if (unlikely(refusal->is_over))
+		heap_set_limit(gc->space.heap, limit_of(gc_drive_limit(&gc->drive)));
+}
+
+/* ---------------------------------------------------------------- settings */
+
+static void set_limit(struct arena_gc *gc, uint64_t bytes, enum gc_pace_policy policy)
+{
+	heap_set_limit(gc->space.heap, limit_of(bytes));
+	gc_drive_set_limit(&gc->drive, bytes, policy);
+	gc_limit_measure(gc);
+}
+
+void gc_limit_init(struct arena_gc *gc, uint32_t percent)
+{
+	uint64_t limit_bytes = opt_get(OPT_GC_LIMIT);
+
+	gc_drive_set_percent(&gc->drive, percent ? percent : opt_gc_percent());
+	gc_drive_set_share(&gc->drive, (uint32_t)opt_get(OPT_GC_SHARE));
+	if (limit_bytes)
+		set_limit(gc, limit_bytes, GC_PACE_POLICY_OVERSHOOT);
+}
+
+void arena_gc_set_percent(struct arena_gc *gc, unsigned int percent)
+{
+	gc_drive_set_percent(&gc->drive, percent ? percent : 100);
+}
+
+void arena_gc_set_share(struct arena_gc *gc, unsigned int percent)
+{
+	gc_drive_set_share(&gc->drive, percent ? percent : GC_PACE_SHARE_PERCENT);
+}
+
+void arena_gc_set_limit(struct arena_gc *gc, const struct arena_gc_limit *limit)
+{
+	lock_acquire(&gc->lock);
+	gc->callback = (struct gc_callback){ limit->function, limit->context };
+	lock_release(&gc->lock);
+	set_limit(gc, limit->bytes ? limit->bytes : UINT64_MAX, limit->policy == ARENA_GC_FAIL ? GC_PACE_POLICY_FAIL : GC_PACE_POLICY_OVERSHOOT);
+}
+
+void arena_gc_set_enabled(struct arena_gc *gc, bool is_enabled)
+{
+	gc_drive_set_enabled(&gc->drive, is_enabled);
+}
+
+size_t arena_gc_trim(struct arena_gc *gc)
+{
+	return heap_scavenge(gc->space.heap, 0, UINT64_MAX) * CHUNK_BYTES;
+}
+
+/* ---------------------------------------------------------------- the cgroup's limit */
+
+/* "max" is no number. */
+static uint64_t parse(const char *text)
+{
+	uint64_t number = 0;
+
+	if (*text < '0' || *text > '9')
+		return UINT64_MAX;
+	for (; *text >= '0' && *text <= '9'; text++)
+		number = number * 10 + (uint64_t)(*text - '0');
+	return number;
+}
+
+static uint64_t limit_at(const char *folder)
+{
+	char path[512], number[32];
+	struct text out;
+
+	text_init(&out, path, sizeof(path));
+	text_put(&out, "/sys/fs/cgroup%s/memory.max", folder);
+	return os_read_text(path, number, sizeof(number)) ? parse(number) : UINT64_MAX;
+}
+
+/* Each group's limit holds for all below it. */
+uint64_t arena_gc_cgroup_bytes(void)
+{
+	uint64_t least = UINT64_MAX;
+	char text[400], *folder, *end;
+
+	if (!os_read_text("/proc/self/cgroup", text, sizeof(text)))
+		return 0;
+	folder = strstr(text, "0::/");
+	if (!folder)
+		return 0;
+	folder += 3;
+	folder[strcspn(folder, "\n")] = 0;
+	for (end = folder + strlen(folder); end && *folder; end = strrchr(folder, '/')) {
+		*end = 0;
+		least = size_min(least, limit_at(folder));
+	}
+	return least == UINT64_MAX ? 0 : least;
+}

@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A marker marks an object when it meets a pointer to it, and notes it in its block if there are pointers in it. Large objects are scanned in
+ * pieces: each piece first notes the next one, so that none takes long and others may take the rest.
+ *
+ * Each pointer is read once, by an acquire that pairs with the release of arena_gc_store(): what it leads to is zeroed and has its
+ * bit of allocation. The object may change under our eyes: what a mutator overwrites before we have read it, its barrier has noted.
+ *
+ * When there is no memory for a block an object stays marked and not scanned, and is_short is set: then all marked objects of the heap are
+ * scanned anew, which needs no memory.
+ *
+ * A marker that has more to itself than it needs shares it with those who wait: where the graph is narrow, one has all of it otherwise.
+ */
+#include "gc/mark.h"
+
+#include <string.h>
+
+#include "gc/cleanup.h"
+#include "gc/ephemeron.h"
+#include "gc/coroutine.h"
+#include "gc/roots.h"
+#include "gc/threads.h"
+
+/* Fewer are scanned as soon as they are shared. */
+#define SHARE_LEAST 8u
+
+/* ---------------------------------------------------------------- marking */
+
+static void note(struct gc_marker *marker, uintptr_t object)
+{
+	struct gc_block *block = marker->block;
+
+	if (unlikely(!block || block->nr == GC_BLOCK_ENTRIES)) {
+		if (block)
+			gc_queue_push(&marker->gc->queue, block);
+		block = marker->block = gc_queue_get(&marker->gc->queue);
+		if (!block) {
+			atomic_store_release(&marker->gc->queue.is_short, 1u); /* pairs with the swap in drain() */
+			return;
+		}
+		block->is_raw = false;
+	}
+	block->entries[block->nr++] = object;
+}
+
+static const struct gc_kind *kind_of(const struct arena_gc *gc, const struct gc_span *span)
+{
+	return &gc->types.kinds[span->kind];
+}
+
+void gc_mark_address(struct gc_marker *marker, uintptr_t address)
+{
+	struct arena_gc *gc = marker->gc;
+	struct gc_ref ref;
+
+	if (!gc_find(&gc->space, address, &ref) || !gc_is_object(&ref) || !gc_set_mark(&ref))
+		return;
+	marker->nr_marked++;
+	marker->marked_bytes += gc_object_bytes(ref.span);
+	if (kind_of(gc, ref.span)->scan != GC_SCAN_NONE)
+		note(marker, gc_object_base(&gc->space, &ref));
+	if (unlikely(atomic_load_relaxed(&ref.span->has_keys)))
+		gc_ephemerons_reach(marker, gc_object_base(&gc->space, &ref));
+}
+
+void gc_mark_again(struct gc_marker *marker, uintptr_t object)
+{
+	note(marker, object);
+}
+
+static void mark_word(void *context, uintptr_t word)
+{
+	gc_mark_address(context, word);
+}
+
+static void meet_ephemeron(void *context, uintptr_t object)
+{
+	gc_ephemeron_meet(context, (struct arena_gc_ephemeron *)object);
+}
+
+/* ---------------------------------------------------------------- scanning */
+
+void arena_gc_visit(struct arena_gc_visitor *visitor, const void *pointer)
+{
+	visitor->visit(visitor->context, (uintptr_t)pointer);
+}
+
+static void scan_ephemeron(uintptr_t object, struct arena_gc_visitor *visitor)
+{
+	const struct arena_gc_ephemeron *ephemeron = (const struct arena_gc_ephemeron *)object;
+
+	if (visitor->ephemeron)
+		visitor->ephemeron(visitor->context, object);
+	else if (atomic_load_relaxed(&ephemeron->key))
+		visitor->visit(visitor->context, (uintptr_t)atomic_load_acquire(&ephemeron->value));
+}
+
+void gc_scan_element(const struct arena_gc_type *type, uintptr_t at, struct arena_gc_visitor *visitor)
+{
+	switch (type->scan) {
+	case GC_SCAN_POINTERS:
+		for (uint32_t i = 0; i < type->nr_offsets; i++)
+			visitor->visit(visitor->context, atomic_load_acquire((const uintptr_t *)(at + type->offsets[i])));
+		break;
+	case GC_SCAN_ALL:
+		visitor->visit(visitor->context, atomic_load_acquire((const uintptr_t *)at));
+		break;
+	case GC_SCAN_FUNCTION:
+		type->function((const void *)at, type->bytes, visitor);
+		break;
+	case GC_SCAN_EPHEMERON:
+		scan_ephemeron(at, visitor);
+		break;
+	case GC_SCAN_NONE:
+		break;
+	}
+}
+
+uintptr_t gc_scan_object(const struct arena_gc *gc, const struct gc_ref *ref, uintptr_t at, uint64_t piece_bytes, struct arena_gc_visitor *visitor)
+{
+	const struct arena_gc_type *type = kind_of(gc, ref->span)->type;
+	uintptr_t limit = gc_object_base(&gc->space, ref) + gc_object_bytes(ref->span), piece = limit;
+	size_t nr = size_max(piece_bytes / type->bytes, 1);
+
+	if ((limit - at) / type->bytes > nr)
+		piece = at + nr * type->bytes;
+	for (; piece - at >= type->bytes; at += type->bytes)
+		gc_scan_element(type, at, visitor);
+	return piece == limit ? 0 : piece;
+}
+
+static void scan(struct gc_marker *marker, uintptr_t at, uint64_t piece_bytes)
+{
+	struct arena_gc_visitor visitor = { .visit = mark_word, .ephemeron = meet_ephemeron, .context = marker };
+	struct gc_ref ref;
+	uintptr_t next;
+
+	if (!gc_find(&marker->gc->space, at, &ref))
+		return;
+	next = gc_scan_object(marker->gc, &ref, at, piece_bytes, &visitor);
+	marker->work += (next ? next : gc_object_base(&marker->gc->space, &ref) + gc_object_bytes(ref.span)) - at;
+	if (next)
+		note(marker, next);
+}
+
+/* ---------------------------------------------------------------- draining */
+
+static uintptr_t pop(struct gc_block *block)
+{
+	return block && block->nr ? block->entries[--block->nr] : 0;
+}
+
+/* The one that has been on its way into the cache for the longest time; another one takes its place. 0: there is none. */
+static uintptr_t next_object(struct gc_marker *marker)
+{
+	for (unsigned int i = 0; i < GC_AHEAD; i++) {
+		uintptr_t *place = &marker->ahead[marker->turn++ % GC_AHEAD], object = *place;
+
+		*place = pop(marker->block);
+		__builtin_prefetch((const void *)*place);
+		if (object)
+			return object;
+	}
+	return 0;
+}
+
+/* Look at one thing that is at hand: false when nothing is. */
+static bool look(struct gc_marker *marker, uint64_t piece_bytes)
+{
+	uintptr_t object = next_object(marker);
+
+	/* The first ones were only fetched. */
+	if (!object)
+		object = next_object(marker);
+	if (object) {
+		scan(marker, object, size_min(piece_bytes, GC_PIECE_BYTES));
+		return true;
+	}
+	if (!marker->raw || !marker->raw->nr)
+		return false;
+	gc_mark_address(marker, marker->raw->entries[--marker->raw->nr]);
+	marker->work += GC_TEST_WORK;
+	return true;
+}
+
+static void put(struct gc_queue *queue, struct gc_block **block)
+{
+	if (*block && (*block)->nr)
+		gc_queue_push(queue, *block);
+	else if (*block)
+		gc_queue_put(queue, *block);
+	*block = NULL;
+}
+
+/* A block of somebody's, in the place of one that is empty; false when there is none. */
+static bool take_block(struct gc_marker *marker)
+{
+	struct gc_queue *queue = &marker->gc->queue;
+	struct gc_block *block = gc_queue_pop(queue), **place;
+
+	if (!block)
+		return false;
+	place = block->is_raw ? &marker->raw : &marker->block;
+	put(queue, place);
+	*place = block;
+	return true;
+}
+
+/* Half of what is at hand, to who has nothing. */
+static void share(struct gc_marker *marker)
+{
+	struct gc_block *own = marker->block, *half = gc_queue_get(&marker->gc->queue);
+
+	if (!half)
+		return;
+	half->is_raw = false;
+	half->nr = own->nr / 2;
+	own->nr -= half->nr;
+	memcpy(half->entries, own->entries + own->nr, half->nr * sizeof(half->entries[0]));
+	gc_queue_push(&marker->gc->queue, half);
+}
+
+static bool should_share(const struct gc_marker *marker)
+{
+	return unlikely(atomic_load_relaxed(&marker->gc->queue.nr_hungry)) && marker->block && marker->block->nr >= SHARE_LEAST;
+}
+
+bool gc_mark_some(struct gc_marker *marker, uint64_t work)
+{
+	uint64_t limit = marker->work + work;
+
+	while (marker->work < limit) {
+		if (!look(marker, limit - marker->work) && !take_block(marker))
+			return false;
+		if (should_share(marker))
+			share(marker);
+	}
+	return true;
+}
+
+static void put_back_ahead(struct gc_marker *marker)
+{
+	for (unsigned int i = 0; i < GC_AHEAD; i++) {
+		if (marker->ahead[i])
+			note(marker, marker->ahead[i]);
+		marker->ahead[i] = 0;
+	}
+}
+
+/* Sums are complete when nobody is busy: the queue's lock orders them. */
+void gc_mark_leave(struct gc_marker *marker)
+{
+	struct arena_gc *gc = marker->gc;
+
+	put_back_ahead(marker);
+	put(&gc->queue, &marker->block);
+	put(&gc->queue, &marker->raw);
+	atomic_add_relaxed(&gc->nr_marked, marker->nr_marked);
+	atomic_add_relaxed(&gc->marked_bytes, marker->marked_bytes);
+	marker->nr_marked = marker->marked_bytes = 0;
+	gc_queue_leave(&gc->queue);
+}
+
+/* All of it, whatever its length. */
+static void scan_whole(struct gc_marker *marker, const struct gc_ref *ref)
+{
+	struct arena_gc_visitor visitor = { .visit = mark_word, .ephemeron = meet_ephemeron, .context = marker };
+	uintptr_t at = gc_object_base(&marker->gc->space, ref);
+
+	while (at)
+		at = gc_scan_object(marker->gc, ref, at, GC_PIECE_BYTES, &visitor);
+}
+
+static void scan_marked(struct gc_marker *marker, struct gc_span *span)
+{
+	if (kind_of(marker->gc, span)->scan == GC_SCAN_NONE)
+		return;
+	for (uint32_t slot = 0; slot < span->nr_slots; slot++) {
+		struct gc_ref ref = { span, slot };
+
+		if (gc_is_marked(&ref) && gc_is_object(&ref))
+			scan_whole(marker, &ref);
+	}
+}
+
+/* Call @function for each span that is in the map. Spans that come meanwhile may be missing: their objects are black, and hold what is shaded. */
+static void each_span(struct gc_marker *marker, void (*function)(struct gc_marker *marker, struct gc_span *span))
+{
+	struct gc_space *space = &marker->gc->space;
+	uint32_t limit = (uint32_t)(atomic_load_acquire(&space->open_bytes) >> PAGE_SHIFT); /* pairs with open_tables() */
+
+	for (uint32_t page = 0; page < limit; page++)
+		/* Pairs with gc_space_publish(). */
+		if (atomic_load_acquire(&space->map[page]) == page + 1)
+			function(marker, &space->spans[page]);
+}
+
+void gc_mark_anew(struct gc_marker *marker)
+{
+	each_span(marker, scan_marked);
+}
+
+/* ---------------------------------------------------------------- roots */
+
+static void mark_pinned(struct gc_marker *marker, struct gc_span *span)
+{
+	if (!atomic_load_relaxed(&span->has_pinned))
+		return;
+	for (uint32_t slot = 0; slot < span->nr_slots; slot++) {
+		struct gc_ref ref = { span, slot };
+
+		if (atomic_load_relaxed(&span->pinned[slot / 64]) & gc_bit(slot))
+			gc_mark_address(marker, gc_object_base(&marker->gc->space, &ref));
+	}
+}
+
+uint64_t gc_mark_roots(struct gc_marker *marker)
+{
+	if (atomic_load_relaxed(&marker->gc->nr_pinned))
+		each_span(marker, mark_pinned);
+	gc_cleanups_each(marker->gc, mark_word, marker);
+	return gc_annexes_scan(&marker->gc->annexes, mark_word, marker) + gc_roots_each(&marker->gc->roots, mark_word, marker);
+}
+
+uint64_t gc_mark_stacks(struct gc_marker *marker)
+{
+	uint64_t bytes = 0;
+
+	for (struct gc_mutator *mutator = gc_threads_first(marker->gc); mutator; mutator = mutator->next) {
+		for (size_t i = 0; i < mutator->stack.copy_words; i++)
+			gc_mark_address(marker, mutator->stack.copy[i]);
+		bytes += mutator->stack.copy_words * sizeof(uintptr_t);
+		/* Where all are stopped verification looks at them as well. */
+		if (!marker->gc->stops_world)
+			mutator->stack.copy_words = 0;
+	}
+	return bytes + gc_coroutines_mark(marker);
+}

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Tables of roots. Ranges are few and looked for one by one; handles lie in blocks of a page, which are never given back.
+ *
+ * Limit: adding and removing wait while the collector reads the roots.
+ */
+#include "gc/roots.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "gc/barrier.h"
+
+#define HANDLES_PER_BLOCK (PAGE_BYTES / sizeof(struct arena_gc_handle) - 1)
+
+struct gc_handles {
+	struct gc_handles *next;
+	struct arena_gc_handle handles[HANDLES_PER_BLOCK];
+};
+_Static_assert(sizeof(struct gc_handles) == PAGE_BYTES, "a block of handles is a page");
+
+void gc_roots_init(struct gc_roots *roots)
+{
+	*roots = (struct gc_roots){ .lock = LOCK_INIT(LOCK_GC) };
+}
+
+static size_t ranges_bytes(size_t nr)
+{
+	return align_up(nr * sizeof(struct gc_range), PAGE_BYTES);
+}
+
+void gc_roots_fini(struct gc_roots *roots)
+{
+	struct gc_handles *block, *next;
+
+	for (block = roots->handles; block; block = next) {
+		next = block->next;
+		os_unreserve(block, sizeof(*block));
+	}
+	if (roots->ranges)
+		os_unreserve(roots->ranges, ranges_bytes(roots->max_ranges));
+}
+
+/* ---------------------------------------------------------------- ranges */
+
+/* The program stores to its roots while they are read; those who use no barrier for that are found by verification, not here. */
+__attribute__((noinline, no_sanitize("address"), no_sanitize("thread"))) uintptr_t gc_root_word(uintptr_t address)
+{
+	return atomic_load_acquire((const volatile uintptr_t *)address);
+}
+
+static bool make_room(struct gc_roots *roots)
+{
+	size_t max = roots->max_ranges ? 2 * roots->max_ranges : PAGE_BYTES / sizeof(struct gc_range);
+	struct gc_range *ranges;
+
+	if (roots->nr_ranges < roots->max_ranges)
+		return true;
+	ranges = os_table(ranges_bytes(max));
+	if (!ranges)
+		return false;
+	if (roots->ranges) {
+		memcpy(ranges, roots->ranges, roots->nr_ranges * sizeof(*ranges));
+		os_unreserve(roots->ranges, ranges_bytes(roots->max_ranges));
+	}
+	roots->ranges = ranges;
+	roots->max_ranges = max;
+	return true;
+}
+
+int gc_roots_add(struct gc_mutator *mutator, uintptr_t base, size_t bytes)
+{
+	struct gc_roots *roots = &mutator->gc->roots;
+	bool done;
+
+	if (!base || base % sizeof(uintptr_t) || bytes % sizeof(uintptr_t) || !bytes || base + bytes < base)
+		return -EINVAL;
+	lock_acquire(&roots->lock);
+	done = make_room(roots);
+	if (done)
+		roots->ranges[roots->nr_ranges++] = (struct gc_range){ base, base + bytes };
+	lock_release(&roots->lock);
+	for (uintptr_t at = base; done && mutator->barrier && at < base + bytes; at += sizeof(uintptr_t))
+		gc_shade_new(mutator, gc_root_word(at));
+	return done ? 0 : -ENOMEM;
+}
+
+static struct gc_range take_range(struct gc_roots *roots, uintptr_t base)
+{
+	struct gc_range found = { 0 };
+
+	lock_acquire(&roots->lock);
+	for (size_t i = 0; i < roots->nr_ranges; i++)
+		if (roots->ranges[i].base == base) {
+			found = roots->ranges[i];
+			roots->ranges[i] = roots->ranges[--roots->nr_ranges];
+			break;
+		}
+	lock_release(&roots->lock);
+	return found;
+}
+
+/*
+ * What was there is shaded behind the removal, and before the mutator answers again: as good as before it. While roots are read before any stack counts
+ * as scanned, as gc/cycle.c does, nothing would be lost without: what a range holds when it goes has been read, or is in a stack that will be. Kept, so
+ * that no proof depends on that order.
+ */
+int gc_roots_remove(struct gc_mutator *mutator, uintptr_t base)
+{
+	struct gc_range range = take_range(&mutator->gc->roots, base);
+
+	if (!range.base)
+		return -ENOENT;
+	for (uintptr_t at = range.base; mutator->barrier && at < range.limit; at += sizeof(uintptr_t))
+		gc_shade_old(mutator, gc_root_word(at));
+	return 0;
+}
+
+/* ---------------------------------------------------------------- handles */
+
+static struct arena_gc_handle *next_free(const struct arena_gc_handle *handle)
+{
+	return (struct arena_gc_handle *)((uintptr_t)handle->object >> 1);
+}
+
+static void put_locked(struct gc_roots *roots, struct arena_gc_handle *handle)
+{
+	atomic_store_relaxed(&handle->object, (const void *)((uintptr_t)roots->free_handles << 1 | 1));
+	roots->free_handles = handle;
+}
+
+static void add_block_locked(struct gc_roots *roots)
+{
+	struct gc_handles *block = os_table(sizeof(*block));
+
+	if (!block)
+		return;
+	for (size_t i = 0; i < HANDLES_PER_BLOCK; i++)
+		put_locked(roots, &block->handles[i]);
+	block->next = roots->handles;
+	roots->handles = block;
+}
+
+struct arena_gc_handle *gc_handle_get(struct gc_roots *roots)
+{
+	struct arena_gc_handle *handle;
+
+	lock_acquire(&roots->lock);
+	if (!roots->free_handles)
+		add_block_locked(roots);
+	handle = roots->free_handles;
+	if (handle) {
+		roots->free_handles = next_free(handle);
+		atomic_store_relaxed(&handle->object, NULL);
+	}
+	lock_release(&roots->lock);
+	return handle;
+}
+
+void gc_handle_put(struct gc_roots *roots, struct arena_gc_handle *handle)
+{
+	lock_acquire(&roots->lock);
+	put_locked(roots, handle);
+	lock_release(&roots->lock);
+}
+
+/* ---------------------------------------------------------------- reading */
+
+uint64_t gc_roots_each(struct gc_roots *roots, void (*visit)(void *context, uintptr_t word), void *context)
+{
+	uint64_t bytes = 0;
+
+	lock_acquire(&roots->lock);
+	for (size_t i = 0; i < roots->nr_ranges; i++) {
+		for (uintptr_t at = roots->ranges[i].base; at < roots->ranges[i].limit; at += sizeof(uintptr_t))
+			visit(context, gc_root_word(at));
+		bytes += roots->ranges[i].limit - roots->ranges[i].base;
+	}
+	for (struct gc_handles *block = roots->handles; block; block = block->next)
+		for (size_t i = 0; i < HANDLES_PER_BLOCK; i++)
+			visit(context, (uintptr_t)atomic_load_acquire(&block->handles[i].object));
+	lock_release(&roots->lock);
+	return bytes;
+}
+
+void gc_roots_show(struct gc_roots *roots, void (*visit)(void *context, enum arena_gc_root kind, uintptr_t location, uintptr_t word), void *context)
+{
+	lock_acquire(&roots->lock);
+	for (size_t i = 0; i < roots->nr_ranges; i++)
+		for (uintptr_t at = roots->ranges[i].base; at < roots->ranges[i].limit; at += sizeof(uintptr_t))
+			visit(context, ARENA_GC_ROOT_RANGE, at, gc_root_word(at));
+	for (struct gc_handles *block = roots->handles; block; block = block->next)
+		for (size_t i = 0; i < HANDLES_PER_BLOCK; i++)
+			visit(context, ARENA_GC_ROOT_HANDLE, (uintptr_t)&block->handles[i], (uintptr_t)atomic_load_acquire(&block->handles[i].object));
+	lock_release(&roots->lock);
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Pages of collected heaps, from the page allocator and back.
+ *
+ * The tables reserve addresses for all of the region and get memory as the region does: a record is looked at only after the map
+ * has led to it, and entries of the map that were never written are zero.
+ */
+#include "gc/space.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "annotate.h"
+#include "os.h"
+#include "relief.h"
+
+static size_t span_table_bytes(size_t pages)
+{
+	return align_up(pages * sizeof(struct gc_span), PAGE_BYTES);
+}
+
+static size_t map_bytes(size_t pages)
+{
+	return align_up(pages * sizeof(uint32_t), PAGE_BYTES);
+}
+
+int gc_space_init(struct gc_space *space, enum arena_source source, struct lock *lock)
+{
+	*space = (struct gc_space){ .lock = lock, .heap = heap_create(source) };
+	if (!space->heap)
+		return -ENOMEM;
+	space->base = heap_region()->base;
+	space->max_pages = heap_region()->max_chunks * PAGES_PER_CHUNK;
+	space->spans = os_reserve_table(span_table_bytes(space->max_pages));
+	space->map = os_reserve_table(map_bytes(space->max_pages));
+	if (space->spans && space->map)
+		return 0;
+	gc_space_fini(space);
+	return -ENOMEM;
+}
+
+void gc_space_fini(struct gc_space *space)
+{
+	if (space->spans)
+		os_unreserve(space->spans, span_table_bytes(space->max_pages));
+	if (space->map)
+		os_unreserve(space->map, map_bytes(space->max_pages));
+	heap_destroy(space->heap);
+}
+
+/* Entries [first, limit) of a table, whose ends may share pages with what is open. */
+static int open_part(void *table, size_t bytes, size_t first, size_t limit)
+{
+	uintptr_t from = ((uintptr_t)table + first * bytes) & ~(PAGE_BYTES - 1), to = align_up((uintptr_t)table + limit * bytes, PAGE_BYTES);
+
+	return os_open_table((void *)from, to - from);
+}
+
+/* As far as the region has opened its own tables, which is twice as far each time. */
+static int open_tables(struct gc_space *space, size_t limit)
+{
+	size_t first, open = size_min(heap_open_bytes() >> PAGE_SHIFT, space->max_pages);
+	int error = 0;
+
+	if (likely(limit << PAGE_SHIFT <= atomic_load_acquire(&space->open_bytes)))
+		return 0;
+	lock_acquire(space->lock);
+	first = space->open_bytes >> PAGE_SHIFT;
+	if (limit > first) {
+		error = open_part(space->spans, sizeof(*space->spans), first, open);
+		if (!error)
+			error = open_part(space->map, sizeof(*space->map), first, open);
+		/* The release pairs with gc_find(). */
+		if (!error)
+			atomic_store_release(&space->open_bytes, open << PAGE_SHIFT);
+	}
+	lock_release(space->lock);
+	return error;
+}
+
+struct gc_span *gc_space_take(struct gc_space *space, uint32_t nr)
+{
+	bool is_zero;
+	uint32_t page = heap_take_run(space->heap, nr, &is_zero);
+	struct gc_span *span;
+
+	if (unlikely(heap_is_due(space->heap)))
+		relief_settle(space->heap);
+	if (page == PAGE_NONE)
+		return NULL;
+	if (open_tables(space, (size_t)page + nr)) {
+		heap_give_pages(space->heap, page, nr);
+		return NULL;
+	}
+	annotate_object(space->base + page * PAGE_BYTES, space->base + (page + (size_t)nr) * PAGE_BYTES);
+	annotate_open(space->base + page * PAGE_BYTES, space->base + (page + (size_t)nr) * PAGE_BYTES);
+	span = &space->spans[page];
+	memset(span, 0, sizeof(*span));
+	span->pages = nr;
+	span->is_fresh = is_zero;
+	return span;
+}
+
+void gc_space_publish(struct gc_space *space, const struct gc_span *span)
+{
+	uint32_t page = gc_page(space, span);
+
+	/* The release pairs with gc_find(). */
+	for (uint32_t i = page; i < page + span->pages; i++)
+		atomic_store_release(&space->map[i], page + 1);
+}
+
+void gc_space_give(struct gc_space *space, struct gc_span *span)
+{
+	uint32_t page = gc_page(space, span), nr = span->pages;
+
+	/* Relaxed: nothing leads here that anybody could follow. */
+	for (uint32_t i = page; i < page + nr; i++)
+		atomic_store_relaxed(&space->map[i], GC_NONE);
+	annotate_forbid(space->base + page * PAGE_BYTES, space->base + (page + (size_t)nr) * PAGE_BYTES);
+	heap_give_pages(space->heap, page, nr);
+}
