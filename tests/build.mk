@@ -24,11 +24,11 @@ $(B)/tests/unit/dev: LDFLAGS += -Wl,--wrap=syscall -Wl,--wrap=ioctl
 
 # The stress of collected heaps on a collector that leaves out a step, and waits here and there (tests/gc/breaks.sh): gc-N is without step N, gc-0 without none.
 # Only the files that steps and delays are in are compiled anew.
-BREAK_SRC = $(shell grep -l -e gc_does -e gc_delay -e 'gc_barrier\.h' libarena/gc_*.c)
+BREAK_SRC = $(shell grep -l -e gc_does -e gc_delay -e 'gc/barrier\.h' libarena/gc/*.c)
 
-$(B)/tests/break/gc-%: $(B)/tests/stress/gc.o $(B)/tests/harness.o $(B)/libarena-internal.a
+$(B)/tests/break/gc-%: $(B)/tests/stress/gc.o $(B)/tests/harness.o $(B)/libarena-internal.a $(wildcard libarena/gc/*.[ch])
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -Ilibarena -DARENA_GC_BREAK=$* -DARENA_GC_DELAYS $(CFLAGS) -O1 -g0 $(TEST_LDFLAGS) $(LDFLAGS) -o $@ $(BREAK_SRC) $^ $(PROFILE_LIBS) -pthread
+	$(CC) $(CPPFLAGS) -Ilibarena -DARENA_GC_BREAK=$* -DARENA_GC_DELAYS $(CFLAGS) -O1 -g0 $(TEST_LDFLAGS) $(LDFLAGS) -o $@ $(BREAK_SRC) $(filter %.o %.a,$^) $(PROFILE_LIBS) -pthread
 
 ## tests: build the test programs
 .PHONY: tests unit model stress
