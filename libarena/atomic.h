@@ -38,13 +38,15 @@
  * load than of a plain one, so it is atomic only where somebody looks for races.
  */
 #if defined(__SANITIZE_THREAD__)
-#define load_racing(p) atomic_load_relaxed(p)
+#define ATOMIC_SANITIZED 1
 #elif defined(__has_feature)
 #if __has_feature(thread_sanitizer)
+#define ATOMIC_SANITIZED 1
+#endif
+#endif
+#ifdef ATOMIC_SANITIZED
 #define load_racing(p) atomic_load_relaxed(p)
-#endif
-#endif
-#ifndef load_racing
+#else
 #define load_racing(p) (*(p))
 #endif
 

@@ -184,8 +184,6 @@ struct gc_crew {
 struct gc_cycle {
 	uint64_t start_ns, mark_ns, mark_end_ns, end_ns;
 	uint64_t cpu_ns, assist_ns;
-	uint64_t handshake_max_ns; /* atomic, relaxed: read for the statistics */
-	uint64_t runtime_max_ns; /* the same */
 	uint64_t start_bytes, end_bytes, goal_bytes, root_bytes, stack_bytes;
 	uint32_t nr_rounds;
 	uint64_t stop_ns, stopped_ns; /* where all stop for marking: when they were asked to, and how long that was until they were let go */
@@ -274,6 +272,7 @@ struct arena_gc {
 	uint64_t freed_objects, freed_bytes;
 	uint64_t nr_pinned;	/* objects that stay */
 	uint64_t stopped_ns, stopped_max_ns; /* in all cycles, and in one */
+	uint64_t handshake_max_ns, runtime_max_ns; /* of the cycle that is running, or was last */
 };
 
 /** Of objects and garbage; what has been swept is not in it. */

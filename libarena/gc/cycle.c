@@ -66,6 +66,8 @@ static void begin(struct arena_gc *gc)
 	}
 	gc->cycle = (struct gc_cycle){ .start_ns = os_clock_ns(), .nr_mutators = nr };
 	gc->cycle.start_bytes = gc_heap_bytes(gc);
+	atomic_store_relaxed(&gc->handshake_max_ns, 0u);
+	atomic_store_relaxed(&gc->runtime_max_ns, 0u);
 	atomic_store_relaxed(&gc->nr_marked, 0u);
 	atomic_store_relaxed(&gc->marked_bytes, 0u);
 	gc_drive_begin(&gc->drive, gc->cycle.start_bytes, gc->cycle.start_bytes);
@@ -246,7 +248,7 @@ static void find_runtime_max(struct arena_gc *gc)
 
 	for (struct gc_mutator *mutator = gc_threads_first(gc); mutator; mutator = mutator->next)
 		most = size_max(most, atomic_load_relaxed(&mutator->runtime_max_ns));
-	atomic_store_relaxed(&gc->cycle.runtime_max_ns, most);
+	atomic_store_relaxed(&gc->runtime_max_ns, most);
 }
 
 /* What the collector and assists have spent since @before, and where the heap was to end. */

@@ -97,7 +97,7 @@ void gc_note_handshake(struct arena_gc *gc, enum gc_request request, uint64_t be
 {
 	uint64_t end_ns = os_clock_ns();
 
-	atomic_store_relaxed(&gc->cycle.handshake_max_ns, size_max(gc->cycle.handshake_max_ns, end_ns - begin_ns));
+	atomic_store_relaxed(&gc->handshake_max_ns, size_max(gc->handshake_max_ns, end_ns - begin_ns));
 	add_own(gc, GC_EVENT_HANDSHAKE, request, begin_ns, end_ns);
 	GC_PROBE(handshake, gc->space.heap->id, (unsigned int)request, end_ns - begin_ns);
 }

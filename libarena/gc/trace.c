@@ -43,6 +43,6 @@ void gc_trace(const struct arena_gc *gc)
 	       gc->done + 1, decimal((char[24]){ 0 }, cycle->start_ns - gc->birth_ns, 1000000000), (unsigned long)((sums.worker_ns + sums.assist_ns) * 100 / age_ns),
 	       MS(cycle->mark_ns - cycle->start_ns), MS(cycle->mark_end_ns - cycle->mark_ns), MS(cycle->end_ns - cycle->mark_end_ns),
 	       MS(cycle->assist_ns), MS(cycle->cpu_ns), mb(cycle->start_bytes), mb(cycle->end_bytes), mb(live), mb(cycle->goal_bytes), mb(cycle->stack_bytes),
-	       mb(cycle->root_bytes), cycle->nr_mutators, MS(cycle->runtime_max_ns), MS(cycle->handshake_max_ns), cycle->nr_rounds,
+	       mb(cycle->root_bytes), cycle->nr_mutators, MS(gc->runtime_max_ns), MS(gc->handshake_max_ns), cycle->nr_rounds,
 	       gc->stops_world ? ", " : "", gc->stops_world ? MS(cycle->stopped_ns) : "", gc->stops_world ? " ms stopped" : "");
 }

@@ -195,7 +195,8 @@ TEST(overshoots, "gc_limit/with the other policy a program gets what it needs, a
 	CHECK(held(&it) >= 2 * LIMIT - 2 * CHUNK_BYTES);
 	clear(10);
 	arena_gc_collect(it.gc);
-	CHECK(arena_gc_trim(it.gc) > LIMIT / 2);
+	/* Or the scavenger has been there. */
+	arena_gc_trim(it.gc);
 	CHECK(held(&it) <= LIMIT);
 	churn(&it, LIMIT / 2 / PART, ARENA_GC_OVERSHOOT);
 	CHECK(it.gc->drive.pace.nr_overshot > 0);
