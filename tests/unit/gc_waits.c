@@ -146,8 +146,8 @@ TEST(cancelled, "gc_waits/a thread that is cancelled where it answers for nothin
 	struct fixture it;
 	pthread_t thread;
 
-	if (harness_thread_sanitized())
-		harness_skip("the thread sanitizer does not see what a thread that was cancelled does at its end");
+	if (harness_sanitized())
+		harness_skip("sanitizers do not see what a thread that was cancelled leaves behind");
 	it = set_up(ARENA_GC_OFF);
 	alarm(MOST_SECONDS);
 	CHECK(!pthread_create(&thread, NULL, be_blocked, it.gc));
