@@ -39,8 +39,11 @@ static struct extent extent_of(struct arena *arena)
 	struct extent extent;
 
 	gc_arena_lock(arena);
-	/* The owner's inline path moves it, without a lock. */
-	extent = (struct extent){ arena->runs, arena->current, gc_root_word((uintptr_t)&arena->bump.at) };
+	/* The owner's inline path moves the limit, without a lock. */
+	extent = (struct extent){ .last = arena->current, .limit = gc_root_word((uintptr_t)&arena->bump.at) };
+	/* As long as no run is in use the owner changes which is the first, without it as well. */
+	if (extent.last)
+		extent.first = arena->runs;
 	if (!extent.limit)
 		extent.limit = arena->freed_limit;
 	gc_arena_unlock(arena);
