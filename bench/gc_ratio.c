@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* What the runs of `arena-bench gc` come to. Pure. */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "bench/gc_runs.h"
@@ -30,18 +29,6 @@ static const struct series *find(const struct report *report, const char *name, 
 		if (!strcmp(series->row.bench, "gc") && !strcmp(series->row.name, name) && !strcmp(series->row.metric, metric))
 			return series;
 	return NULL;
-}
-
-static double median_of(const struct series *series)
-{
-	double *copy = malloc(series->n * sizeof(*copy)), median;
-
-	if (!copy)
-		abort();
-	memcpy(copy, series->samples, series->n * sizeof(*copy));
-	median = stat_summary(copy, series->n).median;
-	free(copy);
-	return median;
 }
 
 /* The program's name with another runtime; false when the row is not one of ours. */
@@ -83,7 +70,7 @@ static void print_ratios_of(const struct report *report, const struct series *ou
 		snprintf(name, sizeof(name), "%s_vs_%s", metric, peers[i]);
 		ratio = find(report, ours->row.name, name);
 		if (ratio)
-			fprintf(out, " %.3f of %s%s", median_of(ratio), peers[i], i + 1 < sizeof(peers) / sizeof(peers[0]) ? "," : "");
+			fprintf(out, " %.3f of %s%s", series_median(ratio), peers[i], i + 1 < sizeof(peers) / sizeof(peers[0]) ? "," : "");
 	}
 }
 

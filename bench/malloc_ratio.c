@@ -83,18 +83,6 @@ static void add_elapsed_ratios(struct report *report, const struct series *ours)
 	}
 }
 
-static double median_of(const struct series *series)
-{
-	double *copy = malloc(series->n * sizeof(*copy)), median;
-
-	if (!copy)
-		abort();
-	memcpy(copy, series->samples, series->n * sizeof(*copy));
-	median = stat_summary(copy, series->n).median;
-	free(copy);
-	return median;
-}
-
 /* The peer that needs least memory for the same program; NULL when none ran it. */
 static const struct series *find_best_peak(const struct report *report, const struct series *ours)
 {
@@ -103,7 +91,7 @@ static const struct series *find_best_peak(const struct report *report, const st
 	for (size_t i = 0; i < sizeof(all_peers) / sizeof(all_peers[0]); i++) {
 		const struct series *theirs = find_peer(report, ours, all_peers[i], "peak_rss");
 
-		if (theirs && (!best || median_of(theirs) < median_of(best)))
+		if (theirs && (!best || series_median(theirs) < series_median(best)))
 			best = theirs;
 	}
 	return best;
@@ -129,7 +117,7 @@ static size_t logs_of(const struct report *report, const char *metric, double lo
 
 	for (const struct series *series = report->first; series && nr < MAX_PROGRAMS; series = series->next)
 		if (is_ours(series, metric))
-			logs[nr++] = log(fmin(fmax(median_of(series), CLAMP_LOW), CLAMP_HIGH));
+			logs[nr++] = log(fmin(fmax(series_median(series), CLAMP_LOW), CLAMP_HIGH));
 	qsort(logs, nr, sizeof(*logs), compare);
 	return nr;
 }
@@ -166,8 +154,8 @@ static void add_small_mean(struct report *report)
 
 	for (const struct series *series = report->first; series && nr < MAX_PROGRAMS; series = series->next)
 		if (is_ours(series, "peak_rss_vs_glibc") &&
-		    median_of(find_peer(report, series, "glibc", "peak_rss")) < SMALL_MIB)
-			logs[nr++] = log(median_of(series));
+		    series_median(find_peer(report, series, "glibc", "peak_rss")) < SMALL_MIB)
+			logs[nr++] = log(series_median(series));
 	if (nr > 1)
 		add_mean(report, SMALL_MEAN, "peak_rss_vs_glibc", logs, nr);
 }
@@ -197,7 +185,7 @@ static void print_against(const struct report *report, const char *name, const c
 		metric_name(metric, peers[i], tail);
 		ratio = find(report, name, metric);
 		if (ratio)
-			fprintf(out, "  %6.3f of %s", median_of(ratio), peers[i]);
+			fprintf(out, "  %6.3f of %s", series_median(ratio), peers[i]);
 	}
 	fputc('\n', out);
 }

@@ -102,6 +102,11 @@ static struct summary summary_of(const double *samples, size_t n)
 	return summary;
 }
 
+double series_median(const struct series *series)
+{
+	return summary_of(series->samples, series->n).median;
+}
+
 struct row *report_rows(const struct report *report, size_t *nr_rows)
 {
 	size_t nr = 0;

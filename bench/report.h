@@ -31,6 +31,8 @@ void report_add(struct report *report, const char *bench, const char *name, cons
 		const char *metric, const char *unit, double sample);
 /** The summaries of the report's rows, for the caller to free; how many in @nr_rows. Exits when out of memory. */
 struct row *report_rows(const struct report *report, size_t *nr_rows);
+/** The median of a row's samples. Exits when out of memory. */
+double series_median(const struct series *series);
 /** A table of rows, measured here or elsewhere, with one line per case. */
 void report_print_rows(const struct row *rows, size_t nr_rows, FILE *out);
 /**
