@@ -9,109 +9,7 @@
 
 #include "arena/gc.h"
 #include "gc/cycle.h"
-#include "gc/collected.h"
-#include "gc/threads.h"
-#include "tests/harness.h"
-
-struct node {
-	struct node *left, *right;
-	uint64_t value;
-};
-ARENA_GC_LAYOUT(node_layout, struct node, left, right);
-
-/* What a test works with. */
-struct fixture {
-	struct arena_gc *gc;
-	struct arena_gc_type *node;
-};
-
-static struct fixture set_up(unsigned int percent)
-{
-	const struct arena_gc_options options = { .source = ARENA_SOURCE_THP, .percent = percent };
-	struct fixture it = { .gc = arena_gc_create(&options) };
-
-	CHECK(it.gc);
-	CHECK_EQ(arena_gc_attach(it.gc), 0);
-	it.node = arena_gc_type_create(it.gc, &node_layout);
-	CHECK(it.node);
-	return it;
-}
-
-static struct arena_gc_stats stats_of(struct arena_gc *gc)
-{
-	struct arena_gc_stats stats;
-
-	arena_gc_stats(gc, &stats);
-	return stats;
-}
-
-/* Overwrite what calls have left on the stack. */
-__attribute__((noinline)) static void wipe_stack(void)
-{
-	volatile char area[16384];
-
-	memset((char *)area, 0, sizeof(area));
-	__asm__ volatile("" : : "r"(area) : "memory");
-}
-
-/* What a function leaves on a stack must not keep what it made: it runs on one that nobody looks at afterwards. */
-struct call {
-	const struct fixture *it;
-	void (*function)(const struct fixture *it, void *argument);
-	void *argument;
-};
-
-static void *run_call(void *argument)
-{
-	const struct call *call = argument;
-
-	CHECK_EQ(arena_gc_attach(call->it->gc), 0);
-	call->function(call->it, call->argument);
-	arena_gc_detach(call->it->gc);
-	return NULL;
-}
-
-static void *join(void *thread)
-{
-	CHECK(!pthread_join(*(pthread_t *)thread, NULL));
-	return NULL;
-}
-
-static void elsewhere(const struct fixture *it, void (*function)(const struct fixture *it, void *argument), void *argument)
-{
-	struct call call = { it, function, argument };
-	pthread_t thread;
-
-	CHECK(!pthread_create(&thread, NULL, run_call, &call));
-	arena_gc_blocking(join, &thread);
-}
-
-static struct node *new_node(const struct fixture *it, struct node *left, struct node *right, uint64_t value)
-{
-	struct node *node = arena_gc_alloc(it->gc, it->node);
-
-	CHECK(node && !node->left && !node->right && !node->value);
-	arena_gc_store(&node->left, left);
-	arena_gc_store(&node->right, right);
-	node->value = value;
-	return node;
-}
-
-static struct node *new_tree(const struct fixture *it, unsigned int depth)
-{
-	struct node *left, *right;
-
-	if (!depth)
-		return new_node(it, NULL, NULL, 1);
-	left = new_tree(it, depth - 1);
-	right = new_tree(it, depth - 1);
-	return new_node(it, left, right, left->value + right->value);
-}
-
-static uint64_t count_leaves(const struct node *node)
-{
-	return node->left ? count_leaves(node->left) + count_leaves(node->right) : 1;
-}
+#include "tests/unit/gc_fixture.h"
 
 static void make_garbage(const struct fixture *it, void *unused)
 {
@@ -154,61 +52,12 @@ static void set_turn(uint32_t number)
 	__atomic_store_n(&turn, number, __ATOMIC_RELEASE);
 }
 
-/* Long enough for the collector to come to where it waits for the thread that sleeps. On a slow machine it may not, and the test sees less. */
-static void be_silent(void)
-{
-	usleep(30000);
-}
-
-static void *collect_elsewhere(void *gc)
-{
-	arena_gc_collect(gc);
-	return NULL;
-}
-
-static void poll_until(uint32_t barrier)
-{
-	while (arena_gc_local_.barrier != barrier) {
-		arena_gc_poll();
-		usleep(200);
-	}
-}
-
-/* Barriers are on everywhere, and roots are looked at. */
-static void poll_until_black(void)
-{
-	while (!gc_own->is_black) {
-		arena_gc_poll();
-		usleep(200);
-	}
-	CHECK_EQ(arena_gc_local_.barrier, GC_BARRIER_OLD | GC_BARRIER_NEW);
-}
-
-static void poll_until_done(struct arena_gc *gc)
-{
-	while (!stats_of(gc).nr_cycles) {
-		arena_gc_poll();
-		usleep(200);
-	}
-}
-
 /* The node is led to by what is hidden here, and by nothing else once the stack is wiped. */
 static uintptr_t hidden;
 
 __attribute__((noinline)) static void hide_node(const struct fixture *it, uint64_t value)
 {
 	hidden = ~(uintptr_t)new_node(it, NULL, NULL, value);
-}
-
-__attribute__((noinline)) static void is_alive(struct arena_gc *gc, const struct node *node, uint64_t value)
-{
-	CHECK(node && arena_gc_usable_bytes(gc, node));
-	CHECK_EQ(node->value, value);
-}
-
-__attribute__((noinline)) static bool is_gone(struct arena_gc *gc, uintptr_t where)
-{
-	return !arena_gc_usable_bytes(gc, (const void *)~where);
 }
 
 __attribute__((noinline)) static void store_hidden(struct node **location)
@@ -231,7 +80,7 @@ TEST(new_value, "gc/what a stack that is not scanned stores to a root that is, i
 	store_hidden(&cell[0]);
 	wipe_stack();
 	poll_until_done(it.gc);
-	is_alive(it.gc, cell[0], 7);
+	CHECK(is_alive(it.gc, cell[0], 7));
 	CHECK(!pthread_join(other, NULL));
 	arena_gc_destroy(it.gc);
 }
@@ -251,7 +100,7 @@ TEST(old_value, "gc/what is taken out of an object that is not scanned yet is ma
 	taken = arena_gc_load(&cell[0]->left);
 	arena_gc_store(&cell[0]->left, NULL);
 	poll_until_done(it.gc);
-	is_alive(it.gc, taken, 7);
+	CHECK(is_alive(it.gc, taken, 7));
 	CHECK(!pthread_join(other, NULL));
 	arena_gc_destroy(it.gc);
 }
@@ -273,7 +122,7 @@ static void *hold_from_cell(void *argument)
 	held = arena_gc_load(&cell[1]);
 	set_turn(4);
 	poll_until_done(it->gc);
-	is_alive(it->gc, held, 7);
+	CHECK(is_alive(it->gc, held, 7));
 	arena_gc_detach(it->gc);
 	return NULL;
 }
@@ -430,8 +279,8 @@ TEST(kinds, "gc/what atomic, conservative and scanned objects keep")
 	CHECK(type && to[0] && to[1] && to[2]);
 	elsewhere(&it, fill_kinds, to);
 	arena_gc_collect(it.gc);
-	is_alive(it.gc, (struct node *)(to[0][0] - 1), 1);
-	is_alive(it.gc, (struct node *)(to[1][99] - 8), 2);
+	CHECK(is_alive(it.gc, (struct node *)(to[0][0] - 1), 1));
+	CHECK(is_alive(it.gc, (struct node *)(to[1][99] - 8), 2));
 	CHECK(is_gone(it.gc, hidden) && to[2][99] == ~hidden);
 	arena_gc_destroy(it.gc);
 }
@@ -451,8 +300,8 @@ static void release(const struct fixture *it, void *where)
 {
 	uintptr_t own = *(uintptr_t *)where;
 
-	is_alive(it->gc, (struct node *)~own, 5);
-	is_alive(it->gc, (struct node *)~hidden, 6);
+	CHECK(is_alive(it->gc, (struct node *)~own, 5));
+	CHECK(is_alive(it->gc, (struct node *)~hidden, 6));
 	arena_gc_make_collectable(it->gc, (void *)~own);
 }
 
@@ -489,9 +338,9 @@ static void free_handles(const struct fixture *it, void *argument)
 {
 	struct arena_gc_handle **handles = argument;
 
-	is_alive(it->gc, cell[1], 1);
+	CHECK(is_alive(it->gc, cell[1], 1));
 	for (size_t i = 0; i < HANDLES; i++) {
-		is_alive(it->gc, arena_gc_handle_get(handles[i]), i);
+		CHECK(is_alive(it->gc, arena_gc_handle_get(handles[i]), i));
 		arena_gc_handle_free(it->gc, handles[i]);
 	}
 	arena_gc_handle_free(it->gc, NULL);
@@ -529,7 +378,7 @@ TEST(many_ranges, "gc/a thousand ranges of roots, which are no ranges when they 
 	CHECK(arena_gc_add_roots(it.gc, cell, 0) == -EINVAL);
 	arena_gc_collect(it.gc);
 	for (size_t i = 0; i < ARRAY_LEN(ranges); i++) {
-		is_alive(it.gc, ranges[i][1], i);
+		CHECK(is_alive(it.gc, ranges[i][1], i));
 		CHECK_EQ(arena_gc_remove_roots(it.gc, ranges[i]), 0);
 	}
 	arena_gc_destroy(it.gc);
