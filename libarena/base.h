@@ -16,6 +16,16 @@
 #define unlikely(x) __builtin_expect(!!(x), 0)
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
+/*
+ * Whether misuse of objects is looked for: always. What looking costs is told by tests/malloc/checks.sh, from a build that does not; it is
+ * good for nothing else, as it takes each address for an object of malloc()'s heap.
+ */
+#ifdef ARENA_UNCHECKED
+#define SEEKS_MISUSE false
+#else
+#define SEEKS_MISUSE true
+#endif
+
 static inline size_t size_min(size_t a, size_t b)
 {
 	return a < b ? a : b;

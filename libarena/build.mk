@@ -93,10 +93,10 @@ $(SHIM_O) $(TRACE_O): $(B)/pic/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -Ilibarena $(CFLAGS) $(LIBARENA_FLAGS) -fno-builtin -fomit-frame-pointer -fPIC $(DEPFLAGS) -c -o $@ $<
 
+SHIM_LDFLAGS := -Wl,-soname,libarena-malloc.so -Wl,--version-script=libarena/shim/shim.map -Wl,-z,defs -Wl,-z,relro,-z,now -Wl,-z,nodelete -Wl,-z,initfirst
+
 $(B)/libarena-malloc.so: $(SHIM_O) $(LIBARENA_PIC_O) $(PROFILE_C:.c=.o) libarena/shim/shim.map
-	$(CC) -shared $(LDFLAGS) -Wl,-soname,libarena-malloc.so -Wl,--version-script=libarena/shim/shim.map \
-		-Wl,-z,defs -Wl,-z,relro,-z,now -Wl,-z,nodelete -Wl,-z,initfirst \
-		-o $@ $(SHIM_O) $(LIBARENA_PIC_O) $(PROFILE_C:.c=.o) $(PROFILE_LIBS) -pthread -ldl
+	$(CC) -shared $(LDFLAGS) $(SHIM_LDFLAGS) -o $@ $(filter %.o,$^) $(PROFILE_LIBS) -pthread -ldl
 
 # What writes down the calls of any malloc(). It has nothing of the allocator in it.
 $(B)/libarena-trace.so: $(TRACE_O) $(B)/pic/libarena/panic.o libarena/trace/trace.map

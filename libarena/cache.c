@@ -211,8 +211,8 @@ static inline void free_remote(struct span *span, struct span_remote *remote, un
 	 * The free slots are looked at first: once the bit is set the owner may take it, as it takes others of this span. The
 	 * OR pairs with the swap in take_freed(): who gets the slot next sees it as it was left.
 	 */
-	if (unlikely(atomic_load_relaxed(&span->free[slot / 64]) & bit) ||
-	    unlikely(atomic_or_seq_cst(&remote->freed[slot / 64], bit) & bit))
+	if ((SEEKS_MISUSE && unlikely(atomic_load_relaxed(&span->free[slot / 64]) & bit)) ||
+	    (unlikely(atomic_or_seq_cst(&remote->freed[slot / 64], bit) & bit) && SEEKS_MISUSE))
 		freed_twice(span, slot);
 	/* Most often it is queued: then a look is cheaper than a swap. */
 	if (unlikely(!atomic_load_seq_cst(&remote->is_queued)))
@@ -230,7 +230,7 @@ static int32_t take_freed(struct span *span, struct span_remote *remote, uint32_
 		if (!freed)
 			continue;
 		freed = atomic_swap_acquire(&remote->freed[w], 0u);
-		if (span->free[w] & freed)
+		if (SEEKS_MISUSE && span->free[w] & freed)
 			heap_misuse("free()", (void *)region_address(heap_region(), page), "an object on this page was freed twice");
 		atomic_store_relaxed(&span->free[w], span->free[w] | freed);
 		nr += __builtin_popcountll(freed);
@@ -686,7 +686,7 @@ void cache_free_slot(struct cache *cache, struct span *span, unsigned int slot, 
 {
 	uint64_t bit = (uint64_t)1 << slot % 64;
 
-	if (span->free[slot / 64] & bit)
+	if (SEEKS_MISUSE && span->free[slot / 64] & bit)
 		heap_misuse("free()", object, "it is free already");
 	atomic_store_relaxed(&span->free[slot / 64], span->free[slot / 64] | bit);
 	if (--span->left == 0)

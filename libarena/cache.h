@@ -251,7 +251,8 @@ static inline size_t cache_slot_bytes(const struct cache *cache, const void *obj
 	uint64_t slot;
 	const struct span *span = cache_find(cache, object, &slot);
 
-	if (unlikely(slot >= SPAN_MAX_SLOTS) || unlikely(!span_is_of(span, cache)) || unlikely(span->free[slot / 64] >> slot % 64 & 1))
+	if ((SEEKS_MISUSE && unlikely(slot >= SPAN_MAX_SLOTS)) || unlikely(!span_is_of(span, cache)) ||
+	    (SEEKS_MISUSE && unlikely(span->free[slot / 64] >> slot % 64 & 1)))
 		return 0;
 	return size_classes[span->class].bytes;
 }
@@ -262,13 +263,13 @@ static inline void cache_free(struct cache *cache, void *object)
 	uint64_t slot;
 	struct span *span = cache_find(cache, object, &slot);
 
-	if (unlikely(slot >= SPAN_MAX_SLOTS))
+	if (SEEKS_MISUSE && unlikely(slot >= SPAN_MAX_SLOTS))
 		goto slow;
 	if (unlikely(!span_is_of(span, cache))) {
 		cache_free_foreign(cache, span, (unsigned int)slot, object);
 		return;
 	}
-	if (unlikely(words_set_bit(span->free, slot)))
+	if (unlikely(words_set_bit(span->free, slot)) && SEEKS_MISUSE)
 		goto slow;
 	if (unlikely(--span->left == 0))
 		cache_free_event(cache, span);

@@ -369,7 +369,7 @@ unsigned int heap_find_slot(const struct span *span, const void *object, const c
 {
 	uint64_t product = (uintptr_t)object * span->inverse - span->bias;
 
-	if (word_rotate_right(product, SLOT_SHIFT) >= class_slots(span->class))
+	if (SEEKS_MISUSE && word_rotate_right(product, SLOT_SHIFT) >= class_slots(span->class))
 		heap_misuse(what, object, "no object begins there");
 	return (unsigned int)(product >> SLOT_SHIFT);
 }
@@ -388,7 +388,7 @@ struct span *heap_find_span(const void *object, uint32_t *page, const char *what
 	uintptr_t offset = (uintptr_t)object - at->base;
 	struct span *span;
 
-	if (offset >= atomic_load_acquire(&at->nr_open) * CHUNK_BYTES)
+	if (SEEKS_MISUSE && offset >= atomic_load_acquire(&at->nr_open) * CHUNK_BYTES)
 		heap_misuse(what, object, "this is no memory of a heap");
 	*page = (uint32_t)(offset >> PAGE_SHIFT);
 	span = &at->spans[*page];
@@ -396,9 +396,9 @@ struct span *heap_find_span(const void *object, uint32_t *page, const char *what
 		*page -= span->back;
 		span -= span->back;
 	}
-	if (span_state(span) == SPAN_NONE)
+	if (SEEKS_MISUSE && span_state(span) == SPAN_NONE)
 		heap_misuse(what, object, "no object begins there: it is free already, or never was one");
-	if (span_state(span) == SPAN_LARGE && offset % PAGE_BYTES)
+	if (SEEKS_MISUSE && span_state(span) == SPAN_LARGE && offset % PAGE_BYTES)
 		heap_misuse(what, object, "it points into an object, not to its beginning");
 	return span;
 }
@@ -532,7 +532,7 @@ void heap_free_large(struct span *span, uint32_t page, const void *object)
 
 	begin(heap);
 	/* Two threads that free it at once both come here. */
-	is_large = span_state(span) == SPAN_LARGE;
+	is_large = !SEEKS_MISUSE || span_state(span) == SPAN_LARGE;
 	if (is_large) {
 		span_set_state(span, SPAN_NONE);
 		palloc_free(&heap->pages, page, span->large_pages);
@@ -634,7 +634,7 @@ static void check_slot(const struct span *span, const void *object, const char *
 {
 	unsigned int slot = heap_find_slot(span, object, what);
 
-	if (atomic_load_relaxed(&span->free[slot / 64]) >> slot % 64 & 1)
+	if (SEEKS_MISUSE && atomic_load_relaxed(&span->free[slot / 64]) >> slot % 64 & 1)
 		heap_misuse(what, object, "it is free already");
 }
 

@@ -160,6 +160,8 @@ int region_init(struct region *region, size_t want_chunks)
 	region->lock = (struct lock)LOCK_INIT(LOCK_REGION);
 	region->limit = limit_from_bytes(0);
 	region->fd = -1;
+	/* Where no misuse is sought NULL is led to the first record, as an object is: nobody must own that. */
+	region->first_free = !SEEKS_MISUSE;
 	/* So that there are records to look at before there are pages. */
 	if (region->base && open_tables(region, 1))
 		return 0;

@@ -31,7 +31,21 @@ $(B)/tests/malloc/new: tests/malloc/new.cc
 	$(CXX) $(CPPFLAGS) $(filter-out -std=% -Wstrict-prototypes -Wmissing-prototypes,$(CFLAGS)) -std=c++17 -fno-builtin \
 		$(DEPFLAGS) $(LDFLAGS) -o $@ $< -pthread
 
+# The malloc replacement that looks for no misuse, for checks.sh; no program is linked with it, and it is not installed. Only the files that
+# looking is in are compiled anew, with the same flags.
+UNCHECKED_C := $(shell grep -l SEEKS_MISUSE libarena/*.c) $(wildcard libarena/shim/*.c)
+UNCHECKED_O := $(UNCHECKED_C:%.c=$(B)/tests/unchecked/%.o)
+
+$(UNCHECKED_O): CPPFLAGS += -Ilibarena -DARENA_UNCHECKED
+$(filter %/shim/%,$(UNCHECKED_O)): CFLAGS += -fno-builtin -fomit-frame-pointer
+$(UNCHECKED_O): $(B)/tests/unchecked/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(LIBARENA_FLAGS) -fPIC $(DEPFLAGS) -c -o $@ $<
+
+$(B)/tests/unchecked/libarena-malloc.so: $(UNCHECKED_O) $(filter-out $(UNCHECKED_C:%.c=$(B)/pic/%.o),$(SHIM_O) $(LIBARENA_PIC_O)) $(PROFILE_C:.c=.o)
+	$(CC) -shared $(LDFLAGS) $(SHIM_LDFLAGS) -o $@ $(filter %.o,$^) $(PROFILE_LIBS) -pthread -ldl
+
 # A sanitizer brings a malloc() of its own.
 ifndef SAN
-tests: $(MALLOC_BIN)
+tests: $(MALLOC_BIN) $(B)/tests/unchecked/libarena-malloc.so
 endif

@@ -2,42 +2,15 @@
 # SPDX-License-Identifier: MIT
 # instructions
 #
-# What a pair of malloc() and free() of 64 bytes costs, in user instructions that callgrind counts: the same on every machine, however busy,
-# as long as the compiler is the same. Twice as many pairs, less as many, so that neither start nor end count. Loops and the linker's stubs
-# are the program's and do not count either: of the malloc replacement only what runs in it does. And what pages cost, by the driver of
+# What a pair of malloc() and free() of 64 bytes costs, in user instructions that callgrind counts. Loops and the linker's stubs are the
+# program's and do not count: of the malloc replacement only what runs in it does. And what pages cost, by the driver of
 # `arena-bench pages`. While there is sampling the samples count, one in 512 KiB: there are more pairs, for some dozens of them.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 # shellcheck source=tests/tap.sh
 . tests/tap.sh
-
-B=${B:-build}
-pairs=$B/tests/malloc/pairs
-nr=16384
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-
-# self_cost OBJECT FILE: the instructions that ran in the file of that name (with a regular expression), of what callgrind wrote.
-self_cost() {
-	awk -v object="$1" '
-	/^c?ob=/ { id = $1; sub(/^c?ob=/, "", id); if (NF > 1) path[id] = $0 }
-	/^ob=/ { inside = path[id] ~ (object "$") }
-	/^calls=/ { is_call = 1; next }
-	/^[0-9+*-]/ { if (!is_call && inside) sum += $2; is_call = 0 }
-	END { print sum + 0 }' "$2"
-}
-
-# count WAY PAIRS OBJECT
-count() {
-	LD_PRELOAD=$preload valgrind --tool=callgrind --callgrind-out-file="$folder/out" "$pairs" "$1" "$2" >"$folder/log" 2>&1 || return 1
-	self_cost "$3" "$folder/out"
-}
-
-# cost WAY OBJECT: of so many pairs.
-cost() {
-	local once twice
-	once=$(count "$1" $nr "$2") && twice=$(count "$1" $((2 * nr)) "$2") && echo $((twice - once))
-}
+# shellcheck source=tests/malloc/callgrind.sh
+. tests/malloc/callgrind.sh
 
 # cost_of_pages PART FUNCTION: of as many rounds of the driver, in that function and below.
 cost_of_pages() {
