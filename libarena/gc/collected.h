@@ -222,6 +222,8 @@ struct arena_gc {
 	struct gc_cleanups cleanups;
 	struct lock lock;	/* guards tables, types, callback and wanted */
 	struct gc_callback callback;
+	struct limit limit;	/* of space's heap; guarded by the heap's lock, as nr_over */
+	uint32_t nr_over;	/* threads that go beyond it: while there are any it has none */
 
 	struct lock stacks_lock; /* guards stacks */
 	struct arena_gc_stack *stacks; /* coroutines', and threads' that have been left */

@@ -401,12 +401,12 @@ static void *wait_until_done(void *context)
 	/* Pairs with run(). In the child of a fork there may be no thread to wait for, nor to be had. */
 	while (done = atomic_load_acquire(&wait->gc->done), (int32_t)(done - wait->number) < 0 && atomic_load_relaxed(&wait->gc->has_collector))
 		os_futex_wait_for(&wait->gc->done, done, LOOK_NS);
-	return NULL;
+	return (int32_t)(done - wait->number) < 0 ? NULL : wait;
 }
 
-void gc_cycle_wait(struct arena_gc *gc)
+bool gc_cycle_wait(struct arena_gc *gc)
 {
 	struct wait wait = { .gc = gc, .number = gc_wish(gc, true) };
 
-	gc_blocking(wait_until_done, &wait);
+	return gc_blocking(wait_until_done, &wait);
 }

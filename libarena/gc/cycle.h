@@ -9,7 +9,7 @@
 int gc_cycle_start(struct arena_gc *gc);
 /** End it. No thread is attached. */
 void gc_cycle_stop(struct arena_gc *gc);
-/** Wait until a cycle that begins now, and its sweep, are over. The caller may be attached. */
-void gc_cycle_wait(struct arena_gc *gc);
+/** Wait until a cycle that begins now, and its sweep, are over; false: there is no thread to run it, nor to be had. The caller may be attached. */
+bool gc_cycle_wait(struct arena_gc *gc);
 
 #endif /* LIBARENA_GC_CYCLE_H */

@@ -58,16 +58,6 @@ void gc_drive_set_limit(struct gc_drive *drive, uint64_t bytes, enum gc_pace_pol
 	publish_and_release(drive);
 }
 
-uint64_t gc_drive_limit(struct gc_drive *drive)
-{
-	uint64_t bytes;
-
-	lock_acquire(&drive->lock);
-	bytes = drive->pace.limit_bytes;
-	lock_release(&drive->lock);
-	return bytes;
-}
-
 void gc_drive_set_enabled(struct gc_drive *drive, bool is_enabled)
 {
 	lock_acquire(&drive->lock);

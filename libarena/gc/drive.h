@@ -60,7 +60,6 @@ void gc_drive_set_percent(struct gc_drive *drive, uint32_t percent);
 void gc_drive_set_share(struct gc_drive *drive, uint32_t percent);
 /** Of memory; UINT64_MAX is none. gc_drive_memory() is to follow. */
 void gc_drive_set_limit(struct gc_drive *drive, uint64_t bytes, enum gc_pace_policy policy);
-uint64_t gc_drive_limit(struct gc_drive *drive);
 /** Whether cycles begin by themselves. */
 void gc_drive_set_enabled(struct gc_drive *drive, bool is_enabled);
 

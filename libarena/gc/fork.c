@@ -21,6 +21,7 @@
 
 #include "gc/cleanup.h"
 #include "gc/ephemeron.h"
+#include "gc/limit.h"
 #include "gc/sweep.h"
 #include "gc/threads.h"
 #include "gc/timeline.h"
@@ -120,6 +121,7 @@ static void drop_cycle(struct arena_gc *gc)
 	/* What it would have cleared was not swept, and is alive. */
 	gc_weak_open(gc);
 	gc_cleanups_fork_child(gc);
+	gc_limit_fork_child(gc);
 	gc_kinds_finish_flip(&gc->space, &gc->types);
 	gc_threads_fork_child(gc);
 }

@@ -3,8 +3,10 @@
  * A limit counts what the system counts: whole chunks with memory, and the tables that describe them. For the pacer only pages in use count: the rest of their
  * chunks is room for objects, and idle chunks go back at once where others are needed.
  *
- * Under the policy *overshoot* a thread that may go beyond takes the limit away for its one allocation. Others that allocate at that moment get
- * beyond as well; they would have been told the same.
+ * The pacer's limit is that of whole chunks as well: one that it took for larger than it is would leave it without an idea of when to begin a cycle.
+ *
+ * Under the policy *overshoot* a thread that may go beyond takes the limit away for its one allocation, and it comes back with the last that does. Others that
+ * allocate at that moment get beyond as well; they would have been told the same.
  */
 #include "gc/limit.h"
 
@@ -42,18 +44,52 @@ void gc_limit_measure(struct arena_gc *gc)
 		gc_drive_memory(&gc->drive, heap_bytes, gc_pace_over(used_bytes(gc), heap_bytes));
 }
 
+static uint64_t chunks_of(uint64_t bytes)
+{
+	return size_max(bytes / CHUNK_COST_BYTES, 1);
+}
+
 static struct limit limit_of(uint64_t bytes)
 {
-	return bytes == UINT64_MAX ? limit_from_bytes(0) : limit_from_bytes(size_max(bytes / CHUNK_COST_BYTES, 1) * CHUNK_BYTES);
+	return limit_from_bytes(bytes == UINT64_MAX ? 0 : chunks_of(bytes) * CHUNK_BYTES);
+}
+
+/* The heap's lock is held. What is over goes back without it. */
+static void settle_and_release(struct arena_gc *gc)
+{
+	struct heap *heap = gc->space.heap;
+	uint64_t excess;
+
+	heap->pages.limit = gc->nr_over ? limit_of(UINT64_MAX) : gc->limit;
+	excess = palloc_excess(&heap->pages, 0);
+	lock_release(&heap->lock);
+	if (excess)
+		heap_scavenge(heap, 0, excess);
+}
+
+static void set_heap_limit(struct arena_gc *gc, uint64_t bytes)
+{
+	lock_acquire(&gc->space.heap->lock);
+	gc->limit = limit_of(bytes);
+	settle_and_release(gc);
+}
+
+/* One more thread goes beyond the limit, or, -1, one less. */
+static void count_over(struct arena_gc *gc, int32_t change)
+{
+	lock_acquire(&gc->space.heap->lock);
+	gc->nr_over += (uint32_t)change;
+	settle_and_release(gc);
 }
 
 /* ---------------------------------------------------------------- a refusal */
 
-static void wait_for_cycle(struct arena_gc *gc)
+static void wait_for_cycle(struct arena_gc *gc, struct gc_refusal *refusal)
 {
 	uint64_t begin_ns = os_clock_ns();
 
-	gc_cycle_wait(gc);
+	if (!gc_cycle_wait(gc))
+		gc_pace_wait_no_more(&refusal->wait);
 	gc_drive_waited(&gc->drive, os_clock_ns() - begin_ns);
 }
 
@@ -71,13 +107,10 @@ static void tell(struct arena_gc *gc)
 	errno = saved;
 }
 
-/* Once for an allocation. */
 static bool lift_limit(struct arena_gc *gc, struct gc_refusal *refusal)
 {
-	if (refusal->is_over)
-		return false;
 	refusal->is_over = true;
-	heap_set_limit(gc->space.heap, limit_of(UINT64_MAX));
+	count_over(gc, 1);
 	return true;
 }
 
@@ -93,11 +126,14 @@ bool gc_limit_help(struct gc_mutator *mutator, struct gc_refusal *refusal)
 {
 	struct arena_gc *gc = mutator->gc;
 
+	/* It was not the limit that refused it. */
+	if (refusal->is_over)
+		return false;
 	if (!gc_drive_has_limit(&gc->drive))
 		return wait_without_limit(gc, refusal);
 	switch (gc_drive_verdict(&gc->drive, &refusal->wait)) {
 	case GC_PACE_COLLECT:
-		wait_for_cycle(gc);
+		wait_for_cycle(gc, refusal);
 		return true;
 	case GC_PACE_TELL:
 		tell(gc);
@@ -113,18 +149,24 @@ bool gc_limit_help(struct gc_mutator *mutator, struct gc_refusal *refusal)
 
 void gc_limit_end(struct gc_mutator *mutator, const struct gc_refusal *refusal)
 {
-	struct arena_gc *gc = mutator->gc;
-
 	if (unlikely(refusal->is_over))
-		heap_set_limit(gc->space.heap, limit_of(gc_drive_limit(&gc->drive)));
+		count_over(mutator->gc, -1);
+}
+
+void gc_limit_fork_child(struct arena_gc *gc)
+{
+	lock_acquire(&gc->space.heap->lock);
+	gc->nr_over = 0;
+	gc->space.heap->pages.limit = gc->limit;
+	lock_release(&gc->space.heap->lock);
 }
 
 /* ---------------------------------------------------------------- settings */
 
 static void set_limit(struct arena_gc *gc, uint64_t bytes, enum gc_pace_policy policy)
 {
-	heap_set_limit(gc->space.heap, limit_of(bytes));
-	gc_drive_set_limit(&gc->drive, bytes, policy);
+	set_heap_limit(gc, bytes);
+	gc_drive_set_limit(&gc->drive, bytes == UINT64_MAX ? bytes : chunks_of(bytes) * CHUNK_COST_BYTES, policy);
 	gc_limit_measure(gc);
 }
 
@@ -132,6 +174,7 @@ void gc_limit_init(struct arena_gc *gc, uint32_t percent)
 {
 	uint64_t limit_bytes = opt_get(OPT_GC_LIMIT);
 
+	gc->limit = gc->space.heap->pages.limit;
 	gc_drive_set_percent(&gc->drive, percent ? percent : opt_gc_percent());
 	gc_drive_set_share(&gc->drive, (uint32_t)opt_get(OPT_GC_SHARE));
 	if (limit_bytes)

@@ -17,12 +17,14 @@ void gc_limit_measure(struct arena_gc *gc);
 struct gc_refusal {
 	struct gc_wait wait;
 	uint32_t nr_cycles;	/* that it has waited for without a limit */
-	bool is_over;		/* it goes beyond the limit */
+	bool is_over;		/* it goes beyond the limit; for the last time that it is tried */
 };
 
 /** Do what may help: false when nothing is left to be done, and it stays refused. The mutator's thread, between two allocations. */
 bool gc_limit_help(struct gc_mutator *mutator, struct gc_refusal *refusal);
 /** The allocation is over, well or not. */
 void gc_limit_end(struct gc_mutator *mutator, const struct gc_refusal *refusal);
+/** Threads that went beyond the limit are the parent's. */
+void gc_limit_fork_child(struct arena_gc *gc);
 
 #endif /* LIBARENA_GC_LIMIT_H */

@@ -256,11 +256,16 @@ void gc_pace_cpu(struct gc_pace *pace, uint64_t collector_ns, uint64_t mutators_
 	pace->nr_capped += pace->capped && !was;
 }
 
-/* Whether all cycles have ended of which the verdict on this allocation depends. */
-static bool has_waited(const struct gc_pace *pace, struct gc_wait *wait)
+/* When an allocation meets the limit for the first time. */
+static void begin_wait(const struct gc_pace *pace, struct gc_wait *wait)
 {
-	if (!wait->ended)
-		wait->ended = pace->nr_begun + 1;
+	wait->ended = pace->nr_begun + 1;
+	wait->last = wait->ended + GC_PACE_MOST_WAITS;
+}
+
+/* Whether all cycles have ended of which the verdict on this allocation depends. */
+static bool has_waited(const struct gc_pace *pace, const struct gc_wait *wait)
+{
 	return pace->nr_ended >= wait->ended && (!pace->told || pace->nr_ended > pace->told_begun);
 }
 
@@ -268,6 +273,12 @@ static enum gc_pace_verdict overshoot(struct gc_pace *pace)
 {
 	pace->nr_overshot++;
 	return GC_PACE_OVERSHOOT;
+}
+
+static enum gc_pace_verdict fail(struct gc_pace *pace)
+{
+	pace->nr_failed++;
+	return GC_PACE_FAIL;
 }
 
 static enum gc_pace_verdict tell(struct gc_pace *pace, struct gc_wait *wait)
@@ -287,12 +298,13 @@ enum gc_pace_verdict gc_pace_verdict(struct gc_pace *pace, struct gc_wait *wait,
 		return GC_PACE_GO;
 	if (pace->policy == GC_PACE_POLICY_OVERSHOOT && (known || (pace->capped && !fits(pace))))
 		return overshoot(pace);
-	if (!has_waited(pace, wait))
+	if (!wait->ended)
+		begin_wait(pace, wait);
+	if (pace->nr_ended < wait->last && !has_waited(pace, wait))
 		return GC_PACE_COLLECT;
-	if (!pace->told)
+	if (pace->nr_ended < wait->last && !pace->told)
 		return tell(pace, wait);
-	pace->nr_failed++;
-	return GC_PACE_FAIL;
+	return pace->policy == GC_PACE_POLICY_OVERSHOOT ? overshoot(pace) : fail(pace);
 }
 
 void gc_pace_validate(const struct gc_pace *pace)

@@ -67,6 +67,11 @@
  * would get next to nothing from each.
  */
 #define GC_PACE_FITS_PERCENT 95
+/*
+ * But for so many: what lives may fit, and yet there is no room of the length that is wanted, or all that a cycle frees is taken by others. Threads that
+ * wait drop nothing: if all of them do, none of the cycles to come differs from the last one.
+ */
+#define GC_PACE_MOST_WAITS 8
 
 /* Ratios are multiples of 1 / GC_PACE_ONE. */
 #define GC_PACE_ONE ((uint64_t)1 << 16)
@@ -314,13 +319,20 @@ void gc_pace_cpu(struct gc_pace *pace, uint64_t collector_ns, uint64_t mutators_
 /* An allocation that meets the limit. All zeros at its begin. */
 struct gc_wait {
 	uint64_t ended;		/* a verdict needs so many ended cycles: the last of them began after it asked; 0: it has not met the limit yet */
+	uint64_t last;		/* after so many ended ones it waits for no more */
 };
+
+/** No cycle is to be had: the next verdict is the policy's. */
+static inline void gc_pace_wait_no_more(struct gc_wait *wait)
+{
+	wait->last = 0;
+}
 
 /**
  * Whether @bytes more may be allocated beside @heap_bytes of objects; for a heap's growth, not for each object. COLLECT and TELL ask to be called
  * again after it was done, and come to an end: an allocation is refused after one cycle that began after it asked, or after two where it was
- * the one to tell the program, who is told once until what lives has fitted the limit again. The policy overshoot waits for no cycle after that, nor
- * for one that is capped, while what lives does not fit.
+ * the one to tell the program, who is told once until what lives has fitted the limit again; and where it fits all the time, and there is no room all the
+ * same, after 1 + GC_PACE_MOST_WAITS cycles. The policy overshoot waits for no cycle after that, nor for one that is capped, while what lives does not fit.
  */
 enum gc_pace_verdict gc_pace_verdict(struct gc_pace *pace, struct gc_wait *wait, uint64_t heap_bytes, uint64_t bytes);
 

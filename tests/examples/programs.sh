@@ -54,6 +54,7 @@ is "a slice that grows takes 12.8 MB in 30 arrays, an arena 4.8 MB at once and n
 arena 4.80 1.0 0.00" awk 'NR == 2 { print $1, $3, $4 } NR == 3 { print $1, $3, $4, $5 }' "$folder/structs"
 run_ok "threads share a cache of weak references, each cycle verified" env ARENA_GCVERIFY=1 "$B/examples/cache" 3 60000
 run_ok "and keep it below a limit" "$B/examples/cache" 3 30000 16
+run_ok "also where it is too small for what they keep at first" "$B/examples/cache" 4 30000 6
 run_ok "profiles of real programs become the same trees on the collected heap and in arenas" examples/ingest.sh 20
 echo nonsense >"$folder/nonsense"
 run_fails "what is no profile is refused" "not a profile" "$B/examples/ingest" "$folder/nonsense"

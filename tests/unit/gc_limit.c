@@ -93,7 +93,8 @@ TEST(environment, "gc_limit/the environment says what the program does not", "AR
 	struct fixture it = set_up(0), other = set_up(50);
 
 	CHECK_EQ(it.gc->drive.pace.percent, GC_PACE_OFF);
-	CHECK_EQ(it.gc->drive.pace.limit_bytes, 100 * MiB);
+	/* Whole chunks, and what describes them. */
+	CHECK(it.gc->drive.pace.limit_bytes <= 100 * MiB && it.gc->drive.pace.limit_bytes > 97 * MiB);
 	CHECK_EQ(it.gc->drive.pace.share_percent, 10);
 	CHECK_EQ(other.gc->drive.pace.percent, 50);
 	arena_gc_destroy(it.gc);
@@ -172,6 +173,62 @@ static void drop(struct arena_gc *gc, void *context)
 {
 	count_call(gc, context);
 	clear(LIMIT / 2 / PART);
+}
+
+/* Of two chunks, and not quite three: what they hold is far from the number that the program said. */
+#define BETWEEN (6 * MiB)
+
+TEST(between, "gc_limit/a limit that is no number of chunks is reached all the same, and nobody waits for ever there")
+{
+	for (int policy = ARENA_GC_OVERSHOOT; policy <= ARENA_GC_FAIL; policy++) {
+		int calls = 0;
+		struct fixture it = limited(BETWEEN, (enum arena_gc_policy)policy, count_call, &calls);
+
+		CHECK_EQ(fill(&it, 2 * BETWEEN / PART), policy == ARENA_GC_OVERSHOOT);
+		CHECK_EQ(calls, 1);
+		CHECK(policy == ARENA_GC_OVERSHOOT || held(&it) <= BETWEEN);
+		clear(0);
+		arena_gc_destroy(it.gc);
+	}
+}
+
+TEST(long_ones, "gc_limit/an object for which no room is long enough is refused, or not, although all that lives would fit twice")
+{
+	for (int policy = ARENA_GC_OVERSHOOT; policy <= ARENA_GC_FAIL; policy++) {
+		struct fixture it = limited(LIMIT, (enum arena_gc_policy)policy, NULL, NULL);
+
+		CHECK(fill(&it, LIMIT * 8 / 10 / PART));
+		for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+			if (i % 2)
+				arena_gc_store(&parts[i], NULL);
+		CHECK_EQ(!!arena_gc_alloc_atomic(it.gc, LIMIT / 2), policy == ARENA_GC_OVERSHOOT);
+		CHECK(cycles(&it) <= 20);
+		clear(0);
+		arena_gc_destroy(it.gc);
+	}
+}
+
+TEST(two_over, "gc_limit/who goes beyond the limit has none until it is done, whoever else is")
+{
+	struct fixture it = limited(BETWEEN, ARENA_GC_OVERSHOOT, NULL, NULL);
+	struct gc_mutator *mutator = gc_mutator_of(it.gc);
+	struct gc_refusal first = { 0 }, second = { 0 };
+	const struct limit *limit = &it.gc->space.heap->pages.limit;
+	uint64_t usual = limit->hard_chunks;
+
+	CHECK(fill(&it, 2 * BETWEEN / PART));
+	while (!first.is_over)
+		CHECK(gc_limit_help(mutator, &first));
+	CHECK(gc_limit_help(mutator, &second) && second.is_over);
+	CHECK_EQ(limit->hard_chunks, UINT64_MAX);
+	gc_limit_end(mutator, &second);
+	CHECK_EQ(limit->hard_chunks, UINT64_MAX);
+	/* Even then it is refused: by the system. */
+	CHECK(!gc_limit_help(mutator, &first));
+	gc_limit_end(mutator, &first);
+	CHECK_EQ(limit->hard_chunks, usual);
+	clear(0);
+	arena_gc_destroy(it.gc);
 }
 
 TEST(told, "gc_limit/what the program drops when it is told lets it go on")

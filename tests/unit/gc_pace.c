@@ -609,13 +609,16 @@ TEST(verdicts, "gc_pace/limit: every order of nine events of two allocations, cy
 	}
 }
 
+#define ANSWERS_MAX 30
+
 /* A request on its own: asks, and does what it is told to, until the verdict is no longer to wait. */
 static const char *answers(struct gc_pace *pace, uint64_t live, char *text)
 {
 	struct gc_wait wait = { 0 };
 	char *at = text;
 
-	for (int i = 0; i < 10; i++) {
+	*at = 0;
+	for (int i = 0; i < ANSWERS_MAX; i++) {
 		enum gc_pace_verdict verdict = gc_pace_verdict(pace, &wait, 99 * MiB, 2 * MiB);
 
 		*at++ = "gctfo"[verdict];
@@ -632,7 +635,7 @@ TEST(requests, "gc_pace/limit: collect, tell, collect, then the policy; told onc
 {
 	struct gc_pace pace = fresh(1);
 	struct gc_wait wait = { 0 };
-	char text[16];
+	char text[ANSWERS_MAX + 1];
 
 	gc_pace_set_limit(&pace, 100 * MiB, GC_PACE_POLICY_FAIL);
 	CHECK_EQ(gc_pace_verdict(&pace, &wait, 98 * MiB, 2 * MiB), GC_PACE_GO);
@@ -655,4 +658,37 @@ TEST(requests, "gc_pace/limit: collect, tell, collect, then the policy; told onc
 	CHECK_EQ(pace.nr_failed, 3);
 	CHECK_EQ(pace.nr_told, 3);
 	CHECK_EQ(pace.nr_overshot, 2);
+}
+
+TEST(no_room, "gc_pace/limit: where what lives fits in each cycle, and there is no room all the same, waiting ends after nine cycles, by the policy")
+{
+	struct gc_pace pace = fresh(1);
+	struct gc_wait wait = { 0 };
+	char text[ANSWERS_MAX + 1];
+
+	gc_pace_set_limit(&pace, 100 * MiB, GC_PACE_POLICY_FAIL);
+	CHECK_STR(answers(&pace, 50 * MiB, text), "ctctctctctctctctcf");
+	gc_pace_set_limit(&pace, 100 * MiB, GC_PACE_POLICY_OVERSHOOT);
+	CHECK_STR(answers(&pace, 50 * MiB, text), "ctctctctctctctctco");
+	/* Others tell the program again and again, and take what it lets go. */
+	for (int i = 0; i <= GC_PACE_MOST_WAITS; i++) {
+		CHECK_EQ(gc_pace_verdict(&pace, &wait, 99 * MiB, 2 * MiB), GC_PACE_COLLECT);
+		cycle(&pace, 50 * MiB, 0, 0);
+		pace.told = true;
+		pace.told_begun = pace.nr_begun;
+	}
+	CHECK_EQ(gc_pace_verdict(&pace, &wait, 99 * MiB, 2 * MiB), GC_PACE_OVERSHOOT);
+}
+
+TEST(no_cycle, "gc_pace/limit: where no cycle can be had, the next verdict is the policy's")
+{
+	for (int policy = GC_PACE_POLICY_OVERSHOOT; policy <= GC_PACE_POLICY_FAIL; policy++) {
+		struct gc_pace pace = fresh(1);
+		struct gc_wait wait = { 0 };
+
+		gc_pace_set_limit(&pace, 100 * MiB, (enum gc_pace_policy)policy);
+		CHECK_EQ(gc_pace_verdict(&pace, &wait, 99 * MiB, 2 * MiB), GC_PACE_COLLECT);
+		gc_pace_wait_no_more(&wait);
+		CHECK_EQ(gc_pace_verdict(&pace, &wait, 99 * MiB, 2 * MiB), policy == GC_PACE_POLICY_FAIL ? GC_PACE_FAIL : GC_PACE_OVERSHOOT);
+	}
 }
