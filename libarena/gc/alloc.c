@@ -217,11 +217,13 @@ static struct gc_span *take_unswept(struct gc_mutator *mutator, struct gc_kind *
 	return NULL;
 }
 
-static void start_span(struct gc_span *span, uint32_t kind, unsigned int class)
+static void start_span(struct gc_span *span, uint32_t number, const struct gc_kind *kind)
 {
+	unsigned int class = kind->class;
 	uint32_t bytes = class == CLASS_NONE ? 0 : size_classes[class].bytes;
 
-	span->kind = kind;
+	span->kind = number;
+	span->has_pointers = kind->scan != GC_SCAN_NONE;
 	span->slot_bytes = bytes;
 	span->inverse = bytes ? gc_inverse(bytes) : 0;
 	span->nr_slots = (uint16_t)(bytes ? class_slots(class) : 1);
@@ -237,7 +239,7 @@ static struct gc_span *take_new(struct gc_mutator *mutator, uint32_t number)
 
 	if (!span)
 		return NULL;
-	start_span(span, number, kind->class);
+	start_span(span, number, kind);
 	lock_acquire(&kind->lock);
 	adopt_locked(mutator, kind, span);
 	gc_space_publish(&gc->space, span);
@@ -320,7 +322,7 @@ void *gc_alloc_large(struct gc_mutator *mutator, uint32_t number, size_t bytes)
 	if (!span)
 		return NULL;
 	object = (void *)gc_span_base(&gc->space, span);
-	start_span(span, number, CLASS_NONE);
+	start_span(span, number, &gc->types.kinds[number]);
 	if (!span->is_fresh)
 		memset(object, 0, span->pages * PAGE_BYTES);
 	gc_sample_large(gc, span);

@@ -23,24 +23,35 @@
 
 /* Fewer are scanned as soon as they are shared. */
 #define SHARE_LEAST 8u
+/* Objects between two looks at whether others have nothing: more than GC_AHEAD. */
+#define AT_ONCE 32u
 
 /* ---------------------------------------------------------------- marking */
 
-static void note(struct gc_marker *marker, uintptr_t object)
+/* There is none, or it is full. */
+__attribute__((noinline)) static void note_in_next(struct gc_marker *marker, uintptr_t object)
 {
 	struct gc_block *block = marker->block;
 
-	if (unlikely(!block || block->nr == GC_BLOCK_ENTRIES)) {
-		if (block)
-			gc_queue_push(&marker->gc->queue, block);
-		block = marker->block = gc_queue_get(&marker->gc->queue);
-		if (!block) {
-			atomic_store_release(&marker->gc->queue.is_short, 1u); /* pairs with the swap in drain() */
-			return;
-		}
-		block->is_raw = false;
+	if (block)
+		gc_queue_push(&marker->gc->queue, block);
+	block = marker->block = gc_queue_get(&marker->gc->queue);
+	if (!block) {
+		atomic_store_release(&marker->gc->queue.is_short, 1u); /* pairs with the swap in drain() */
+		return;
 	}
+	block->is_raw = false;
 	block->entries[block->nr++] = object;
+}
+
+__attribute__((always_inline)) static inline void note(struct gc_marker *marker, uintptr_t object)
+{
+	struct gc_block *block = marker->block;
+
+	if (likely(block && block->nr < GC_BLOCK_ENTRIES))
+		block->entries[block->nr++] = object;
+	else
+		note_in_next(marker, object);
 }
 
 static const struct gc_kind *kind_of(const struct arena_gc *gc, const struct gc_span *span)
@@ -48,19 +59,25 @@ static const struct gc_kind *kind_of(const struct arena_gc *gc, const struct gc_
 	return &gc->types.kinds[span->kind];
 }
 
-void gc_mark_address(struct gc_marker *marker, uintptr_t address)
+/* The collector's innermost loop: of each pointer that it meets. */
+__attribute__((always_inline)) static inline void mark(struct gc_marker *marker, uintptr_t address)
 {
 	struct arena_gc *gc = marker->gc;
 	struct gc_ref ref;
 
-	if (!gc_find(&gc->space, address, &ref) || !gc_is_object(&ref) || !gc_set_mark(&ref))
+	if (!gc_find(&gc->space, address, &ref) || !gc_mark_object(&ref))
 		return;
 	marker->nr_marked++;
 	marker->marked_bytes += gc_object_bytes(ref.span);
-	if (kind_of(gc, ref.span)->scan != GC_SCAN_NONE)
+	if (ref.span->has_pointers)
 		note(marker, gc_object_base(&gc->space, &ref));
 	if (unlikely(atomic_load_relaxed(&ref.span->has_keys)))
 		gc_ephemerons_reach(marker, gc_object_base(&gc->space, &ref));
+}
+
+void gc_mark_address(struct gc_marker *marker, uintptr_t address)
+{
+	mark(marker, address);
 }
 
 void gc_mark_again(struct gc_marker *marker, uintptr_t object)
@@ -70,7 +87,7 @@ void gc_mark_again(struct gc_marker *marker, uintptr_t object)
 
 static void mark_word(void *context, uintptr_t word)
 {
-	gc_mark_address(context, word);
+	mark(context, word);
 }
 
 static void meet_ephemeron(void *context, uintptr_t object)
@@ -129,7 +146,8 @@ uintptr_t gc_scan_object(const struct arena_gc *gc, const struct gc_ref *ref, ui
 	return piece == limit ? 0 : piece;
 }
 
-static void scan(struct gc_marker *marker, uintptr_t at, uint64_t piece_bytes)
+/* Part of an object, or one of which more is to be known than where its pointers are. */
+__attribute__((noinline)) static void scan_piece(struct gc_marker *marker, uintptr_t at, uint64_t piece_bytes)
 {
 	struct arena_gc_visitor visitor = { .visit = mark_word, .ephemeron = meet_ephemeron, .context = marker };
 	struct gc_ref ref;
@@ -143,42 +161,60 @@ static void scan(struct gc_marker *marker, uintptr_t at, uint64_t piece_bytes)
 		note(marker, next);
 }
 
+/* One that is marked. */
+static inline void scan(struct gc_marker *marker, uintptr_t object, uint64_t piece_bytes)
+{
+	const struct gc_span *span = gc_span_of(&marker->gc->space, object);
+	uint64_t words = kind_of(marker->gc, span)->words;
+
+	if (unlikely(!words)) {
+		scan_piece(marker, object, piece_bytes);
+		return;
+	}
+	for (; words; words &= words - 1)
+		mark(marker, atomic_load_acquire((const uintptr_t *)object + word_lowest(words)));
+	marker->work += span->slot_bytes;
+}
+
 /* ---------------------------------------------------------------- draining */
 
-static uintptr_t pop(struct gc_block *block)
+static inline uintptr_t pop(struct gc_block *block)
 {
-	return block && block->nr ? block->entries[--block->nr] : 0;
+	return likely(block && block->nr) ? block->entries[--block->nr] : 0;
 }
 
-/* The one that has been on its way into the cache for the longest time; another one takes its place. 0: there is none. */
-static uintptr_t next_object(struct gc_marker *marker)
+/* @object sets out on its way into the cache; the one that did so GC_AHEAD calls ago has arrived. 0: there was none. */
+static inline uintptr_t fetch(struct gc_marker *marker, uintptr_t object)
 {
-	for (unsigned int i = 0; i < GC_AHEAD; i++) {
-		uintptr_t *place = &marker->ahead[marker->turn++ % GC_AHEAD], object = *place;
+	uintptr_t *place = &marker->ahead[marker->turn++ % GC_AHEAD], arrived = *place;
 
-		*place = pop(marker->block);
-		__builtin_prefetch((const void *)*place);
-		if (object)
-			return object;
-	}
-	return 0;
+	__builtin_prefetch((const void *)object);
+	*place = object;
+	return arrived;
 }
 
-/* Look at one thing that is at hand: false when nothing is. */
-static bool look(struct gc_marker *marker, uint64_t piece_bytes)
+/* Objects that are at hand, until @limit or for a while; false when there are none. */
+static bool scan_some(struct gc_marker *marker, uint64_t limit)
 {
-	uintptr_t object = next_object(marker);
+	unsigned int nr = 0;
 
-	/* The first ones were only fetched. */
-	if (!object)
-		object = next_object(marker);
-	if (object) {
-		scan(marker, object, size_min(piece_bytes, GC_PIECE_BYTES));
-		return true;
+	for (unsigned int i = 0; i < AT_ONCE && marker->work < limit; i++) {
+		uintptr_t object = fetch(marker, pop(marker->block));
+
+		if (likely(object)) {
+			scan(marker, object, size_min(limit - marker->work, GC_PIECE_BYTES));
+			nr++;
+		}
 	}
+	return nr;
+}
+
+/* What mutators have met. */
+static bool test_one(struct gc_marker *marker)
+{
 	if (!marker->raw || !marker->raw->nr)
 		return false;
-	gc_mark_address(marker, marker->raw->entries[--marker->raw->nr]);
+	mark(marker, marker->raw->entries[--marker->raw->nr]);
 	marker->work += GC_TEST_WORK;
 	return true;
 }
@@ -230,7 +266,7 @@ bool gc_mark_some(struct gc_marker *marker, uint64_t work)
 	uint64_t limit = marker->work + work;
 
 	while (marker->work < limit) {
-		if (!look(marker, limit - marker->work) && !take_block(marker))
+		if (!scan_some(marker, limit) && !test_one(marker) && !take_block(marker))
 			return false;
 		if (should_share(marker))
 			share(marker);

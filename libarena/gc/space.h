@@ -38,6 +38,7 @@ struct gc_span {
 	uint32_t next;		/* in a list; guarded by its owner */
 	bool has_keys;		/* atomic, relaxed: an ephemeron waits, or has waited in this cycle, for an object in it */
 	bool has_samples;	/* the profile has objects of it (gc/sample.c). Written by who holds the span */
+	bool has_pointers;	/* its objects may hold some. Fixed while it is in the map */
 };
 _Static_assert(sizeof(struct gc_span) == 128, "a record is two cache lines");
 
@@ -127,6 +128,12 @@ static inline bool gc_find(const struct gc_space *space, uintptr_t address, stru
 	return ref->slot < ref->span->nr_slots;
 }
 
+/** The span of an object that cannot go. */
+static inline struct gc_span *gc_span_of(const struct gc_space *space, uintptr_t object)
+{
+	return gc_span_at(space, atomic_load_relaxed(&space->map[(object - space->base) >> PAGE_SHIFT]));
+}
+
 static inline uint64_t gc_bit(uint32_t slot)
 {
 	return (uint64_t)1 << slot % 64;
@@ -147,6 +154,17 @@ static inline bool gc_is_marked(const struct gc_ref *ref)
 static inline bool gc_set_mark(const struct gc_ref *ref)
 {
 	return !gc_is_marked(ref) && !(atomic_or_relaxed(&ref->span->mark[ref->slot / 64], gc_bit(ref->slot)) & gc_bit(ref->slot));
+}
+
+/** Mark what is in a slot; whether that is an object that was not marked before. */
+static inline bool gc_mark_object(const struct gc_ref *ref)
+{
+	uint64_t *mark = &ref->span->mark[ref->slot / 64], bit = gc_bit(ref->slot);
+
+	/* The acquire as in gc_is_object(). */
+	if ((atomic_load_acquire(&ref->span->free[ref->slot / 64]) | atomic_load_relaxed(mark)) & bit)
+		return false;
+	return !(atomic_or_relaxed(mark, bit) & bit);
 }
 
 /** The slots of a span in its @w-th word. */

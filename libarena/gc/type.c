@@ -98,13 +98,51 @@ void gc_types_fini(struct gc_types *types)
 		os_unreserve(types->kinds, KINDS_BYTES);
 }
 
+/* Of an element at the slot's @base-th word. */
+static uint64_t element_words(const struct arena_gc_type *type, uint32_t base)
+{
+	uint64_t words = 0;
+
+	for (uint32_t i = 0; i < type->nr_offsets; i++)
+		words |= (uint64_t)1 << (base + type->offsets[i] / sizeof(void *));
+	return words;
+}
+
+static uint64_t slot_words(const struct arena_gc_type *type, uint32_t nr_words)
+{
+	uint32_t element = (uint32_t)(type->bytes / sizeof(void *));
+	uint64_t words = 0;
+
+	if (type->scan == GC_SCAN_ALL)
+		return bits_below(nr_words);
+	if (type->scan != GC_SCAN_POINTERS || type->bytes % sizeof(void *))
+		return 0;
+	for (uint32_t base = 0; base + element <= nr_words; base += element)
+		words |= element_words(type, base);
+	return words;
+}
+
+static uint64_t words_of(const struct arena_gc_type *type, unsigned int class)
+{
+	uint32_t nr_words = class == CLASS_NONE ? 0 : size_classes[class].bytes / (uint32_t)sizeof(void *);
+
+	return nr_words && nr_words <= 64 ? slot_words(type, nr_words) : 0;
+}
+
 static uint32_t make_kind_locked(struct gc_types *types, struct arena_gc_type *type, unsigned int class)
 {
 	uint32_t nr = types->nr_kinds;
 
 	if (nr == GC_KINDS_MAX)
 		return 0;
-	types->kinds[nr] = (struct gc_kind){ .lock = LOCK_INIT(LOCK_GC_KIND), .gen = types->gen, .type = type, .class = class, .scan = type->scan };
+	types->kinds[nr] = (struct gc_kind){
+		.lock = LOCK_INIT(LOCK_GC_KIND),
+		.gen = types->gen,
+		.type = type,
+		.class = class,
+		.scan = type->scan,
+		.words = words_of(type, class),
+	};
 	/* The releases pair with gc_kinds(), and with the acquire in gc_kind_get(). */
 	atomic_store_release(&types->nr_kinds, nr + 1);
 	atomic_store_release(&type->kinds[class], (uint16_t)nr);

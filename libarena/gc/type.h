@@ -56,6 +56,7 @@ struct gc_kind {
 	struct arena_gc_type *type; /* fixed, as all below */
 	uint32_t class;		/* CLASS_NONE: large */
 	enum gc_scan scan;	/* the type's */
+	uint64_t words;		/* bits of the words of a slot that may be pointers; 0: there is more to it than that */
 };
 
 struct gc_types {
