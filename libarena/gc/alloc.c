@@ -15,6 +15,9 @@
 #include "gc/sample.h"
 #include "gc/sweep.h"
 
+/* Slots up to here are cleared a word of them at a time, which is at most a page. */
+#define CLEAR_TOGETHER_BYTES (PAGE_BYTES / 64)
+
 /* Spans swept in vain before new pages are taken, so that an allocation is not held up by what all is alive. */
 #define SWEEP_TRIES 64
 
@@ -112,6 +115,7 @@ void gc_alloc_seal(struct gc_mutator *mutator)
 void gc_alloc_leave(struct gc_mutator *mutator)
 {
 	hand_in(mutator, true);
+	gc_pages_flush(&mutator->gc->space, &mutator->pages);
 }
 
 /* The current span has no free slot. Chains are of one gen, so that they can be handed in as a whole. */
@@ -219,14 +223,11 @@ static struct gc_span *take_unswept(struct gc_mutator *mutator, struct gc_kind *
 
 static void start_span(struct gc_span *span, uint32_t number, const struct gc_kind *kind)
 {
-	unsigned int class = kind->class;
-	uint32_t bytes = class == CLASS_NONE ? 0 : size_classes[class].bytes;
-
 	span->kind = number;
 	span->has_pointers = kind->scan != GC_SCAN_NONE;
-	span->slot_bytes = bytes;
-	span->inverse = bytes ? gc_inverse(bytes) : 0;
-	span->nr_slots = (uint16_t)(bytes ? class_slots(class) : 1);
+	span->slot_bytes = kind->slot_bytes;
+	span->inverse = kind->slot_bytes ? gc_inverse(kind->slot_bytes) : 0;
+	span->nr_slots = kind->nr_slots;
 	for (unsigned int w = 0; w < gc_nr_words(span); w++)
 		span->free[w] = gc_valid(span, w);
 }
@@ -235,7 +236,7 @@ static struct gc_span *take_new(struct gc_mutator *mutator, uint32_t number)
 {
 	struct arena_gc *gc = mutator->gc;
 	struct gc_kind *kind = &gc->types.kinds[number];
-	struct gc_span *span = gc_space_take(&gc->space, size_classes[kind->class].pages);
+	struct gc_span *span = gc_space_take(&gc->space, &mutator->pages, size_classes[kind->class].pages);
 
 	if (!span)
 		return NULL;
@@ -261,6 +262,19 @@ static struct gc_span *take(struct gc_mutator *mutator, uint32_t number)
 	return span;
 }
 
+/* Slots that are cleared together, when there is nothing else in between. */
+static void clear_word(const struct gc_bin *bin)
+{
+	uint64_t word = bin->free;
+
+	while (word) {
+		unsigned int first = (unsigned int)word_lowest(word), nr = ones_low(word >> first);
+
+		memset((void *)(bin->base + first * bin->slot_bytes), 0, (size_t)nr * bin->slot_bytes);
+		word &= ~(bits_below(nr) << first);
+	}
+}
+
 /* The next word of the current span that has a free slot. */
 static bool next_word(struct gc_mutator *mutator, struct gc_bin *bin)
 {
@@ -272,6 +286,9 @@ static bool next_word(struct gc_mutator *mutator, struct gc_bin *bin)
 			bin->home = &span->free[w];
 			bin->free = span->free[w];
 			bin->base = gc_span_base(space, span) + w * 64 * (uintptr_t)span->slot_bytes;
+			bin->is_clear = span->is_fresh || span->slot_bytes <= CLEAR_TOGETHER_BYTES;
+			if (!span->is_fresh && bin->is_clear)
+				clear_word(bin);
 			return true;
 		}
 	return false;
@@ -291,7 +308,6 @@ bool gc_bin_refill(struct gc_mutator *mutator, uint32_t number)
 		return false;
 	bin->current = gc_entry(&mutator->gc->space, span);
 	bin->slot_bytes = span->slot_bytes;
-	bin->is_fresh = span->is_fresh;
 	return next_word(mutator, bin);
 }
 
@@ -318,7 +334,7 @@ void *gc_alloc_large(struct gc_mutator *mutator, uint32_t number, size_t bytes)
 
 	if (bytes > gc->space.max_pages * PAGE_BYTES)
 		return NULL;
-	span = gc_space_take(&gc->space, (uint32_t)pages_from_bytes(bytes));
+	span = gc_space_take(&gc->space, NULL, (uint32_t)pages_from_bytes(bytes));
 	if (!span)
 		return NULL;
 	object = (void *)gc_span_base(&gc->space, span);

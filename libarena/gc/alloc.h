@@ -36,7 +36,7 @@ static inline void *gc_bin_take(struct gc_bin *bin)
 	if (unlikely(!word))
 		return NULL;
 	object = (void *)(bin->base + word_lowest(word) * bin->slot_bytes);
-	if (!bin->is_fresh)
+	if (unlikely(!bin->is_clear))
 		memset(object, 0, bin->slot_bytes);
 	bin->free = word & (word - 1);
 	/* From now on a word that looks like its address marks it: the release pairs with gc_is_object(). */

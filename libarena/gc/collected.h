@@ -75,7 +75,7 @@ struct gc_bin {
 	uint64_t *home;		/* the word of the current span */
 	uintptr_t base;		/* of the slot that bit 0 is */
 	uint32_t slot_bytes;
-	bool is_fresh;		/* the current span's slots hold zeros */
+	bool is_clear;		/* free slots of the word hold zeros */
 	uint32_t current;	/* entry of the current span, or GC_NONE */
 	struct gc_list used;	/* spans without free slots, all of one gen, not handed in yet */
 	uint32_t used_gen;
@@ -111,6 +111,7 @@ struct gc_mutator {
 	struct arena_gc_stack *current; /* what it runs on; NULL: it has never left its own */
 	struct gc_debt debt;	/* the thread's, as the next two: what it owes of the cycle of that number */
 	uint64_t debt_cycle;
+	struct gc_pages pages;	/* at hand. The thread's; of lost ones the collector's */
 	uint64_t taken_bytes;	/* of spans and large objects, since it last paid */
 	uint64_t runtime_max_ns; /* atomic, relaxed: longest time in the library in this cycle */
 	struct gc_ring *ring;	/* of the timeline; NULL: there is none. The mutator's */
@@ -215,6 +216,7 @@ struct arena_gc {
 	struct gc_queue queue;
 	struct gc_drive drive;
 	struct gc_crew crew;
+	struct gc_pages swept;	/* pages that it has found empty. The collector's */
 	struct gc_roots roots;
 	struct gc_annexes annexes;
 	struct gc_weak weak;

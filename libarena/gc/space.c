@@ -14,6 +14,9 @@
 #include "os.h"
 #include "relief.h"
 
+/* Pages that a mutator has at hand at most: enough that the heap's lock is seldom asked for, and little beside the least heap. */
+#define PAGES_AT_ONCE 16u
+
 static size_t span_table_bytes(size_t pages)
 {
 	return align_up(pages * sizeof(struct gc_span), PAGE_BYTES);
@@ -78,10 +81,62 @@ static int open_tables(struct gc_space *space, size_t limit)
 	return error;
 }
 
-struct gc_span *gc_space_take(struct gc_space *space, uint32_t nr)
+/* ---------------------------------------------------------------- pages */
+
+static bool fill(struct gc_space *space, struct gc_pages *pages)
+{
+	uint32_t first;
+	uint64_t group = heap_take_group(space->heap, PAGES_AT_ONCE, &first);
+
+	if (!group)
+		return false;
+	pages->first = first;
+	atomic_store_release(&pages->group, group); /* what a fork sees has its first page */
+	return true;
+}
+
+static uint32_t take_page(struct gc_space *space, struct gc_pages *pages)
+{
+	uint64_t group;
+
+	if (!pages->group && !fill(space, pages))
+		return PAGE_NONE;
+	group = pages->group;
+	atomic_store_release(&pages->group, group & (group - 1)); /* before it is used: a fork may lose it, and never has it twice */
+	return pages->first + (uint32_t)word_lowest(group);
+}
+
+void gc_pages_flush(struct gc_space *space, struct gc_pages *pages)
+{
+	uint64_t group = pages->group;
+
+	pages->group = 0;
+	if (group)
+		heap_give_group(space->heap, pages->first, group);
+}
+
+static void give_page(struct gc_space *space, struct gc_pages *pages, uint32_t page)
+{
+	uint32_t first = page & ~63u;
+
+	if (pages->first != first)
+		gc_pages_flush(space, pages);
+	pages->first = first;
+	pages->group |= (uint64_t)1 << page % 64;
+}
+
+/* ---------------------------------------------------------------- spans */
+
+static uint32_t take_run(struct gc_space *space, struct gc_pages *pages, uint32_t nr, bool *is_zero)
+{
+	*is_zero = false;
+	return nr == 1 && pages ? take_page(space, pages) : heap_take_run(space->heap, nr, is_zero);
+}
+
+struct gc_span *gc_space_take(struct gc_space *space, struct gc_pages *pages, uint32_t nr)
 {
 	bool is_zero;
-	uint32_t page = heap_take_run(space->heap, nr, &is_zero);
+	uint32_t page = take_run(space, pages, nr, &is_zero);
 	struct gc_span *span;
 
 	if (unlikely(heap_is_due(space->heap)))
@@ -110,7 +165,7 @@ void gc_space_publish(struct gc_space *space, const struct gc_span *span)
 		atomic_store_release(&space->map[i], page + 1);
 }
 
-void gc_space_give(struct gc_space *space, struct gc_span *span)
+void gc_space_give(struct gc_space *space, struct gc_pages *pages, struct gc_span *span)
 {
 	uint32_t page = gc_page(space, span), nr = span->pages;
 
@@ -118,5 +173,8 @@ void gc_space_give(struct gc_space *space, struct gc_span *span)
 	for (uint32_t i = page; i < page + nr; i++)
 		atomic_store_relaxed(&space->map[i], GC_NONE);
 	annotate_forbid(space->base + page * PAGE_BYTES, space->base + (page + (size_t)nr) * PAGE_BYTES);
-	heap_give_pages(space->heap, page, nr);
+	if (nr == 1)
+		give_page(space, pages, page);
+	else
+		heap_give_pages(space->heap, page, nr);
 }

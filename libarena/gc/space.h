@@ -52,6 +52,15 @@ struct gc_space {
 	struct lock *lock;	/* guards the opening of tables */
 };
 
+/*
+ * Single pages on their way: of one aligned group of 64, so that many change hands under the heap's lock at once. Its user's. A fork may come between any
+ * two steps, and then at worst loses the page that is being taken.
+ */
+struct gc_pages {
+	uint32_t first;		/* of the group */
+	uint64_t group;		/* bits of those that are here */
+};
+
 /* Where an address leads. */
 struct gc_ref {
 	struct gc_span *span;
@@ -62,12 +71,13 @@ struct gc_ref {
 int gc_space_init(struct gc_space *space, enum arena_source source, struct lock *lock);
 /** All memory goes. */
 void gc_space_fini(struct gc_space *space);
-/** The record of a new span of @nr pages, not in the map yet; NULL when out of memory. */
-struct gc_span *gc_space_take(struct gc_space *space, uint32_t nr);
+/** The record of a new span of @nr pages, not in the map yet; NULL when out of memory. A single one comes out of @pages, if that is not NULL. */
+struct gc_span *gc_space_take(struct gc_space *space, struct gc_pages *pages, uint32_t nr);
 /** Its addresses lead to it from now on. */
 void gc_space_publish(struct gc_space *space, const struct gc_span *span);
-/** Its pages go; nothing leads to it. */
-void gc_space_give(struct gc_space *space, struct gc_span *span);
+/** Its pages go; nothing leads to it. A single one goes into @pages, and from there to the heap with others, at the latest by gc_pages_flush(). */
+void gc_space_give(struct gc_space *space, struct gc_pages *pages, struct gc_span *span);
+void gc_pages_flush(struct gc_space *space, struct gc_pages *pages);
 
 static inline uint32_t gc_page(const struct gc_space *space, const struct gc_span *span)
 {

@@ -58,7 +58,7 @@ unsigned int gc_sweep_span(struct arena_gc *gc, struct gc_span *span)
 static void put_back(struct arena_gc *gc, struct gc_kind *kind, struct gc_span *span, unsigned int nr_used)
 {
 	if (!nr_used) {
-		gc_space_give(&gc->space, span);
+		gc_space_give(&gc->space, &gc->swept, span);
 		return;
 	}
 	lock_acquire(&kind->lock);
@@ -93,6 +93,7 @@ bool gc_sweep_some(struct arena_gc *gc, unsigned int nr)
 {
 	for (uint32_t i = 1; nr && i < gc_kinds(&gc->types); i++)
 		nr = sweep_kind(gc, &gc->types.kinds[i], nr);
+	gc_pages_flush(&gc->space, &gc->swept);
 	return !nr;
 }
 

@@ -446,6 +446,7 @@ void gc_threads_free_lost(struct arena_gc *gc)
 	lock_release(&gc->threads_lock);
 	for (; mutator; mutator = next) {
 		next = mutator->next;
+		gc_pages_flush(&gc->space, &mutator->pages);
 		gc_stack_fini(&mutator->stack);
 		os_unreserve(mutator, MUTATOR_BYTES);
 	}

@@ -7,6 +7,9 @@
 
 #define KINDS_BYTES align_up(GC_KINDS_MAX * sizeof(struct gc_kind), PAGE_BYTES)
 
+/* A page has no more slots than a span's words have bits. */
+#define SLOT_LEAST_BYTES (PAGE_BYTES / SPAN_MAX_SLOTS)
+
 static size_t type_bytes(size_t nr_offsets)
 {
 	return align_up(sizeof(struct arena_gc_type) + nr_offsets * sizeof(uint32_t), PAGE_BYTES);
@@ -122,11 +125,29 @@ static uint64_t slot_words(const struct arena_gc_type *type, uint32_t nr_words)
 	return words;
 }
 
-static uint64_t words_of(const struct arena_gc_type *type, unsigned int class)
+static uint64_t words_of(const struct gc_kind *kind)
 {
-	uint32_t nr_words = class == CLASS_NONE ? 0 : size_classes[class].bytes / (uint32_t)sizeof(void *);
+	uint32_t nr_words = kind->slot_bytes / (uint32_t)sizeof(void *);
 
-	return nr_words && nr_words <= 64 ? slot_words(type, nr_words) : 0;
+	return nr_words && nr_words <= 64 ? slot_words(kind->type, nr_words) : 0;
+}
+
+/* Of small ones. An element whose size is no multiple of 16 needs no address that is one. */
+static uint32_t slot_bytes_of(const struct arena_gc_type *type, unsigned int class)
+{
+	uint32_t class_bytes = size_classes[class].bytes, bytes = (uint32_t)align_up(type->bytes, sizeof(void *));
+
+	return 2 * type->bytes > class_bytes && bytes >= SLOT_LEAST_BYTES ? bytes : class_bytes;
+}
+
+static void shape_slots(struct gc_kind *kind)
+{
+	if (kind->class == CLASS_NONE) {
+		kind->nr_slots = 1;
+		return;
+	}
+	kind->slot_bytes = slot_bytes_of(kind->type, kind->class);
+	kind->nr_slots = (uint16_t)(size_classes[kind->class].pages * PAGE_BYTES / kind->slot_bytes);
 }
 
 static uint32_t make_kind_locked(struct gc_types *types, struct arena_gc_type *type, unsigned int class)
@@ -141,8 +162,9 @@ static uint32_t make_kind_locked(struct gc_types *types, struct arena_gc_type *t
 		.type = type,
 		.class = class,
 		.scan = type->scan,
-		.words = words_of(type, class),
 	};
+	shape_slots(&types->kinds[nr]);
+	types->kinds[nr].words = words_of(&types->kinds[nr]);
 	/* The releases pair with gc_kinds(), and with the acquire in gc_kind_get(). */
 	atomic_store_release(&types->nr_kinds, nr + 1);
 	atomic_store_release(&type->kinds[class], (uint16_t)nr);

@@ -4,7 +4,8 @@
  *
  * A *kind* is a type together with a size class, or with "large". All objects of a span are of one kind: so nothing about an object's type
  * is kept with the object, a span without pointers is never looked into, and whoever has an object's span knows how to scan it. An array is
- * scanned element by element to the end of its slot; what lies behind its last element is zero.
+ * scanned element by element to the end of its slot; what lies behind its last element is zero. Where a class has room for one element only its slots
+ * are as long as that: 24 bytes take 24.
  *
  * Lists of a kind's spans that no mutator holds:
  *
@@ -55,6 +56,8 @@ struct gc_kind {
 	struct gc_list unswept, partial, full;
 	struct arena_gc_type *type; /* fixed, as all below */
 	uint32_t class;		/* CLASS_NONE: large */
+	uint32_t slot_bytes;	/* 0: large */
+	uint16_t nr_slots;	/* of a span */
 	enum gc_scan scan;	/* the type's */
 	uint64_t words;		/* bits of the words of a slot that may be pointers; 0: there is more to it than that */
 };
