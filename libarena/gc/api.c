@@ -139,11 +139,25 @@ void *arena_gc_blocking(void *(*function)(void *context), void *context)
 	return gc_blocking(function, context);
 }
 
-void arena_gc_shade_(const void *old_value, const void *new_value)
+__attribute__((noinline)) static void shade_slow(const void *old_value, const void *new_value)
 {
 	for (struct gc_mutator *mutator = gc_own; mutator; mutator = mutator->next_own) {
 		gc_shade_old(mutator, (uintptr_t)old_value);
 		gc_shade_new(mutator, (uintptr_t)new_value);
+	}
+	gc_set_local_barrier();
+}
+
+void arena_gc_shade_(const void *old_value, const void *new_value)
+{
+	struct arena_gc_local *local = &arena_gc_local_;
+
+	/* Where it notes by itself nothing is wanted of the new value. */
+	if (likely(local->next != local->limit)) {
+		if (old_value)
+			*local->next++ = (uintptr_t)old_value;
+	} else {
+		shade_slow(old_value, new_value);
 	}
 	gc_delay();	/* the store itself is still to come */
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Noting what a store has met. Nothing is tested here but that it lies in the heap: a look at mark bits would cost a cache miss in the store.
+ * Noting what a store has met. Nothing is tested here but that it lies in the heap: a look at mark bits would cost a cache miss in the store. Not even that
+ * where the thread notes by itself, which is what nearly all stores do while a cycle marks.
  *
  * Without memory for a block the object is marked at once, and the collector told that it has not been scanned.
  */
@@ -26,37 +27,65 @@ static void mark_now(struct gc_mutator *mutator, uintptr_t address)
 	lock_release(&kind->lock);
 }
 
-static struct gc_block *open_block(struct gc_mutator *mutator)
+/* NULL when out of memory. */
+static struct gc_block *block_with_room(struct gc_mutator *mutator)
 {
-	struct gc_block *block = gc_queue_get(&mutator->gc->queue);
-
-	if (block)
-		block->is_raw = true;
-	return mutator->buffer = block;
+	if (mutator->buffer && mutator->buffer->nr == GC_BLOCK_ENTRIES)
+		gc_barrier_flush(mutator);
+	if (mutator->buffer)
+		return mutator->buffer;
+	mutator->buffer = gc_queue_get(&mutator->gc->queue);
+	if (mutator->buffer)
+		mutator->buffer->is_raw = true;
+	return mutator->buffer;
 }
 
 void gc_shade(struct gc_mutator *mutator, uintptr_t address)
 {
-	struct gc_block *block = mutator->buffer;
+	struct gc_block *block;
 
 	if (!gc_space_has(&mutator->gc->space, address))
 		return;
-	if (unlikely(!block)) {
-		block = open_block(mutator);
-		if (!block) {
-			mark_now(mutator, address);
-			return;
-		}
-	}
-	block->entries[block->nr++] = address;
-	if (unlikely(block->nr == GC_BLOCK_ENTRIES))
-		gc_barrier_flush(mutator);
+	gc_barrier_close(mutator);
+	block = block_with_room(mutator);
+	if (block)
+		block->entries[block->nr++] = address;
+	else
+		mark_now(mutator, address);
+}
+
+void gc_barrier_open(struct gc_mutator *mutator)
+{
+	struct arena_gc_local *local = mutator->local;
+	struct gc_block *block;
+
+	if (mutator->notes_itself && local->next != local->limit)
+		return;
+	gc_barrier_close(mutator);
+	block = block_with_room(mutator);
+	if (!block || !gc_does(GC_STEP_OLD))
+		return;
+	local->next = block->entries + block->nr;
+	local->limit = block->entries + GC_BLOCK_ENTRIES;
+	mutator->notes_itself = true;
+}
+
+void gc_barrier_close(struct gc_mutator *mutator)
+{
+	struct arena_gc_local *local = mutator->local;
+
+	if (!mutator->notes_itself)
+		return;
+	mutator->notes_itself = false;
+	mutator->buffer->nr = (uint32_t)(local->next - mutator->buffer->entries);
+	local->next = local->limit = NULL;
 }
 
 void gc_barrier_flush(struct gc_mutator *mutator)
 {
 	struct gc_block *block = mutator->buffer;
 
+	gc_barrier_close(mutator);
 	if (!block || !block->nr)
 		return;
 	mutator->buffer = NULL;
@@ -65,6 +94,7 @@ void gc_barrier_flush(struct gc_mutator *mutator)
 
 void gc_barrier_drop(struct gc_mutator *mutator)
 {
+	gc_barrier_close(mutator);
 	if (mutator->buffer)
 		gc_queue_put(&mutator->gc->queue, mutator->buffer);
 	mutator->buffer = NULL;

@@ -19,6 +19,13 @@ static inline void gc_shade_old(struct gc_mutator *mutator, uintptr_t address)
 	if (mutator->barrier & GC_BARRIER_OLD && gc_does(GC_STEP_OLD))
 		gc_shade(mutator, address);
 }
+/**
+ * The only heap of the calling thread has all that it wants when a store notes what was there: from now on the thread does that by itself, until the buffer
+ * is full or asked for.
+ */
+void gc_barrier_open(struct gc_mutator *mutator);
+/** No more. */
+void gc_barrier_close(struct gc_mutator *mutator);
 /** Hand over what was noted. */
 void gc_barrier_flush(struct gc_mutator *mutator);
 /** Forget it: marking has ended, so that all of it is marked. */

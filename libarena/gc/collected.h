@@ -106,6 +106,7 @@ struct gc_mutator {
 	uint32_t gen;		/* of spans that are marked in this cycle */
 	bool is_held;		/* claimed until GC_REQUEST_RESUME; the collector's */
 	struct gc_block *buffer; /* what the barrier has met, or NULL */
+	bool notes_itself;	/* the thread adds to the buffer at local->next, and its number of entries is behind */
 	struct gc_stack stack;	/* that it runs on */
 	struct arena_gc_stack own_stack; /* of the thread; unused while current is NULL */
 	struct arena_gc_stack *current; /* what it runs on; NULL: it has never left its own */

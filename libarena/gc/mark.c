@@ -28,30 +28,51 @@
 
 /* ---------------------------------------------------------------- marking */
 
-/* There is none, or it is full. */
-__attribute__((noinline)) static void note_in_next(struct gc_marker *marker, uintptr_t object)
+/*
+ * The marker's block while objects are scanned: its number of entries is in a register then, because each step waits for the one before. Who calls
+ * what works with the block itself puts it down first, and takes it up again.
+ */
+struct hand {
+	struct gc_block *block;	/* or NULL */
+	uint32_t nr, limit;	/* of entries: there are, and go in */
+};
+
+static inline struct hand take_up(const struct gc_marker *marker)
 {
 	struct gc_block *block = marker->block;
 
-	if (block)
-		gc_queue_push(&marker->gc->queue, block);
-	block = marker->block = gc_queue_get(&marker->gc->queue);
-	if (!block) {
-		atomic_store_release(&marker->gc->queue.is_short, 1u); /* pairs with the swap in drain() */
-		return;
+	return block ? (struct hand){ block, block->nr, GC_BLOCK_ENTRIES } : (struct hand){ 0 };
+}
+
+static inline void put_down(const struct hand *hand)
+{
+	if (hand->block)
+		hand->block->nr = hand->nr;
+}
+
+static void note(struct gc_marker *marker, uintptr_t object)
+{
+	struct gc_block *block = marker->block;
+
+	if (unlikely(!block || block->nr == GC_BLOCK_ENTRIES)) {
+		if (block)
+			gc_queue_push(&marker->gc->queue, block);
+		block = marker->block = gc_queue_get(&marker->gc->queue);
+		if (!block) {
+			atomic_store_release(&marker->gc->queue.is_short, 1u); /* pairs with the swap in drain() */
+			return;
+		}
+		block->is_raw = false;
 	}
-	block->is_raw = false;
 	block->entries[block->nr++] = object;
 }
 
-__attribute__((always_inline)) static inline void note(struct gc_marker *marker, uintptr_t object)
+/* Into another block than the one at hand. */
+__attribute__((noinline)) static struct hand note_in_next(struct gc_marker *marker, const struct hand *hand, uintptr_t object)
 {
-	struct gc_block *block = marker->block;
-
-	if (likely(block && block->nr < GC_BLOCK_ENTRIES))
-		block->entries[block->nr++] = object;
-	else
-		note_in_next(marker, object);
+	put_down(hand);
+	note(marker, object);
+	return take_up(marker);
 }
 
 static const struct gc_kind *kind_of(const struct arena_gc *gc, const struct gc_span *span)
@@ -59,25 +80,39 @@ static const struct gc_kind *kind_of(const struct arena_gc *gc, const struct gc_
 	return &gc->types.kinds[span->kind];
 }
 
-/* The collector's innermost loop: of each pointer that it meets. */
-__attribute__((always_inline)) static inline void mark(struct gc_marker *marker, uintptr_t address)
+__attribute__((noinline)) static struct hand reach(struct gc_marker *marker, const struct hand *hand, uintptr_t object)
 {
-	struct arena_gc *gc = marker->gc;
+	put_down(hand);
+	gc_ephemerons_reach(marker, object);
+	return take_up(marker);
+}
+
+/* The collector's innermost loop: for each pointer that it meets. */
+__attribute__((always_inline)) static inline void mark(struct gc_marker *marker, struct hand *hand, uintptr_t address)
+{
+	const struct gc_space *space = &marker->gc->space;
 	struct gc_ref ref;
 
-	if (!gc_find(&gc->space, address, &ref) || !gc_mark_object(&ref))
+	if (!gc_find(space, address, &ref) || !gc_mark_object(&ref))
 		return;
 	marker->nr_marked++;
 	marker->marked_bytes += gc_object_bytes(ref.span);
-	if (ref.span->has_pointers)
-		note(marker, gc_object_base(&gc->space, &ref));
+	if (ref.span->has_pointers) {
+		if (likely(hand->nr < hand->limit))
+			hand->block->entries[hand->nr++] = gc_object_base(space, &ref);
+		else
+			*hand = note_in_next(marker, hand, gc_object_base(space, &ref));
+	}
 	if (unlikely(atomic_load_relaxed(&ref.span->has_keys)))
-		gc_ephemerons_reach(marker, gc_object_base(&gc->space, &ref));
+		*hand = reach(marker, hand, gc_object_base(space, &ref));
 }
 
 void gc_mark_address(struct gc_marker *marker, uintptr_t address)
 {
-	mark(marker, address);
+	struct hand hand = take_up(marker);
+
+	mark(marker, &hand, address);
+	put_down(&hand);
 }
 
 void gc_mark_again(struct gc_marker *marker, uintptr_t object)
@@ -87,7 +122,7 @@ void gc_mark_again(struct gc_marker *marker, uintptr_t object)
 
 static void mark_word(void *context, uintptr_t word)
 {
-	mark(context, word);
+	gc_mark_address(context, word);
 }
 
 static void meet_ephemeron(void *context, uintptr_t object)
@@ -161,27 +196,28 @@ __attribute__((noinline)) static void scan_piece(struct gc_marker *marker, uintp
 		note(marker, next);
 }
 
-/* One that is marked. */
-static inline void scan(struct gc_marker *marker, uintptr_t object, uint64_t piece_bytes)
+__attribute__((noinline)) static struct hand scan_other(struct gc_marker *marker, const struct hand *hand, uintptr_t object, uint64_t piece_bytes)
+{
+	put_down(hand);
+	scan_piece(marker, object, piece_bytes);
+	return take_up(marker);
+}
+
+__attribute__((always_inline)) static inline void scan(struct gc_marker *marker, struct hand *hand, uintptr_t object, uint64_t limit)
 {
 	const struct gc_span *span = gc_span_of(&marker->gc->space, object);
 	uint64_t words = kind_of(marker->gc, span)->words;
 
 	if (unlikely(!words)) {
-		scan_piece(marker, object, piece_bytes);
+		*hand = scan_other(marker, hand, object, size_min(limit - marker->work, GC_PIECE_BYTES));
 		return;
 	}
 	for (; words; words &= words - 1)
-		mark(marker, atomic_load_acquire((const uintptr_t *)object + word_lowest(words)));
+		mark(marker, hand, atomic_load_acquire((const uintptr_t *)object + word_lowest(words)));
 	marker->work += span->slot_bytes;
 }
 
 /* ---------------------------------------------------------------- draining */
-
-static inline uintptr_t pop(struct gc_block *block)
-{
-	return likely(block && block->nr) ? block->entries[--block->nr] : 0;
-}
 
 /* @object sets out on its way into the cache; the one that did so GC_AHEAD calls ago has arrived. 0: there was none. */
 static inline uintptr_t fetch(struct gc_marker *marker, uintptr_t object)
@@ -196,16 +232,18 @@ static inline uintptr_t fetch(struct gc_marker *marker, uintptr_t object)
 /* Objects that are at hand, until @limit or for a while; false when there are none. */
 static bool scan_some(struct gc_marker *marker, uint64_t limit)
 {
+	struct hand hand = take_up(marker);
 	unsigned int nr = 0;
 
 	for (unsigned int i = 0; i < AT_ONCE && marker->work < limit; i++) {
-		uintptr_t object = fetch(marker, pop(marker->block));
+		uintptr_t object = fetch(marker, hand.nr ? hand.block->entries[--hand.nr] : 0);
 
 		if (likely(object)) {
-			scan(marker, object, size_min(limit - marker->work, GC_PIECE_BYTES));
+			scan(marker, &hand, object, limit);
 			nr++;
 		}
 	}
+	put_down(&hand);
 	return nr;
 }
 
@@ -214,7 +252,7 @@ static bool test_one(struct gc_marker *marker)
 {
 	if (!marker->raw || !marker->raw->nr)
 		return false;
-	mark(marker, marker->raw->entries[--marker->raw->nr]);
+	gc_mark_address(marker, marker->raw->entries[--marker->raw->nr]);
 	marker->work += GC_TEST_WORK;
 	return true;
 }

@@ -139,14 +139,18 @@ static void tell_collector(struct arena_gc *gc)
 
 /* ---------------------------------------------------------------- the mutator's side */
 
-/* The calling thread's stores do what one of its heaps wants. */
-static void set_local_barrier(void)
+void gc_set_local_barrier(void)
 {
 	uint32_t barrier = 0;
 
 	for (const struct gc_mutator *mutator = gc_own; mutator; mutator = mutator->next_own)
 		barrier |= mutator->barrier;
 	arena_gc_local_.barrier = barrier;
+	if (barrier == GC_BARRIER_OLD && !gc_own->next_own)
+		gc_barrier_open(gc_own);
+	else
+		for (struct gc_mutator *mutator = gc_own; mutator; mutator = mutator->next_own)
+			gc_barrier_close(mutator);
 }
 
 static void wait_while_stopped(struct arena_gc *gc, uint32_t asked)
@@ -182,7 +186,7 @@ static void answer_all(void *unused, uintptr_t low)
 	atomic_swap_seq_cst(&arena_gc_local_.attention, 0u);
 	for (struct gc_mutator *mutator = gc_own; mutator; mutator = mutator->next_own)
 		answer_one(mutator, low);
-	set_local_barrier();
+	gc_set_local_barrier();
 }
 
 void gc_answer(void)
@@ -240,7 +244,7 @@ static void block(void *context, uintptr_t low)
 		become_running(mutator);
 		gc_note(mutator, GC_EVENT_SAFE, begin_ns);
 	}
-	set_local_barrier();
+	gc_set_local_barrier();
 }
 
 void *gc_blocking(void *(*function)(void *context), void *context)
@@ -293,7 +297,7 @@ static void add(struct gc_mutator *mutator)
 	lock_release(&gc->threads_lock);
 	mutator->next_own = gc_own;
 	gc_own = mutator;
-	set_local_barrier();
+	gc_set_local_barrier();
 }
 
 /* The end of a thread: perhaps in the middle of gc_blocking(), when it was cancelled. */
@@ -303,7 +307,7 @@ static void detach_all(void *unused)
 	for (struct gc_mutator *mutator = gc_own; mutator; mutator = mutator->next_own)
 		if (atomic_load_relaxed(&mutator->state) != GC_RUNNING)
 			become_running(mutator);
-	set_local_barrier();
+	gc_set_local_barrier();
 	while (gc_own)
 		gc_detach(gc_own);
 }
@@ -366,7 +370,7 @@ static void forget_own(struct gc_mutator *mutator)
 	while (*link != mutator)
 		link = &(*link)->next_own;
 	*link = mutator->next_own;
-	set_local_barrier();
+	gc_set_local_barrier();
 }
 
 /* What it has met is handed over first; what it allocated from is anybody's. */
@@ -433,7 +437,7 @@ void gc_threads_fork_child(struct arena_gc *gc)
 	if (own)
 		leave_cycle(own);
 	atomic_store_relaxed(&arena_gc_local_.attention, 0u);
-	set_local_barrier();
+	gc_set_local_barrier();
 }
 
 void gc_threads_free_lost(struct arena_gc *gc)

@@ -16,6 +16,8 @@ void gc_detach(struct gc_mutator *mutator);
 void gc_answer(void);
 /** The same, of a thread that does nothing else in the library: that time is noted. */
 void gc_poll(void);
+/** The calling thread's stores do what one of its heaps wants. */
+void gc_set_local_barrier(void);
 /** Let others answer for the calling thread, with all its heaps, while @function runs. */
 void *gc_blocking(void *(*function)(void *context), void *context);
 

@@ -207,6 +207,7 @@ ARENA_API size_t arena_gc_usable_bytes(struct arena_gc *gc, const void *pointer)
 struct arena_gc_local {
 	uint32_t barrier;	/* what a store does besides; 0 = nothing */
 	uint32_t attention;	/* atomic: a collector asks for something */
+	uintptr_t *next, *limit; /* where to note what a store meets; there is no room when they are equal */
 };
 extern ARENA_API __thread struct arena_gc_local arena_gc_local_ __attribute__((tls_model("initial-exec")));
 ARENA_API void arena_gc_shade_(const void *old_value, const void *new_value);
