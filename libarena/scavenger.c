@@ -160,8 +160,9 @@ static void rest(struct looks *looks)
 		looks->rest_ns = give_asleep_all() ? ASLEEP_LEAST_NS : size_min(2 * looks->rest_ns, ASLEEP_MOST_NS);
 		looks->next_ns = now_ns + looks->rest_ns;
 	}
-	/* Chunks that became idle have kicked. */
+	/* Chunks that became idle have kicked. Where they do so all the time, as in collected heaps, one look a tick is for all. */
 	os_futex_wait_for(&is_kicked, 0, looks->next_ns - now_ns);
+	os_sleep_ns(TICK_NS);
 }
 
 static void *run(void *unused)
