@@ -18,8 +18,8 @@
 /* Slots up to here are cleared a word of them at a time, which is at most a page. */
 #define CLEAR_TOGETHER_BYTES (PAGE_BYTES / 64)
 
-/* Spans swept in vain before new pages are taken, so that an allocation is not held up by what all is alive. */
-#define SWEEP_TRIES 64
+/* Spans, by GC_SWEEP_SPANS, swept in vain before new pages are taken, so that an allocation is not held up by what all is alive. */
+#define SWEEP_TRIES 8
 
 /* ---------------------------------------------------------------- black */
 
@@ -61,15 +61,6 @@ static void hand_in_used(struct gc_space *space, struct gc_kind *kind, struct gc
 	gc_list_splice(space, bin->used_gen == kind->gen ? &kind->full : &kind->unswept, &bin->used);
 }
 
-static bool has_free(const struct gc_span *span)
-{
-	uint64_t any = 0;
-
-	for (unsigned int w = 0; w < gc_nr_words(span); w++)
-		any |= span->free[w];
-	return any;
-}
-
 static void hand_in_current(struct gc_space *space, struct gc_kind *kind, struct gc_bin *bin)
 {
 	struct gc_span *span = gc_span_at(space, bin->current);
@@ -82,7 +73,7 @@ static void hand_in_current(struct gc_space *space, struct gc_kind *kind, struct
 	if (!is_swept)
 		gc_list_push(space, &kind->unswept, span);
 	else
-		gc_list_push(space, has_free(span) ? &kind->partial : &kind->full, span);
+		gc_list_push(space, gc_has_free(span) ? &kind->partial : &kind->full, span);
 }
 
 /* @all: also what is swept. */
@@ -182,43 +173,25 @@ static void adopt_locked(struct gc_mutator *mutator, const struct gc_kind *kind,
 		blacken_span(span);
 }
 
-static struct gc_span *take_listed(struct gc_mutator *mutator, struct gc_kind *kind, struct gc_list *list, bool is_swept)
+static struct gc_span *take_partial(struct gc_mutator *mutator, struct gc_kind *kind)
 {
 	struct gc_span *span;
 
 	lock_acquire(&kind->lock);
-	span = gc_list_pop(&mutator->gc->space, list);
-	if (span && is_swept)
+	span = gc_list_pop(&mutator->gc->space, &kind->partial);
+	if (span)
 		adopt_locked(mutator, kind, span);
 	lock_release(&kind->lock);
 	return span;
 }
 
-static void keep_full(struct gc_mutator *mutator, struct gc_kind *kind, struct gc_span *span)
+static struct gc_span *take_swept(struct gc_mutator *mutator, struct gc_kind *kind)
 {
-	lock_acquire(&kind->lock);
-	span->gen = kind->gen;
-	gc_list_push(&mutator->gc->space, &kind->full, span);
-	lock_release(&kind->lock);
-}
+	struct gc_span *span = take_partial(mutator, kind);
 
-static struct gc_span *take_unswept(struct gc_mutator *mutator, struct gc_kind *kind)
-{
-	struct gc_span *span;
-
-	for (int i = 0; i < SWEEP_TRIES; i++) {
-		span = take_listed(mutator, kind, &kind->unswept, false);
-		if (!span)
-			return NULL;
-		if (gc_sweep_span(mutator->gc, span) < span->nr_slots) {
-			lock_acquire(&kind->lock);
-			adopt_locked(mutator, kind, span);
-			lock_release(&kind->lock);
-			return span;
-		}
-		keep_full(mutator, kind, span);
-	}
-	return NULL;
+	for (int i = 0; !span && i < SWEEP_TRIES && gc_sweep_kind(mutator->gc, kind, NULL); i++)
+		span = take_partial(mutator, kind);
+	return span;
 }
 
 static void start_span(struct gc_span *span, uint32_t number, const struct gc_kind *kind)
@@ -251,10 +224,8 @@ static struct gc_span *take_new(struct gc_mutator *mutator, uint32_t number)
 static struct gc_span *take(struct gc_mutator *mutator, uint32_t number)
 {
 	struct gc_kind *kind = &mutator->gc->types.kinds[number];
-	struct gc_span *span = take_listed(mutator, kind, &kind->partial, true);
+	struct gc_span *span = take_swept(mutator, kind);
 
-	if (!span)
-		span = take_unswept(mutator, kind);
 	if (!span)
 		span = take_new(mutator, number);
 	if (span)

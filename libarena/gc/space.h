@@ -188,4 +188,10 @@ static inline unsigned int gc_nr_words(const struct gc_span *span)
 	return (span->nr_slots + 63u) / 64u;
 }
 
+/** Whether it has a free slot. Who holds it. */
+static inline bool gc_has_free(const struct gc_span *span)
+{
+	return span->free[0] | span->free[1] | span->free[2] | span->free[3];
+}
+
 #endif /* LIBARENA_GC_SPACE_H */

@@ -4,7 +4,8 @@
  *
  * Nobody marks any more, and nobody allocates from a span that is being swept: it was taken off the unswept list, under the lock of its
  * kind. What a mutator holds in its bins when marking ends is handed in when it acknowledges that barriers are off, and swept then.
- * All spans are swept before the next cycle begins: what a mutator has taken it has swept before it answers again.
+ * All spans are swept before the next cycle begins: what a mutator has taken it has swept before it answers again. Some are swept together, so that locks
+ * and counters are seldom asked for.
  */
 #include "gc/sweep.h"
 
@@ -24,7 +25,13 @@ static void bury(const struct gc_space *space, const struct gc_span *span, unsig
 	}
 }
 
-static unsigned int sweep_word(struct arena_gc *gc, struct gc_span *span, unsigned int w)
+/* What became of spans that were swept together. */
+struct batch {
+	struct gc_list partial, full;
+	uint64_t nr_freed, freed_bytes;
+};
+
+static uint64_t sweep_word(struct arena_gc *gc, struct gc_span *span, unsigned int w)
 {
 	uint64_t free = span->free[w], dead = ~span->mark[w] & ~free & gc_valid(span, w);
 
@@ -32,69 +39,108 @@ static unsigned int sweep_word(struct arena_gc *gc, struct gc_span *span, unsign
 		bury(&gc->space, span, w, dead);
 	atomic_store_relaxed(&span->mark[w], 0u);
 	/* The release pairs with gc_is_object() in gc_weak_resolve(): who finds the slot free finds cleared what led there weakly. */
-	atomic_store_release(&span->free[w], free | dead);
-	return (unsigned int)__builtin_popcountll(dead);
+	if (dead)
+		atomic_store_release(&span->free[w], free | dead);
+	return dead;
 }
 
-unsigned int gc_sweep_span(struct arena_gc *gc, struct gc_span *span)
+static void sweep_words(struct arena_gc *gc, struct gc_span *span, struct batch *batch)
 {
-	unsigned int nr_freed = 0, nr_used = span->nr_slots;
+	unsigned int nr_freed = 0;
 
+	for (unsigned int w = 0; w < gc_nr_words(span); w++) {
+		uint64_t dead = sweep_word(gc, span, w);
+
+		nr_freed += dead ? (unsigned int)__builtin_popcountll(dead) : 0;
+	}
+	if (!nr_freed)
+		return;
+	span->is_fresh = false;
+	batch->nr_freed += nr_freed;
+	batch->freed_bytes += nr_freed * gc_object_bytes(span);
+}
+
+static bool is_empty(const struct gc_span *span)
+{
+	uint64_t used = 0;
+
+	for (unsigned int w = 0; w < gc_nr_words(span); w++)
+		used |= gc_valid(span, w) & ~span->free[w];
+	return !used;
+}
+
+static void sweep(struct arena_gc *gc, struct gc_pages *pages, struct gc_span *span, struct batch *batch)
+{
 	if (unlikely(span->has_samples))
 		gc_samples_sweep(gc, span);
-	for (unsigned int w = 0; w < gc_nr_words(span); w++) {
-		nr_freed += sweep_word(gc, span, w);
-		nr_used -= (unsigned int)__builtin_popcountll(span->free[w]);
-	}
-	if (nr_freed) {
-		span->is_fresh = false;
-		atomic_add_relaxed(&gc->freed_objects, nr_freed);
-		atomic_add_relaxed(&gc->freed_bytes, nr_freed * gc_object_bytes(span));
-	}
-	return nr_used;
+	sweep_words(gc, span, batch);
+	if (pages && is_empty(span))
+		gc_space_give(&gc->space, pages, span);
+	else
+		gc_list_push(&gc->space, gc_has_free(span) ? &batch->partial : &batch->full, span);
 }
 
-/* Where a swept span belongs. */
-static void put_back(struct arena_gc *gc, struct gc_kind *kind, struct gc_span *span, unsigned int nr_used)
+/* The first ones of a kind that nobody has swept. */
+static struct gc_list take_batch(struct gc_space *space, struct gc_kind *kind)
 {
-	if (!nr_used) {
-		gc_space_give(&gc->space, &gc->swept, span);
+	struct gc_list taken = { 0 };
+	struct gc_span *span;
+
+	lock_acquire(&kind->lock);
+	for (unsigned int i = 0; i < GC_SWEEP_SPANS && (span = gc_list_pop(space, &kind->unswept)); i++)
+		gc_list_push(space, &taken, span);
+	lock_release(&kind->lock);
+	return taken;
+}
+
+/* A span is swept when its gen says so, and on a list: a fork must not come in between. */
+static void put_locked(struct gc_space *space, struct gc_kind *kind, struct gc_list *to, struct gc_list *swept)
+{
+	for (uint32_t entry = swept->first; entry; entry = gc_span_at(space, entry)->next)
+		gc_span_at(space, entry)->gen = kind->gen;
+	gc_list_splice(space, to, swept);
+}
+
+static void put_back(struct arena_gc *gc, struct gc_kind *kind, struct batch *batch)
+{
+	lock_acquire(&kind->lock);
+	put_locked(&gc->space, kind, &kind->partial, &batch->partial);
+	put_locked(&gc->space, kind, &kind->full, &batch->full);
+	lock_release(&kind->lock);
+	if (!batch->nr_freed)
 		return;
-	}
-	lock_acquire(&kind->lock);
-	span->gen = kind->gen;
-	gc_list_push(&gc->space, nr_used < span->nr_slots ? &kind->partial : &kind->full, span);
-	lock_release(&kind->lock);
+	atomic_add_relaxed(&gc->freed_objects, batch->nr_freed);
+	atomic_add_relaxed(&gc->freed_bytes, batch->freed_bytes);
 }
 
-static struct gc_span *take_unswept(struct arena_gc *gc, struct gc_kind *kind)
+unsigned int gc_sweep_kind(struct arena_gc *gc, struct gc_kind *kind, struct gc_pages *pages)
 {
+	struct gc_list taken = take_batch(&gc->space, kind);
+	struct batch batch = { 0 };
 	struct gc_span *span;
+	unsigned int nr = 0;
 
-	lock_acquire(&kind->lock);
-	span = gc_list_pop(&gc->space, &kind->unswept);
-	lock_release(&kind->lock);
-	return span;
-}
-
-/* Some spans of one kind; how many of @nr are left to do. */
-static unsigned int sweep_kind(struct arena_gc *gc, struct gc_kind *kind, unsigned int nr)
-{
-	struct gc_span *span;
-
-	while (nr && (span = take_unswept(gc, kind))) {
-		put_back(gc, kind, span, gc_sweep_span(gc, span));
-		nr--;
+	for (; (span = gc_list_pop(&gc->space, &taken)); nr++) {
+		if (taken.first)
+			__builtin_prefetch(gc_span_at(&gc->space, taken.first));
+		sweep(gc, pages, span, &batch);
 	}
+	if (nr)
+		put_back(gc, kind, &batch);
 	return nr;
 }
 
 bool gc_sweep_some(struct arena_gc *gc, unsigned int nr)
 {
-	for (uint32_t i = 1; nr && i < gc_kinds(&gc->types); i++)
-		nr = sweep_kind(gc, &gc->types.kinds[i], nr);
+	unsigned int done = 0, swept;
+
+	for (uint32_t i = 1; i < gc_kinds(&gc->types) && done < nr; i++)
+		do {
+			swept = gc_sweep_kind(gc, &gc->types.kinds[i], &gc->swept);
+			done += swept;
+		} while (swept && done < nr);
 	gc_pages_flush(&gc->space, &gc->swept);
-	return !nr;
+	return done >= nr;
 }
 
 void gc_sweep_rest(struct arena_gc *gc)

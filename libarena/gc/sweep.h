@@ -5,9 +5,16 @@
 
 #include "gc/collected.h"
 
-/** Sweep a span that the caller has taken off its list; how many of its slots hold objects. */
-unsigned int gc_sweep_span(struct arena_gc *gc, struct gc_span *span);
-/** Sweep @nr spans that nobody has swept, and give back what is empty; false when there are none left. Mutators sweep what they need at the same time. */
+/* Spans that are swept together: who comes for one of them meanwhile waits for some microseconds at most, or takes another. */
+#define GC_SWEEP_SPANS 16u
+
+/**
+ * Sweep some spans of a kind that nobody has swept: how many there were. Empty ones give their pages back by way of @pages; NULL: they stay with the kind, for
+ * who is about to take one.
+ */
+unsigned int gc_sweep_kind(struct arena_gc *gc, struct gc_kind *kind, struct gc_pages *pages);
+/** Sweep about @nr spans that nobody has swept, and give back what is empty; false when there are none left. The collector's. Mutators sweep what they need
+ * at the same time. */
 bool gc_sweep_some(struct arena_gc *gc, unsigned int nr);
 /** All that is left. The collector's. */
 void gc_sweep_rest(struct arena_gc *gc);
