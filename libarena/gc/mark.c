@@ -44,10 +44,10 @@ static inline struct hand take_up(const struct gc_marker *marker)
 	return block ? (struct hand){ block, block->nr, GC_BLOCK_ENTRIES } : (struct hand){ 0 };
 }
 
-static inline void put_down(const struct hand *hand)
+static inline void put_down(struct hand hand)
 {
-	if (hand->block)
-		hand->block->nr = hand->nr;
+	if (hand.block)
+		hand.block->nr = hand.nr;
 }
 
 static void note(struct gc_marker *marker, uintptr_t object)
@@ -68,7 +68,7 @@ static void note(struct gc_marker *marker, uintptr_t object)
 }
 
 /* Into another block than the one at hand. */
-__attribute__((noinline)) static struct hand note_in_next(struct gc_marker *marker, const struct hand *hand, uintptr_t object)
+__attribute__((noinline)) static struct hand note_in_next(struct gc_marker *marker, struct hand hand, uintptr_t object)
 {
 	put_down(hand);
 	note(marker, object);
@@ -80,7 +80,7 @@ static const struct gc_kind *kind_of(const struct arena_gc *gc, const struct gc_
 	return &gc->types.kinds[span->kind];
 }
 
-__attribute__((noinline)) static struct hand reach(struct gc_marker *marker, const struct hand *hand, uintptr_t object)
+__attribute__((noinline)) static struct hand reach(struct gc_marker *marker, struct hand hand, uintptr_t object)
 {
 	put_down(hand);
 	gc_ephemerons_reach(marker, object);
@@ -101,10 +101,10 @@ __attribute__((always_inline)) static inline void mark(struct gc_marker *marker,
 		if (likely(hand->nr < hand->limit))
 			hand->block->entries[hand->nr++] = gc_object_base(space, &ref);
 		else
-			*hand = note_in_next(marker, hand, gc_object_base(space, &ref));
+			*hand = note_in_next(marker, *hand, gc_object_base(space, &ref));
 	}
 	if (unlikely(atomic_load_relaxed(&ref.span->has_keys)))
-		*hand = reach(marker, hand, gc_object_base(space, &ref));
+		*hand = reach(marker, *hand, gc_object_base(space, &ref));
 }
 
 void gc_mark_address(struct gc_marker *marker, uintptr_t address)
@@ -112,7 +112,7 @@ void gc_mark_address(struct gc_marker *marker, uintptr_t address)
 	struct hand hand = take_up(marker);
 
 	mark(marker, &hand, address);
-	put_down(&hand);
+	put_down(hand);
 }
 
 void gc_mark_again(struct gc_marker *marker, uintptr_t object)
@@ -196,7 +196,7 @@ __attribute__((noinline)) static void scan_piece(struct gc_marker *marker, uintp
 		note(marker, next);
 }
 
-__attribute__((noinline)) static struct hand scan_other(struct gc_marker *marker, const struct hand *hand, uintptr_t object, uint64_t piece_bytes)
+__attribute__((noinline)) static struct hand scan_other(struct gc_marker *marker, struct hand hand, uintptr_t object, uint64_t piece_bytes)
 {
 	put_down(hand);
 	scan_piece(marker, object, piece_bytes);
@@ -209,7 +209,7 @@ __attribute__((always_inline)) static inline void scan(struct gc_marker *marker,
 	uint64_t words = kind_of(marker->gc, span)->words;
 
 	if (unlikely(!words)) {
-		*hand = scan_other(marker, hand, object, size_min(limit - marker->work, GC_PIECE_BYTES));
+		*hand = scan_other(marker, *hand, object, size_min(limit - marker->work, GC_PIECE_BYTES));
 		return;
 	}
 	for (; words; words &= words - 1)
@@ -243,7 +243,7 @@ static bool scan_some(struct gc_marker *marker, uint64_t limit)
 			nr++;
 		}
 	}
-	put_down(&hand);
+	put_down(hand);
 	return nr;
 }
 
