@@ -20,7 +20,7 @@
 #include "gc/look.h"
 #include "panic.h"
 
-#define UNIT_BYTES 16u
+#define UNIT_BYTES 8u
 #define BUFFER_BYTES (32 * KiB)
 /* Longest word, except names of types, which are cut. */
 #define WORD_BYTES 64u

@@ -36,6 +36,73 @@ TEST(garbage, "gc/garbage in cycles is freed, what the stack leads to is not")
 	arena_gc_destroy(it.gc);
 }
 
+/* ---------------------------------------------------------------- slots and pages */
+
+static size_t used_pages(struct arena_gc *gc)
+{
+	size_t nr;
+
+	lock_acquire(&gc->space.heap->lock);
+	nr = gc->space.heap->pages.used_pages;
+	lock_release(&gc->space.heap->lock);
+	return nr;
+}
+
+struct quad {
+	long double value;
+	void *next;
+};
+ARENA_GC_LAYOUT(quad_layout, struct quad, next);
+static const struct arena_gc_layout word_layout = { .name = "word", .bytes = sizeof(void *), .pointers = (const uint32_t[]){ 0 }, .nr_pointers = 1 };
+
+/* The distance between two objects, of which one has just been made. */
+static size_t distance(struct arena_gc *gc, struct arena_gc_type *type)
+{
+	uintptr_t first = (uintptr_t)arena_gc_alloc(gc, type), second = (uintptr_t)arena_gc_alloc(gc, type);
+
+	CHECK(first && second && arena_gc_usable_bytes(gc, (void *)first) == second - first);
+	return second - first;
+}
+
+TEST(dense, "gc/objects lie as densely as their size allows, aligned as their type wants it")
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+	struct arena_gc_type *quad = arena_gc_type_create(it.gc, &quad_layout), *word = arena_gc_type_create(it.gc, &word_layout);
+
+	CHECK_EQ(distance(it.gc, it.node), sizeof(struct node));
+	CHECK_EQ(distance(it.gc, quad), sizeof(struct quad));
+	CHECK_EQ((uintptr_t)arena_gc_alloc(it.gc, quad) % _Alignof(struct quad), 0);
+	/* A page has no more slots than its span has bits. */
+	CHECK_EQ(distance(it.gc, word), 16);
+	/* An array of them has the slots of its class. */
+	CHECK_EQ(arena_gc_usable_bytes(it.gc, arena_gc_alloc_array(it.gc, word, 7)), 64);
+	arena_gc_destroy(it.gc);
+}
+
+static void make_one(const struct fixture *it, void *unused)
+{
+	(void)unused;
+	new_node(it, NULL, NULL, 1);
+}
+
+TEST(pages, "gc/pages that a thread has at hand go back with it, and those that are empty with the cycle")
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+	struct node *tree = new_tree(&it, 12);
+	size_t nr_used;
+
+	arena_gc_collect(it.gc);
+	nr_used = used_pages(it.gc);
+	for (int i = 0; i < 100; i++)
+		elsewhere(&it, make_one, NULL);
+	elsewhere(&it, make_garbage, NULL);
+	CHECK(used_pages(it.gc) > nr_used + 100);
+	arena_gc_collect(it.gc);
+	CHECK_EQ(used_pages(it.gc), nr_used);
+	arena_gc_keep_alive(tree);
+	arena_gc_destroy(it.gc);
+}
+
 /* ---------------------------------------------------------------- the protocol, step by step */
 
 static struct node *cell[2];	/* a root */

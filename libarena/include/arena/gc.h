@@ -17,7 +17,7 @@
  *
  * A pointer may lead anywhere into an object. One past its end leads to the next one. A heap does not look into other heaps.
  *
- * Objects never move. They are zeroed, aligned to 16 bytes as far as they are that long, and cost no header.
+ * Objects never move. They are zeroed, aligned to 16 bytes if their size is a multiple of that and else as pointers are, and cost no header.
  *
  * Thread rules: any attached thread may do anything with any object at any time, as far as the program's own rules allow. A
  * function says when its caller need not be attached. Not from signal handlers. In the child of a fork() heaps go on, with the thread
