@@ -83,6 +83,9 @@ static inline struct cache *heap_parked(const struct heap *heap)
 	return heap->supplied ? NULL : heap->parked;
 }
 
+/** Whether this thread has a cache of the heap of that number. */
+bool heap_has_cache(uint32_t id);
+
 /** Whether relief_settle() is to be called. */
 static inline bool heap_is_due(const struct heap *heap)
 {

@@ -45,6 +45,11 @@ static bool has_cache(const struct cache *cache)
 	return cache && cache != &cache_none;
 }
 
+bool heap_has_cache(uint32_t id)
+{
+	return has_cache(heap_own_cache(id));
+}
+
 /* ---------------------------------------------------------------- making */
 
 static int start_area(void)

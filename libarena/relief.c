@@ -2,7 +2,7 @@
 /*
  * Steps before a refusal, cheapest first, and after each the allocation is tried again. What this thread has at hand and what was freed of ended ones
  * goes back, and slots that are free in spans that wait for more serve (cache.h). What is idle in the heap goes back, and unless its own limit is what
- * refuses, what is idle anywhere. The program's functions are called, the heap's and that of the process, for as long as one of them says that it
+ * refuses, what this thread has at hand of other heaps, and what is idle anywhere. The program's functions are called, the heap's and that of the process, for as long as one of them says that it
  * helped.
  *
  * A refusal is met deep inside an allocation, where the thread's cache is being changed. So the steps are taken at its end, where nothing is
@@ -180,13 +180,29 @@ static bool may_grow(struct heap *heap, size_t bytes)
 	return may;
 }
 
+/* What this thread has at hand of others: it may be all that keeps chunks of theirs from being idle, and nobody else can give it back. */
+static void flush_others(const struct heap *heap)
+{
+	for (size_t i = 0; i < HEAPS_MAX; i++) {
+		struct heap *other = heap_has_cache((uint32_t)i) ? heap_hold_system(i) : NULL;
+
+		if (!other)
+			continue;
+		if (other != heap)
+			heap_flush(other);
+		heap_unhold();
+	}
+}
+
 /* All that is idle in the heap, and anywhere if that can be of use to it. */
 static void find_all(struct heap *heap, unsigned int class, size_t bytes)
 {
 	find_own(heap, class);
 	heap_scavenge(heap, 0, UINT64_MAX);
-	if (may_grow(heap, bytes))
-		relief_give_back(UINT64_MAX);
+	if (!may_grow(heap, bytes))
+		return;
+	flush_others(heap);
+	relief_give_back(UINT64_MAX);
 }
 
 /* The @step-th step, from 0 on. False: there is none left. */

@@ -321,6 +321,28 @@ TEST(own_idle, "relief/idle chunks that do not serve are given back for a longer
 	validate(heap);
 }
 
+TEST(others_at_hand, "relief/under the process's limit what this thread has at hand of one heap makes room for another")
+{
+	struct arena_heap *one = plain_heap(), *others[3];
+
+	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+		others[i] = plain_heap();
+		arena_heap_free(arena_heap_alloc(others[i], 64));
+		CHECK_EQ(held(others[i]), 1);
+	}
+	CHECK_EQ(arena_heap_set_limit(NULL, 3 * CHUNK_BYTES), 0);
+	CHECK(arena_heap_alloc(one, fit(2 * CHUNK_BYTES)));
+	CHECK(arena_heap_alloc(one, fit(CHUNK_BYTES)));
+	CHECK(!arena_heap_alloc(one, fit(CHUNK_BYTES)));
+	CHECK_EQ(arena_heap_set_limit(NULL, 0), 0);
+	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+		CHECK_EQ(held(others[i]), 0);
+		CHECK(arena_heap_alloc(others[i], 64));
+		validate(others[i]);
+	}
+	validate(one);
+}
+
 TEST(others_idle, "relief/under the process's limit idle chunks of one heap make room for another")
 {
 	struct arena_heap *one = plain_heap(), *other = plain_heap();
