@@ -1,117 +1,15 @@
 // SPDX-License-Identifier: MIT
 /*
- * Idle chunks of a heap on the device are kept for the system to take, and come back when they are used. The device is a fake here, linked instead of
- * dev.c: a sparse file in memory, which a test can make take chunks, or have none. pressure.c does the same with the module.
+ * Idle chunks of a heap on the device are kept for the system to take, and come back when they are used. The device is a fake (fake_device.h), which
+ * a test can make take chunks, or have none. pressure.c does the same with the module.
  */
-#include "dev.h"
-
-#include <errno.h>
-#include <fcntl.h>
-#include <pthread.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "arena/heap.h"
 #include "heap.h"
 #include "scavenger.h"
-#include "tests/harness.h"
+#include "tests/unit/fake_device.h"
 #include "tests/unit/fit.h"
-
-enum { SLOTS = 4096 };
-
-/* ---------------------------------------------------------------- the fake */
-
-static struct {
-	pthread_mutex_t lock;	/* guards all below */
-	unsigned char reserved[SLOTS], kept[SLOTS], taken[SLOTS];
-	bool is_empty;		/* has no chunk to give */
-	unsigned int nr_kept, nr_keeps;
-} device = { .lock = PTHREAD_MUTEX_INITIALIZER };
-
-int dev_max_slots(size_t *max_slots)
-{
-	*max_slots = SLOTS;
-	return 0;
-}
-
-int dev_create(size_t nr_slots)
-{
-	int fd = memfd_create("device", MFD_CLOEXEC);
-
-	CHECK(fd >= 0 && !ftruncate(fd, (off_t)(nr_slots * CHUNK_BYTES)));
-	return fd;
-}
-
-int dev_create_cow(size_t nr_slots, size_t *got)
-{
-	*got = size_min(nr_slots, SLOTS);
-	return dev_create(*got);
-}
-
-void dev_close(int fd)
-{
-	close(fd);
-}
-
-static void punch(int fd, size_t slot)
-{
-	CHECK(!fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(slot * CHUNK_BYTES), CHUNK_BYTES));
-}
-
-int dev_unkeep(int fd, size_t slot, size_t nr, size_t *nr_fresh)
-{
-	int error = 0;
-
-	(void)fd;
-	*nr_fresh = 0;
-	pthread_mutex_lock(&device.lock);
-	for (size_t i = slot; i < slot + nr && !error; i++) {
-		if (device.is_empty && (!device.reserved[i] || device.taken[i]))
-			error = -ENOMEM;
-		*nr_fresh += !error && (!device.reserved[i] || device.taken[i]);
-		if (error)
-			break;
-		device.nr_kept -= device.kept[i];
-		device.reserved[i] = 1;
-		device.kept[i] = device.taken[i] = 0;
-	}
-	pthread_mutex_unlock(&device.lock);
-	return error;
-}
-
-int dev_reserve(int fd, size_t slot, size_t nr)
-{
-	size_t nr_fresh;
-
-	return dev_unkeep(fd, slot, nr, &nr_fresh);
-}
-
-int dev_keep(int fd, size_t slot, size_t nr)
-{
-	(void)fd;
-	pthread_mutex_lock(&device.lock);
-	for (size_t i = slot; i < slot + nr; i++) {
-		CHECK(device.reserved[i] && !device.kept[i]);
-		device.kept[i] = 1;
-		device.nr_kept++;
-		device.nr_keeps++;
-	}
-	pthread_mutex_unlock(&device.lock);
-	return 0;
-}
-
-int dev_zap(int fd, size_t slot, size_t nr)
-{
-	pthread_mutex_lock(&device.lock);
-	for (size_t i = slot; i < slot + nr; i++) {
-		device.nr_kept -= device.kept[i];
-		device.reserved[i] = device.kept[i] = device.taken[i] = 0;
-		punch(fd, i);
-	}
-	pthread_mutex_unlock(&device.lock);
-	return 0;
-}
 
 /* For those who look while the scavenger works. */
 static size_t nr_kept_now(void)
@@ -122,18 +20,6 @@ static size_t nr_kept_now(void)
 	nr = device.nr_kept;
 	pthread_mutex_unlock(&device.lock);
 	return nr;
-}
-
-/* The system takes what is kept. */
-static void take_kept(void)
-{
-	pthread_mutex_lock(&device.lock);
-	for (size_t i = 0; i < SLOTS; i++)
-		if (device.kept[i]) {
-			device.taken[i] = 1;
-			punch(heap_region()->fd, i);
-		}
-	pthread_mutex_unlock(&device.lock);
 }
 
 /* ---------------------------------------------------------------- the tests */
@@ -208,7 +94,7 @@ TEST(was_taken, "kept/one that the system took is another one, of zeros, and cou
 
 	keep_some(3);
 	before = counts();
-	take_kept();
+	device_take_kept();
 	check_zeros(3);
 	after = counts();
 	CHECK_EQ(after.handed_chunks, before.handed_chunks + 3);
@@ -225,7 +111,7 @@ TEST(not_zero, "kept/one that nobody took holds what it held: calloc() clears it
 TEST(none_left, "kept/when the system took it and has no other, the allocation is refused, and works again later")
 {
 	keep_some(5);
-	take_kept();
+	device_take_kept();
 	device.is_empty = true;
 	CHECK(!arena_heap_alloc(heap, fit(2 * CHUNK_BYTES)));
 	CHECK(!arena_heap_alloc(heap, fit(CHUNK_BYTES)));
@@ -245,8 +131,7 @@ TEST(ends, "kept/trim and the heap's end give back what is kept as well")
 	counts();
 	arena_heap_destroy(heap);
 	CHECK_EQ(device.nr_kept, 0);
-	for (size_t i = 0; i < SLOTS; i++)
-		CHECK(!device.reserved[i]);
+	check_none_reserved();
 }
 
 TEST(by_itself, "kept/the scavenger keeps what it leaves, and gives all of it back when pressed")
