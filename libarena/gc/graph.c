@@ -107,7 +107,7 @@ static void show_stack(const struct walk *walk, const struct gc_mutator *mutator
 	for (size_t i = 0; i < stack->copy_words; i++) {
 		struct gc_root root = { ARENA_GC_ROOT_STACK, mutator->thread_id, low + i * sizeof(uintptr_t) };
 
-		walk->visit(walk->context, &root, stack->copy[i]);
+		walk->visit(walk->context, &root, gc_stack_held(stack, i));
 	}
 }
 

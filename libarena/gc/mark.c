@@ -402,7 +402,7 @@ uint64_t gc_mark_stacks(struct gc_marker *marker)
 
 	for (struct gc_mutator *mutator = gc_threads_first(marker->gc); mutator; mutator = mutator->next) {
 		for (size_t i = 0; i < mutator->stack.copy_words; i++)
-			gc_mark_address(marker, mutator->stack.copy[i]);
+			gc_mark_address(marker, gc_stack_held(&mutator->stack, i));
 		bytes += mutator->stack.copy_words * sizeof(uintptr_t);
 		/* Where all are stopped verification looks at them as well. */
 		if (!marker->gc->stops_world)

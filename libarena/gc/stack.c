@@ -79,14 +79,24 @@ __attribute__((noinline, no_sanitize("address"), no_sanitize("thread"))) static 
 		to[i] = from[i];
 }
 
-bool gc_stack_copy(struct gc_stack *stack, uintptr_t low)
+static size_t words_above(const struct gc_stack *stack, uintptr_t low)
 {
-	size_t words;
-
 	if (low < stack->base || low >= stack->limit)
 		panic("a thread with a collected heap is on a stack that is not its own");
+	return (stack->limit - align_up(low, sizeof(uintptr_t))) / sizeof(uintptr_t);
+}
+
+void gc_stack_lend(struct gc_stack *stack, uintptr_t low)
+{
+	check(!stack->copy);
+	stack->copy_words = words_above(stack, low);
+}
+
+bool gc_stack_copy(struct gc_stack *stack, uintptr_t low)
+{
+	size_t words = words_above(stack, low);
+
 	low = align_up(low, sizeof(uintptr_t));
-	words = (stack->limit - low) / sizeof(uintptr_t);
 	stack->copy_words = 0;
 	if (!make_room(stack, words * sizeof(uintptr_t)))
 		return false;

@@ -11,7 +11,7 @@
 struct gc_stack {
 	uintptr_t base, limit;	/* of the thread's stack; fixed */
 	uintptr_t low;		/* while the thread answers for nothing: what is above may hold pointers, registers included */
-	uintptr_t *copy;	/* what was above */
+	uintptr_t *copy;	/* what was above; NULL: copy_words words below limit are read in their place */
 	size_t copy_words;
 	size_t max_bytes;	/* of the copy's memory */
 };
@@ -23,7 +23,17 @@ void gc_stack_fini(struct gc_stack *stack);
 void gc_stack_spill(void (*function)(void *context, uintptr_t low), void *context);
 /** Copy what is above @low; false when out of memory, and nothing is copied. The thread's own, or while it waits. */
 bool gc_stack_copy(struct gc_stack *stack, uintptr_t low);
+/** What is above @low is to be read in its place. The thread waits meanwhile. */
+void gc_stack_lend(struct gc_stack *stack, uintptr_t low);
 /** A word of a stack, which may be anybody's. */
 uintptr_t gc_stack_word(uintptr_t address);
+
+/** The @i-th of the words that were copied or lent. */
+static inline uintptr_t gc_stack_held(const struct gc_stack *stack, size_t i)
+{
+	if (stack->copy)
+		return stack->copy[i];
+	return gc_stack_word(stack->limit - (stack->copy_words - i) * sizeof(uintptr_t));
+}
 
 #endif /* LIBARENA_GC_STACK_H */

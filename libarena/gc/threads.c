@@ -71,16 +71,12 @@ static void set_barrier(struct gc_mutator *mutator, uintptr_t low)
 	mutator->barrier = GC_BARRIER_OLD;
 }
 
-/* Where marking is still to come, a stack for whose copy there is no memory is noted word by word. */
+/* A stack for whose copy there is no memory is read where it is: its thread waits until it was looked at. */
 static void stop(struct gc_mutator *mutator, uintptr_t low)
 {
 	mutator->gen = mutator->gc->black_gen;
-	if (gc_stack_copy(&mutator->stack, low))
-		return;
-	if (!mutator->gc->stops_world)
-		panic("no memory for a stack to look at");
-	shade_stack(mutator, low);
-	gc_barrier_flush(mutator);
+	if (!gc_stack_copy(&mutator->stack, low))
+		gc_stack_lend(&mutator->stack, low);
 }
 
 /* The mutator's. @low is where its stack ends. */

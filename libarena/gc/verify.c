@@ -109,7 +109,7 @@ static void look_at_stacks(struct verifier *verifier)
 
 	for (struct gc_mutator *mutator = gc_threads_first(gc); mutator; mutator = mutator->next) {
 		for (size_t i = 0; i < mutator->stack.copy_words; i++)
-			follow_marked(verifier, mutator->stack.copy[i]);
+			follow_marked(verifier, gc_stack_held(&mutator->stack, i));
 		mutator->stack.copy_words = 0;
 	}
 	gc_coroutines_each(gc, look_at_suspended, verifier);

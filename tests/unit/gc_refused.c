@@ -8,6 +8,8 @@
  */
 #include <errno.h>
 
+#include "gc/graph.h"
+#include "gc/look.h"
 #include "tests/unit/gc_fixture.h"
 
 enum { DEPTH = 9, STEPS = 3, PLACES_LEAST = 8 };
@@ -103,6 +105,8 @@ static void use(const struct fixture *it, struct node **cells)
 		CHECK(!pthread_create(&thread, NULL, attach_and_collect, (void *)(uintptr_t)it));
 		arena_gc_alloc_atomic(it->gc, MiB << step);
 		arena_gc_collect(it->gc);
+		/* All are stopped for it. */
+		CHECK(arena_gc_why(it->gc, tree, NULL, 0) >= -EINVAL);
 		arena_gc_blocking(join, &thread);
 		arena_gc_stack_destroy(it->gc, stack);
 		arena_gc_handle_free(it->gc, handle);
@@ -153,4 +157,52 @@ TEST(once, "gc_refused/one request for memory is refused, whichever it is", "ARE
 TEST(on, "gc_refused/and all that follow it", "ARENA_GCVERIFY=0")
 {
 	run_all(true);
+}
+
+/* ---------------------------------------------------------------- a stack without a copy */
+
+struct sight {
+	const struct node *node;
+	const struct gc_mutator *mutator;
+	bool is_copied;
+	size_t nr;	/* words of the thread's stack that lead to it */
+};
+
+static void see(void *context, const struct gc_root *root, uintptr_t word)
+{
+	struct sight *sight = context;
+
+	if (word != (uintptr_t)sight->node || root->kind != ARENA_GC_ROOT_STACK)
+		return;
+	CHECK_EQ(root->thread_id, sight->mutator->thread_id);
+	CHECK_EQ(gc_stack_word(root->location), word);
+	sight->nr++;
+}
+
+static void look(struct arena_gc *gc, void *context)
+{
+	struct sight *sight = context;
+
+	sight->is_copied = sight->mutator->stack.copy;
+	gc_graph_roots(gc, see, sight);
+}
+
+TEST(lent, "gc_refused/a stack for which there is no copy is looked at where it is", "ARENA_GCVERIFY=0")
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+	struct node *node = new_tree(&it, DEPTH);
+	struct sight sight = { .node = node, .mutator = gc_mutator_of(it.gc) };
+
+	fails_on = true;
+	fail_at = 1;
+	nr_asked = nr_failed = 0;
+	__atomic_store_n(&is_counting, 1, __ATOMIC_RELEASE);
+	gc_look(it.gc, look, &sight);
+	__atomic_store_n(&is_counting, 0, __ATOMIC_RELEASE);
+	CHECK(!sight.is_copied && sight.nr && nr_failed);
+	CHECK_EQ(count_leaves(node), 1 << DEPTH);
+	/* With memory there is a copy again. */
+	gc_look(it.gc, look, &sight);
+	CHECK(sight.is_copied);
+	arena_gc_destroy(it.gc);
 }
