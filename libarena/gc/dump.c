@@ -157,8 +157,9 @@ int gc_dump(struct arena_gc *gc, int fd)
 		return -ENOMEM;
 	dump->gc = gc;
 	dump->fd = fd;
-	gc_look(gc, put_all, dump);
-	error = dump->error;
+	error = gc_look(gc, put_all, dump);
+	if (!error)
+		error = dump->error;
 	os_unreserve(dump, DUMP_BYTES);
 	return error;
 }

@@ -75,8 +75,10 @@ static void find(struct arena_gc *gc, void *context)
 int gc_leaks(struct arena_gc *gc, struct arena_gc_step *steps, size_t max)
 {
 	struct leaks leaks = { .steps = steps, .max = max };
+	int error = gc_look(gc, find, &leaks);
 
-	gc_look(gc, find, &leaks);
+	if (error)
+		return error;
 	return leaks.error ? leaks.error : (int)size_min(leaks.nr, INT32_MAX);
 }
 
@@ -97,8 +99,7 @@ void gc_leaks_report(struct arena_gc *gc)
 	struct arena_gc_step steps[LINES_MAX];
 	struct leaks leaks = { .is_end = true, .steps = steps, .max = LINES_MAX };
 
-	gc_look(gc, find, &leaks);
-	if (leaks.error)
+	if (gc_look(gc, find, &leaks) || leaks.error)
 		report("gc leaks: no memory to look for them");
 	for (size_t i = 0; i < size_min(leaks.nr, LINES_MAX); i++)
 		report_one(&steps[i]);

@@ -1,29 +1,59 @@
 // SPDX-License-Identifier: MIT
-/* Errands that wait for the next moment in which all is stopped. Each lies on the stack of who waits for it. */
+/*
+ * Errands that wait for the next moment in which all is stopped. Each lies on the stack of who waits for it, who takes it back where there is no
+ * collector's thread to run it, nor to be had.
+ */
 #include "gc/look.h"
+
+#include <errno.h>
 
 #include "gc/alloc.h"
 #include "gc/threads.h"
 
+/* Who waits looks so often whether anybody is there. */
+#define LOOK_NS ((uint64_t)100 * 1000 * 1000)
+
 struct gc_errand {
 	struct gc_errand *next;	/* guarded by the heap's lock */
+	struct arena_gc *gc;	/* fixed */
 	gc_look_fn *function;	/* fixed, as context */
 	void *context;
 	uint32_t is_done;	/* atomic, futex: the release in gc_look_run() pairs with wait_until_done() */
 };
 
+/* Whether it was there to be taken back: else somebody is about it. */
+static bool take_back(struct gc_errand *errand)
+{
+	struct arena_gc *gc = errand->gc;
+	struct gc_errand **link = &gc->errands;
+	bool is_there;
+
+	lock_acquire(&gc->lock);
+	while (*link && *link != errand)
+		link = &(*link)->next;
+	is_there = *link;
+	if (is_there)
+		*link = errand->next;
+	lock_release(&gc->lock);
+	return is_there;
+}
+
 static void *wait_until_done(void *context)
 {
 	struct gc_errand *errand = context;
 
-	while (!atomic_load_acquire(&errand->is_done)) /* pairs with gc_look_run() */
-		os_futex_wait(&errand->is_done, 0);
-	return NULL;
+	/* Pairs with gc_look_run(). */
+	while (!atomic_load_acquire(&errand->is_done)) {
+		if (!atomic_load_relaxed(&errand->gc->has_collector) && take_back(errand))
+			return NULL;
+		os_futex_wait_for(&errand->is_done, 0, LOOK_NS);
+	}
+	return errand;
 }
 
-void gc_look(struct arena_gc *gc, gc_look_fn *function, void *context)
+int gc_look(struct arena_gc *gc, gc_look_fn *function, void *context)
 {
-	struct gc_errand errand = { .function = function, .context = context };
+	struct gc_errand errand = { .gc = gc, .function = function, .context = context };
 
 	lock_acquire(&gc->lock);
 	errand.next = gc->errands;
@@ -31,7 +61,7 @@ void gc_look(struct arena_gc *gc, gc_look_fn *function, void *context)
 	lock_release(&gc->lock);
 	/* The one that is running may have stopped all already. */
 	gc_wish(gc, true);
-	gc_blocking(wait_until_done, &errand);
+	return gc_blocking(wait_until_done, &errand) ? 0 : -ENOMEM;
 }
 
 static struct gc_errand *take(struct arena_gc *gc)

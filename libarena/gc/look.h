@@ -8,8 +8,8 @@
 
 #include "gc/collected.h"
 
-/** Have @function called by the collector, with all stopped, and wait for that. The caller may be attached. */
-void gc_look(struct arena_gc *gc, gc_look_fn *function, void *context);
+/** Have @function called by the collector, with all stopped, and wait for that: 0, or -ENOMEM when there is no thread to do it. The caller may be attached. */
+int gc_look(struct arena_gc *gc, gc_look_fn *function, void *context);
 /** Whether somebody waits. The collector's, as the next. */
 bool gc_look_is_wanted(struct arena_gc *gc);
 /** Call what is wanted. All are stopped. */

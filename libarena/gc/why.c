@@ -173,7 +173,7 @@ static void answer(struct arena_gc *gc, void *context)
 int gc_why(struct arena_gc *gc, const void *object, struct arena_gc_step *steps, size_t max)
 {
 	struct question question = { (uintptr_t)object, os_thread_id(), steps, max, 0 };
+	int error = gc_look(gc, answer, &question);
 
-	gc_look(gc, answer, &question);
-	return question.answer;
+	return error ? error : question.answer;
 }

@@ -2,15 +2,18 @@
 /*
  * Memory that the system refuses to a collected heap, at every place where it, or its collector, asks for some. The program is linked with the doors to
  * memory of os.h wrapped (--wrap, tests/build.mk): the @fail_at-th request fails, alone or with all that follow. A fixed workload runs once for each place, with
- * a cycle after each step; whoever asks first, the program's thread or the collector's, is refused.
+ * a cycle after each step; whoever asks first, the program's thread or the collector's, is refused. Threads of the library's own are refused in a child, which
+ * needs one.
  *
  * What must hold: a refusal is NULL or -ENOMEM, what is reachable stays as it was, and once the system gives again all works.
  */
 #include <errno.h>
+#include <sys/wait.h>
 
 #include "gc/graph.h"
 #include "gc/look.h"
 #include "tests/unit/gc_fixture.h"
+#include "thread.h"
 
 enum { DEPTH = 9, STEPS = 3, PLACES_LEAST = 8 };
 
@@ -62,6 +65,16 @@ void *__wrap_os_table(size_t bytes)
 void *__wrap_os_reserve_table(size_t bytes)
 {
 	return refuses() ? NULL : __real_os_reserve_table(bytes);
+}
+
+static bool refuses_threads;
+
+int __real_thread_start(pthread_t *thread, void *(*run)(void *), void *context);
+int __wrap_thread_start(pthread_t *thread, void *(*run)(void *), void *context);
+
+int __wrap_thread_start(pthread_t *thread, void *(*run)(void *), void *context)
+{
+	return refuses_threads ? -EAGAIN : __real_thread_start(thread, run, context);
 }
 
 /* ---------------------------------------------------------------- the workload */
@@ -197,12 +210,60 @@ TEST(lent, "gc_refused/a stack for which there is no copy is looked at where it 
 	fail_at = 1;
 	nr_asked = nr_failed = 0;
 	__atomic_store_n(&is_counting, 1, __ATOMIC_RELEASE);
-	gc_look(it.gc, look, &sight);
+	CHECK_EQ(gc_look(it.gc, look, &sight), 0);
 	__atomic_store_n(&is_counting, 0, __ATOMIC_RELEASE);
 	CHECK(!sight.is_copied && sight.nr && nr_failed);
 	CHECK_EQ(count_leaves(node), 1 << DEPTH);
 	/* With memory there is a copy again. */
-	gc_look(it.gc, look, &sight);
+	CHECK_EQ(gc_look(it.gc, look, &sight), 0);
 	CHECK(sight.is_copied);
+	arena_gc_destroy(it.gc);
+}
+
+/* ---------------------------------------------------------------- no thread for the collector */
+
+/* Far more than a slow machine needs. */
+#define HANG_SECONDS 60
+
+static void live_without_collector(const struct fixture *it, struct node *tree)
+{
+	struct arena_gc_step step;
+
+	refuses_threads = true;
+	CHECK_EQ(arena_gc_why(it->gc, tree, &step, 1), -ENOMEM);
+	CHECK_EQ(arena_gc_leaks(it->gc, &step, 1), -ENOMEM);
+	CHECK_EQ(arena_gc_dump(it->gc, STDERR_FILENO), -ENOMEM);
+	arena_gc_collect(it->gc);
+	CHECK_EQ(stats_of(it->gc).nr_cycles, 0);
+	arena_gc_set_limit(it->gc, &(struct arena_gc_limit){ .bytes = 16 * MiB, .policy = ARENA_GC_FAIL });
+	while (arena_gc_alloc_atomic(it->gc, MiB))
+		;
+	arena_gc_set_limit(it->gc, &(struct arena_gc_limit){ .bytes = 16 * MiB, .policy = ARENA_GC_OVERSHOOT });
+	CHECK(arena_gc_alloc_atomic(it->gc, MiB));
+	refuses_threads = false;
+	CHECK(arena_gc_why(it->gc, tree, &step, 1) > 0);
+	CHECK_EQ(count_leaves(tree), 1 << DEPTH);
+}
+
+TEST(no_thread, "gc_refused/the child of a fork that gets no thread is told so, or refused, and waits for nobody", "ARENA_GCVERIFY=0")
+{
+	struct fixture it;
+	struct node *tree;
+	int status;
+	pid_t pid;
+
+	if (harness_sanitized())
+		harness_skip("sanitizers cannot fork a process with threads");
+	it = set_up(ARENA_GC_OFF);
+	tree = new_tree(&it, DEPTH);
+	pid = fork();
+	CHECK(pid >= 0);
+	if (!pid) {
+		alarm(HANG_SECONDS);
+		live_without_collector(&it, tree);
+		_exit(0);
+	}
+	CHECK(waitpid(pid, &status, 0) == pid);
+	CHECK_EQ(status, 0);
 	arena_gc_destroy(it.gc);
 }
