@@ -26,7 +26,7 @@ struct verifier {
 	size_t seen_bytes;
 	struct gc_block *block;	/* objects that were seen and not looked into */
 	const char *from;	/* what is looked into */
-	uintptr_t from_object;
+	uintptr_t from_object;	/* its address; of a root, where the word lies */
 	bool is_typed;		/* what it holds are pointers for sure */
 };
 
@@ -85,6 +85,24 @@ static void must_be_marked(void *context, uintptr_t word)
 		panic("gc verify: %s %p holds %p (%s), which is not marked: a store without its barrier?", verifier->from,
 		      (void *)verifier->from_object, (void *)word, name_of(gc, ref.span));
 	follow(verifier, &ref);
+}
+
+static void look_at_root(void *context, enum arena_gc_root kind, uintptr_t location, uintptr_t word)
+{
+	struct verifier *verifier = context;
+
+	verifier->from = kind == ARENA_GC_ROOT_HANDLE ? "handle" : "root";
+	verifier->from_object = location;
+	must_be_marked(verifier, word);
+}
+
+static void look_at_cleanup(void *context, uintptr_t word)
+{
+	struct verifier *verifier = context;
+
+	verifier->from = "cleanup";
+	verifier->from_object = word;
+	must_be_marked(verifier, word);
 }
 
 /* What looks like a pointer, and may be stale: where an object without a mark is, nothing has to be. */
@@ -159,14 +177,14 @@ static void look_into_all(struct verifier *verifier)
 
 void gc_verify(struct arena_gc *gc)
 {
-	struct verifier verifier = { .gc = gc, .from = "root" };
+	struct verifier verifier = { .gc = gc };
 
 	verifier.seen_bytes = align_up(atomic_load_acquire(&gc->space.open_bytes) / 16 / 8 + 8, PAGE_BYTES);
 	verifier.seen = os_table(verifier.seen_bytes);
 	if (!verifier.seen)
 		panic("no memory to verify a collected heap");
-	gc_roots_each(&gc->roots, must_be_marked, &verifier);
-	gc_cleanups_each(gc, must_be_marked, &verifier);
+	gc_roots_show(&gc->roots, look_at_root, &verifier);
+	gc_cleanups_each(gc, look_at_cleanup, &verifier);
 	gc_annexes_show(&gc->annexes, follow_marked, &verifier);
 	look_at_stacks(&verifier);
 	look_into_all(&verifier);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -607,6 +608,23 @@ static void plain_store(void *argument)
 	poll_until_done(it->gc);
 }
 
+static void plain_store_to_handle(void *argument)
+{
+	const struct fixture *it = argument;
+	struct arena_gc_handle *handle = arena_gc_handle_create(it->gc, NULL);
+	pthread_t other;
+
+	fprintf(stderr, "stored to %p\n", (void *)handle);
+	hide_node(it, 7);
+	wipe_stack();
+	CHECK(!pthread_create(&other, NULL, collect_elsewhere, it->gc));
+	poll_until_black();
+	be_silent();
+	*(const void **)handle = (const void *)~hidden;
+	wipe_stack();
+	poll_until_done(it->gc);
+}
+
 /* In a child that makes the heap itself: threads do not survive a fork. */
 static void with_heap(void *argument)
 {
@@ -638,6 +656,24 @@ TEST(misuse, "gc/misuse aborts and says why", "ARENA_GCVERIFY=1")
 		CHECK(harness_died(&death, SIGABRT));
 		CHECK_HAS(death.text, cases[i].says);
 	}
+}
+
+TEST(where, "gc/verification says which root holds what is lost, and which handle", "ARENA_GCVERIFY=1")
+{
+	void (*functions[])(void *) = { plain_store, plain_store_to_handle };
+	char expected[64], *address;
+	struct death death;
+
+	if (harness_thread_sanitized())
+		harness_skip("the thread sanitizer cannot fork a process with threads");
+	harness_child(&death, with_heap, &functions[0]);
+	snprintf(expected, sizeof(expected), "gc verify: root %p holds", (void *)&cell[0]);
+	CHECK_HAS(death.text, expected);
+	harness_child(&death, with_heap, &functions[1]);
+	CHECK_HAS(death.text, "stored to ");
+	address = strstr(death.text, "stored to ") + strlen("stored to ");
+	snprintf(expected, sizeof(expected), "gc verify: handle %.*s holds", (int)strcspn(address, "\n"), address);
+	CHECK_HAS(death.text, expected);
 }
 
 static void collect_once(void *unused)
