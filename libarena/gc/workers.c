@@ -156,7 +156,7 @@ static bool add_helper(struct arena_gc *gc)
 static void call_helpers(struct arena_gc *gc)
 {
 	struct share share = share_now(gc);
-	uint32_t nr = share.nr_whole + (share.percent > 0) - 1;
+	uint32_t nr_workers = share.nr_whole + (share.percent > 0), nr = nr_workers ? nr_workers - 1 : 0;
 
 	while (gc->crew.nr_helpers < GC_HELPERS_MAX && gc->crew.nr_helpers < nr && add_helper(gc))
 		;

@@ -116,6 +116,22 @@ TEST(share, "gc_limit/the share of the CPU is what workers have", "ARENA_GC_CPUS
 	arena_gc_destroy(it.gc);
 }
 
+TEST(no_share, "gc_limit/where workers have no share, nobody is called for help", "ARENA_GC_CPUS=1")
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+	struct node *tree = new_tree(&it, 17);
+	pthread_t other;
+
+	/* No setting makes that. */
+	it.gc->drive.pace.share_percent = 0;
+	CHECK(!pthread_create(&other, NULL, collect_elsewhere, it.gc));
+	poll_until_done(it.gc);
+	CHECK(!pthread_join(other, NULL));
+	CHECK_EQ(it.gc->crew.nr_helpers, 0);
+	CHECK_EQ(count_leaves(tree), 1 << 17);
+	arena_gc_destroy(it.gc);
+}
+
 /* ---------------------------------------------------------------- at the limit */
 
 static void churn(const struct fixture *it, size_t live, enum arena_gc_policy policy)
