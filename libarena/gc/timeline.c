@@ -37,8 +37,9 @@ static struct {
 	bool has_end;		/* it can be written to at any offset */
 	off_t offset;		/* where the next event goes */
 	struct text text;	/* what is not written yet, in buffer */
-	char buffer[BUFFER_BYTES];
 } file = { .lock = LOCK_INIT(LOCK_GC_EVENT), .fd = -1 };
+/* Guarded by the same lock. Apart, because what begins with zeros is neither in the library's file nor in memory until it is used. */
+static char buffer[BUFFER_BYTES];
 
 static const char *const names[GC_NR_EVENTS] = {
 	[GC_EVENT_CYCLE] = "cycle", [GC_EVENT_LEFT] = "sweep what was left", [GC_EVENT_ON] = "barriers on", [GC_EVENT_ROOTS] = "roots",
@@ -77,11 +78,11 @@ static void write_bytes_locked(const char *from, size_t bytes, off_t offset)
 
 static void write_out_locked(void)
 {
-	size_t bytes = (size_t)(file.text.at - file.buffer);
+	size_t bytes = (size_t)(file.text.at - buffer);
 
-	write_bytes_locked(file.buffer, bytes, file.offset);
+	write_bytes_locked(buffer, bytes, file.offset);
 	file.offset += (off_t)bytes;
-	text_init(&file.text, file.buffer, sizeof(file.buffer));
+	text_init(&file.text, buffer, sizeof(buffer));
 }
 
 /* As it is to be if the next cycle never ends. */
@@ -134,7 +135,7 @@ static void open_locked(const char *name)
 	}
 	file.pid = getpid();
 	file.has_end = lseek(file.fd, 0, SEEK_CUR) == 0;
-	text_init(&file.text, file.buffer, sizeof(file.buffer));
+	text_init(&file.text, buffer, sizeof(buffer));
 	text_put(&file.text, "[\n{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":%d,\"tid\":0,\"args\":{\"name\":\"", (int)file.pid);
 	put_name(&file.text, program_invocation_short_name);
 	text_put(&file.text, "\"}}");
