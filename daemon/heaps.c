@@ -122,24 +122,47 @@ static const char *source_name(uint64_t source)
 	return source < ARENA_NR_SOURCES ? names[source] : "?";
 }
 
+static void put_json_collected(FILE *out, const struct arena_shared_heap *heap)
+{
+	fprintf(out, ",\"nr_cycles\":%" PRIu64 ",\"live_bytes\":%" PRIu64, heap->nr_cycles, heap->live_bytes);
+	if (heap->goal_bytes != UINT64_MAX)
+		fprintf(out, ",\"goal_bytes\":%" PRIu64, heap->goal_bytes);
+}
+
 static void put_json(struct printer *printer, const struct shown *shown, uint32_t number, const struct arena_shared_heap *heap)
 {
 	fprintf(printer->out,
 		"%s{\"pid\":%d,\"heap\":%" PRIu32 ",\"source\":\"%s\",\"limit_chunks\":%" PRIu64 ",\"handed_chunks\":%" PRIu64
-		",\"mapped_chunks\":%" PRIu64 ",\"idle_chunks\":%" PRIu64 ",\"returned_chunks\":%" PRIu64 ",\"used_bytes\":%" PRIu64 "}",
+		",\"mapped_chunks\":%" PRIu64 ",\"idle_chunks\":%" PRIu64 ",\"returned_chunks\":%" PRIu64 ",\"used_bytes\":%" PRIu64,
 		printer->nr ? "," : "", (int)shown->pid, number, source_name(heap->source),
 		heap->limit_chunks, heap->handed_chunks, heap->mapped_chunks, heap->idle_chunks, heap->returned_chunks,
 		heap->used_bytes);
+	if (heap->is_collected)
+		put_json_collected(printer->out, heap);
+	fputs("}", printer->out);
+}
+
+/* Of a heap without a collector, or without a goal, nothing is said. */
+static void put_column(FILE *out, uint64_t number, bool is_known)
+{
+	if (is_known)
+		fprintf(out, " %10" PRIu64, number);
+	else
+		fprintf(out, " %10s", "-");
 }
 
 static void put_line(struct printer *printer, const struct shown *shown, uint32_t number, const struct arena_shared_heap *heap)
 {
 	if (!printer->nr)
-		fprintf(printer->out, "%8s %5s %-8s %12s %10s %10s %10s %10s\n", "PID", "HEAP", "SOURCE", "USED KiB", "MAPPED", "IDLE",
-			"RETURNED", "HANDED");
-	fprintf(printer->out, "%8d %5" PRIu32 " %-8s %12" PRIu64 " %10" PRIu64 " %10" PRIu64 " %10" PRIu64 " %10" PRIu64 "\n",
+		fprintf(printer->out, "%8s %5s %-8s %12s %10s %10s %10s %10s %10s %10s %10s\n", "PID", "HEAP", "SOURCE", "USED KiB", "MAPPED", "IDLE",
+			"RETURNED", "HANDED", "CYCLES", "LIVE KiB", "GOAL KiB");
+	fprintf(printer->out, "%8d %5" PRIu32 " %-8s %12" PRIu64 " %10" PRIu64 " %10" PRIu64 " %10" PRIu64 " %10" PRIu64,
 		(int)shown->pid, number, source_name(heap->source), heap->used_bytes / 1024,
 		heap->mapped_chunks, heap->idle_chunks, heap->returned_chunks, heap->handed_chunks);
+	put_column(printer->out, heap->nr_cycles, heap->is_collected);
+	put_column(printer->out, heap->live_bytes / 1024, heap->is_collected);
+	put_column(printer->out, heap->goal_bytes / 1024, heap->is_collected && heap->goal_bytes != UINT64_MAX);
+	fputs("\n", printer->out);
 }
 
 static void print_process(struct printer *printer, const struct shown *shown)

@@ -19,6 +19,12 @@ struct heap_callback {
 	void *context;
 };
 
+/* What the collector says of a heap that has one, after each cycle. */
+struct heap_collected {
+	bool is_there;		/* else the rest means nothing */
+	uint64_t nr_cycles, live_bytes, goal_bytes;
+};
+
 struct heap {
 	struct lock lock;	/* guards pages, and caches of threads that have ended */
 	struct palloc pages;
@@ -34,6 +40,7 @@ struct heap {
 	struct cache *caches;	/* all; guarded by lock */
 	struct supplied *supplied; /* of a heap in the program's memory (supplied.c), else NULL; fixed while it is live */
 	struct arena_shared_heap *shared; /* where its numbers are published; NULL = nowhere. Guarded by lock */
+	struct heap_collected collected; /* guarded by lock */
 	struct heap_callback callback; /* guarded by lock */
 	bool is_due;		/* atomic; relaxed: a hint that it has grown to where relief_settle() has something to do */
 };

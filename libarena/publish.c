@@ -59,12 +59,24 @@ static void write_heap(struct arena_shared_heap *to, const struct heap *heap, bo
 	put(&to->idle_chunks, stats.idle_chunks);
 	put(&to->returned_chunks, stats.returned_chunks);
 	put(&to->used_bytes, stats.used_bytes);
+	put(&to->is_collected, heap->collected.is_there);
+	put(&to->nr_cycles, heap->collected.nr_cycles);
+	put(&to->live_bytes, heap->collected.live_bytes);
+	put(&to->goal_bytes, heap->collected.goal_bytes);
 	put(&to->sequence, to->sequence + 1);
 }
 
 void publish_slow(struct heap *heap)
 {
 	write_heap(heap->shared, heap, true);
+}
+
+void publish_collected(struct heap *heap, const struct heap_collected *collected)
+{
+	lock_acquire(&heap->lock);
+	heap->collected = *collected;
+	publish(heap);
+	lock_release(&heap->lock);
 }
 
 static void start_file(struct arena_shared *fresh)
@@ -105,6 +117,7 @@ void publish_end(struct heap *heap)
 	if (heap->shared)
 		write_heap(heap->shared, heap, false);
 	heap->shared = NULL;
+	heap->collected = (struct heap_collected){ 0 };
 }
 
 void publish_fork_child(void)

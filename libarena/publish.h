@@ -15,6 +15,8 @@ void publish_start(struct heap *heap);
 void publish_end(struct heap *heap);
 /** Write a heap's numbers, whose lock the caller holds. */
 void publish_slow(struct heap *heap);
+/** What the collector of a heap says of it. */
+void publish_collected(struct heap *heap, const struct heap_collected *collected);
 /** The only thread of a child of fork() gives it memory of its own. */
 void publish_fork_child(void);
 

@@ -61,6 +61,7 @@ static bool start(struct arena_gc *gc, const struct arena_gc_options *options)
 	}
 	if (!gc_types_init(&gc->types, &gc->lock)) {
 		gc_limit_init(gc, options->percent);
+		gc_note_numbers(gc, 0);
 		if (!gc_weak_init(gc) && !gc_ephemerons_init(gc) && !gc_cleanups_init(gc, options->cleanups_by_program) &&
 		    !gc_cycle_start(gc))
 			return true;

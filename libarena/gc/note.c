@@ -4,6 +4,7 @@
 
 #include "gc/probe.h"
 #include "os.h"
+#include "publish.h"
 
 /* ---------------------------------------------------------------- mutators */
 
@@ -83,6 +84,18 @@ void gc_note_phase(struct arena_gc *gc, enum gc_event_kind phase)
 	gc->phase_ns = now_ns;
 }
 
+void gc_note_numbers(struct arena_gc *gc, uint64_t nr_cycles)
+{
+	const struct heap_collected collected = {
+		.is_there = true,
+		.nr_cycles = nr_cycles,
+		.live_bytes = atomic_load_relaxed(&gc->live_bytes),
+		.goal_bytes = atomic_load_relaxed(&gc->drive.goal_bytes),
+	};
+
+	publish_collected(gc->space.heap, &collected);
+}
+
 void gc_note_cycle(struct arena_gc *gc)
 {
 	uint64_t now_ns = os_clock_ns();
@@ -90,6 +103,7 @@ void gc_note_cycle(struct arena_gc *gc)
 	end_phase(gc, now_ns);
 	add_own(gc, GC_EVENT_CYCLE, GC_REQUEST_OFF, gc->begin_ns, now_ns);
 	gc->phase = GC_EVENT_CYCLE;
+	gc_note_numbers(gc, gc->done + 1);
 	GC_PROBE(cycle_end, gc->space.heap->id, gc->done + 1);
 }
 

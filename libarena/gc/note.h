@@ -25,6 +25,8 @@ void gc_note_answer_for(const struct gc_mutator *mutator, enum gc_request reques
 void gc_note_phase(struct arena_gc *gc, enum gc_event_kind phase);
 /** The cycle ends. */
 void gc_note_cycle(struct arena_gc *gc);
+/** Show others the heap's numbers after @nr_cycles (arena/shared.h). Also before there is a collector. */
+void gc_note_numbers(struct arena_gc *gc, uint64_t nr_cycles);
 /** All have answered what was asked for since @begin_ns. */
 void gc_note_handshake(struct arena_gc *gc, enum gc_request request, uint64_t begin_ns);
 

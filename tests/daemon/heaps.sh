@@ -3,7 +3,7 @@
 # heaps
 #
 # `arenactl heaps` reads the heaps of a running program that was not written for it, and only of one that was asked to show them; the
-# malloc replacement prints the same as JSON at exit.
+# malloc replacement prints the same as JSON at exit. Of a collected heap it also shows what its collector says.
 set -u
 # shellcheck source=tests/daemon/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -14,6 +14,8 @@ shown_pid=$SHOWN_PID
 read -r -t 60 _ <&"${SHOWN[0]}"
 LD_PRELOAD=$PWD/$B/libarena-malloc.so sleep 60 &
 hidden_pid=$!
+ARENA_SHARED_STATS=1 "$B/examples/cache" 1 1000000000 >/dev/null &
+cache_pid=$!
 
 heaps() { "$B/arenactl" heaps --json --pid="$1"; }
 # balanced: of one heap on standard input, number 0, the books are.
@@ -36,7 +38,19 @@ run_ok "found among all processes" sh -c "'$B/arenactl' heaps --json | grep -q '
 run_fails "a program that was not asked shows nothing" "no process shows its heaps" heaps "$hidden_pid"
 run_fails "no such process" "no process shows its heaps" heaps 2147483647
 run_fails "no number" "no number of a process" "$B/arenactl" heaps --pid=x
+# collects: its heap has finished a cycle, and says what was alive then and where the next one ends. Until a minute has passed.
+collects() {
+	for _ in {1..600}; do
+		heaps "$cache_pid" | grep -Eq '"nr_cycles":[1-9][0-9]*,"live_bytes":[1-9][0-9]*,"goal_bytes":[1-9]' && return
+		sleep 0.1
+	done
+	heaps "$cache_pid"
+	return 1
+}
+run_ok "what lives in a collected heap, and where it goes" collects
+run_ok "the same in the table" sh -c "'$B/arenactl' heaps --pid=$cache_pid | grep -Eq '( +[1-9][0-9]*){3}$'"
+run_ok "nothing of that for others" sh -c "'$B/arenactl' heaps --pid=$shown_pid | grep -Eq '( +-){3}$'"
 echo >&"${SHOWN[1]}"
-kill "$hidden_pid"
+kill "$hidden_pid" "$cache_pid"
 run_ok "the malloc replacement prints it at exit" ended
 tap_end

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "arena/heap.h"
+#include "arena/gc.h"
 #include "arena/shared.h"
 #include "publish.h"
 #include "tests/harness.h"
@@ -178,6 +179,29 @@ TEST(same, "publish/what others read is what the heap says, after every kind of 
 	heap_destroy(heap);
 	CHECK(arena_shared_read(&shared->heaps[1], &copy));
 	CHECK_EQ(copy.is_live, 0);
+}
+
+TEST(collected, "publish/after each cycle others read what lives in a collected heap and where it goes", "ARENA_SHARED_STATS=1")
+{
+	struct arena_gc *gc = arena_gc_create(&(struct arena_gc_options){ .source = ARENA_SOURCE_THP, .percent = 100 });
+	const struct arena_shared_heap *shared = &map_shared(getpid())->heaps[1];
+	struct arena_shared_heap copy;
+	struct arena_gc_stats stats;
+
+	CHECK(gc && arena_shared_read(shared, &copy));
+	CHECK(copy.is_live && copy.is_collected && !copy.nr_cycles && copy.goal_bytes == 4 * MiB);
+	for (int i = 0; i < 3; i++)
+		arena_gc_collect(gc);
+	arena_gc_stats(gc, &stats);
+	CHECK(arena_shared_read(shared, &copy));
+	CHECK_EQ(copy.nr_cycles, stats.nr_cycles);
+	CHECK_EQ(copy.live_bytes, stats.live_bytes);
+	CHECK_EQ(copy.goal_bytes, stats.goal_bytes);
+	arena_gc_destroy(gc);
+	/* The next one with that number has none. */
+	heap = heap_create(ARENA_SOURCE_THP);
+	CHECK(arena_shared_read(shared, &copy));
+	CHECK(copy.is_live && !copy.is_collected);
 }
 
 TEST(sealed, "publish/nobody else can write to it or cut it short", "ARENA_SHARED_STATS=1")

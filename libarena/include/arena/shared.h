@@ -36,7 +36,11 @@ struct arena_shared_heap {
 	uint64_t idle_chunks;	/* without, memory still there */
 	uint64_t returned_chunks; /* given back to the system since the heap was made */
 	uint64_t used_bytes;	/* pages that are an object's, or at a thread's hand */
-	uint64_t unused[7];
+	uint64_t is_collected;	/* 1: its objects are those of a collected heap (arena/gc.h); else the next three mean nothing */
+	uint64_t nr_cycles;	/* finished */
+	uint64_t live_bytes;	/* that the last one has found alive */
+	uint64_t goal_bytes;	/* of objects and garbage: where the next one is to end; UINT64_MAX: there is none */
+	uint64_t unused[3];
 };
 
 /* The whole file. What is not a heap is fixed before anybody can see it. */
