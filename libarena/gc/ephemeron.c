@@ -12,8 +12,8 @@
  *
  * Scanned again, not marked at once: a chain of ephemerons, each of which has the next one's key for a value, would be as many calls deep.
  *
- * What is read of a key or a value is read as from a weak reference (gc/weak.c). A new value needs no more than a store's barrier: an ephemeron is scanned
- * like any object.
+ * What is read of a key or a value is read as from a weak reference (gc/weak.c). A new value needs less than a store's barrier: it is shaded while the stack that it
+ * comes from is not scanned.
  */
 #include "gc/ephemeron.h"
 
@@ -91,9 +91,15 @@ struct arena_gc_ephemeron *arena_gc_ephemeron_create(struct arena_gc *gc, const 
 	return ephemeron;
 }
 
+/*
+ * What goes is not shaded: who has read it has shaded it, as what is read of weak references is. And it may be settled already that it is dead: then a mark,
+ * which it would get at once when there is no memory for a note, would bring it back, but not what it leads to.
+ */
 void arena_gc_ephemeron_set(struct arena_gc_ephemeron *ephemeron, const void *value)
 {
-	arena_gc_store(&ephemeron->value, value);
+	if (unlikely(arena_gc_local_.barrier))
+		arena_gc_shade_(NULL, value);
+	atomic_store_release(&ephemeron->value, value); /* pairs with gc_weak_read() and gc_ephemeron_meet() */
 }
 
 /* ---------------------------------------------------------------- the table */

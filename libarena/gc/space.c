@@ -169,9 +169,9 @@ void gc_space_give(struct gc_space *space, struct gc_pages *pages, struct gc_spa
 {
 	uint32_t page = gc_page(space, span), nr = span->pages;
 
-	/* Relaxed: nothing leads here that anybody could follow. */
+	/* Nothing leads here but a weak read that is late. The release pairs with gc_find() there: who finds nothing finds cleared what led here. */
 	for (uint32_t i = page; i < page + nr; i++)
-		atomic_store_relaxed(&space->map[i], GC_NONE);
+		atomic_store_release(&space->map[i], GC_NONE);
 	annotate_forbid(space->base + page * PAGE_BYTES, space->base + (page + (size_t)nr) * PAGE_BYTES);
 	if (nr == 1)
 		give_page(space, pages, page);

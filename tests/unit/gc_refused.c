@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <sys/wait.h>
 
+#include "gc/barrier.h"
 #include "gc/graph.h"
 #include "gc/look.h"
 #include "tests/unit/gc_fixture.h"
@@ -265,5 +266,83 @@ TEST(no_thread, "gc_refused/the child of a fork that gets no thread is told so, 
 	}
 	CHECK(waitpid(pid, &status, 0) == pid);
 	CHECK_EQ(status, 0);
+	arena_gc_destroy(it.gc);
+}
+
+/* ---------------------------------------------------------------- notes of what is dead */
+
+struct dead_value {
+	struct arena_gc_ephemeron *ephemeron;
+	struct arena_gc_weak *weak;
+};
+
+static void make_dead_value(const struct fixture *it, void *argument)
+{
+	struct dead_value *roots = argument;
+	struct node *value = new_node(it, new_node(it, NULL, NULL, 1), NULL, 2);
+
+	arena_gc_store(&roots->ephemeron, arena_gc_ephemeron_create(it->gc, new_node(it, NULL, NULL, 3), value));
+	arena_gc_store(&roots->weak, arena_gc_weak_create(it->gc, value));
+	CHECK(roots->ephemeron && roots->weak);
+}
+
+/* No block is left, nor memory for one. */
+static struct gc_block *take_all_blocks(struct gc_queue *queue)
+{
+	struct gc_block *all = NULL, *block;
+
+	fails_on = true;
+	fail_at = 1;
+	nr_asked = 0;
+	__atomic_store_n(&is_counting, 1, __ATOMIC_RELEASE);
+	while ((block = gc_queue_get(queue))) {
+		block->next = all;
+		all = block;
+	}
+	return all;
+}
+
+static void give_blocks_back(struct gc_queue *queue, struct gc_block *all)
+{
+	struct gc_block *next;
+
+	__atomic_store_n(&is_counting, 0, __ATOMIC_RELEASE);
+	for (; all; all = next) {
+		next = all->next;
+		gc_queue_put(queue, all);
+	}
+}
+
+/* A collector that has settled what is dead, and is kept from clearing it. */
+static void poll_until_closed(const struct arena_gc *gc)
+{
+	while (!(__atomic_load_n(&gc->weak.word, __ATOMIC_ACQUIRE) & 1)) {
+		arena_gc_poll();
+		usleep(200);
+	}
+}
+
+TEST(dead, "gc_refused/without memory for a note, another value for an ephemeron whose key is dead does not bring the old one back")
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+	static struct dead_value roots;
+	struct gc_block *blocks;
+	pthread_t collector;
+
+	CHECK_EQ(arena_gc_add_roots(it.gc, &roots, sizeof(roots)), 0);
+	elsewhere(&it, make_dead_value, &roots);
+	lock_acquire(&it.gc->whole_lock);
+	CHECK(!pthread_create(&collector, NULL, collect_elsewhere, it.gc));
+	poll_until_closed(it.gc);
+	CHECK_EQ(arena_gc_local_.barrier, GC_BARRIER_OLD);
+	gc_barrier_drop(gc_own);
+	blocks = take_all_blocks(&it.gc->queue);
+	arena_gc_ephemeron_set(roots.ephemeron, NULL);
+	CHECK(!arena_gc_weak_get(roots.weak));
+	give_blocks_back(&it.gc->queue, blocks);
+	lock_release(&it.gc->whole_lock);
+	poll_until_done(it.gc);
+	CHECK(!pthread_join(collector, NULL));
+	CHECK_EQ(stats_of(it.gc).freed_objects, 3);
 	arena_gc_destroy(it.gc);
 }
