@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* What happens to a collected heap when something happens to its threads and its process: the table of doc/gc.md, line by line. */
+#include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -80,6 +81,55 @@ TEST(signals, "gc_events/handlers that run at any moment, on other stacks too, d
 	__atomic_store_n(&is_over, 1, __ATOMIC_RELEASE);
 	for (size_t i = 0; i < ARRAY_LEN(threads); i++)
 		arena_gc_blocking(join, &threads[i]);
+	arena_gc_destroy(it.gc);
+}
+
+static int nothing_comes[2]; /* a pipe */
+
+/* Which error the program's own wait ends with. */
+static void *wait_for_nothing(void *error)
+{
+	char byte;
+
+	*(int *)error = read(nothing_comes[0], &byte, 1) < 0 ? errno : 0;
+	return NULL;
+}
+
+static void *wait_and_hold(void *argument)
+{
+	const struct fixture *it = argument;
+	struct node *tree;
+	int error = 0;
+
+	CHECK_EQ(arena_gc_attach(it->gc), 0);
+	tree = new_tree(it, 6);
+	arena_gc_blocking(wait_for_nothing, &error);
+	CHECK_EQ(error, EINTR);
+	CHECK_EQ(count_leaves(tree), 1 << 6);
+	__atomic_store_n(&is_over, 1, __ATOMIC_RELEASE);
+	arena_gc_detach(it->gc);
+	return NULL;
+}
+
+TEST(interrupted, "gc_events/a signal ends the program's wait, for which others answer, and none of the library's", "ARENA_GCVERIFY=1")
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+	struct sigaction action = { .sa_handler = count_signal };
+	pthread_t thread;
+
+	CHECK(!sigaction(SIGUSR1, &action, NULL) && !pipe(nothing_comes));
+	CHECK(!pthread_create(&thread, NULL, wait_and_hold, &it));
+	while (gc_threads_first(it.gc) == gc_own || gc_threads_running(it.gc) > 1)
+		usleep(1000);
+	/* Others answer: it is not woken. */
+	arena_gc_collect(it.gc);
+	CHECK(!__atomic_load_n(&is_over, __ATOMIC_ACQUIRE));
+	/* The first ones may come before it reads. */
+	while (!__atomic_load_n(&is_over, __ATOMIC_ACQUIRE)) {
+		CHECK(!pthread_kill(thread, SIGUSR1));
+		arena_gc_collect(it.gc);
+	}
+	arena_gc_blocking(join, &thread);
 	arena_gc_destroy(it.gc);
 }
 
@@ -191,6 +241,70 @@ TEST(guard, "gc_events/nobody reads below a stack, where its guard is", "ARENA_G
 	arena_gc_destroy(it.gc);
 }
 
+/* Until there is no stack left. */
+__attribute__((noinline)) static uint64_t fall(const struct fixture *it, uint64_t depth)
+{
+	volatile char room[1900];
+	struct node *node = new_node(it, NULL, NULL, depth);
+	uint64_t below;
+
+	room[depth % sizeof(room)] = 1;
+	below = depth < UINT32_MAX ? fall(it, depth + 1) : 0;
+	return below + node->value + (uint64_t)room[depth % sizeof(room)];
+}
+
+static uintptr_t guard_page;
+
+/* The fault is the guard's, and no other; the second time the process dies of it. */
+static void say_where(int number, siginfo_t *info, void *context)
+{
+	static const char is_elsewhere[] = "the fault is not in the guard page";
+
+	(void)context;
+	if ((uintptr_t)info->si_addr - guard_page >= 4096 && write(STDERR_FILENO, is_elsewhere, sizeof(is_elsewhere) - 1))
+		_exit(2);
+	signal(number, SIG_DFL);
+}
+
+static void *fall_attached(void *argument)
+{
+	static char other[65536];
+	stack_t handlers = { .ss_sp = other, .ss_size = sizeof(other) };
+
+	CHECK(!sigaltstack(&handlers, NULL));
+	CHECK_EQ(arena_gc_attach(((const struct fixture *)argument)->gc), 0);
+	fall(argument, 0);
+	return NULL;
+}
+
+static void overflow_stack(void *unused)
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+	char *memory = mmap(NULL, SMALL_STACK + 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct sigaction action = { .sa_sigaction = say_where, .sa_flags = SA_SIGINFO | SA_ONSTACK };
+	pthread_attr_t attributes;
+	pthread_t thread;
+
+	(void)unused;
+	guard_page = (uintptr_t)memory;
+	CHECK(memory != MAP_FAILED && !mprotect(memory + 4096, SMALL_STACK, PROT_READ | PROT_WRITE));
+	CHECK(!sigaction(SIGSEGV, &action, NULL));
+	pthread_attr_init(&attributes);
+	CHECK(!pthread_attr_setstack(&attributes, memory + 4096, SMALL_STACK));
+	CHECK(!pthread_create(&thread, &attributes, fall_attached, &it));
+	arena_gc_blocking(join, &thread);
+}
+
+TEST(overflow, "gc_events/a stack that overflows in the middle of allocations ends the process at its guard page")
+{
+	struct death death;
+
+	if (harness_sanitized())
+		harness_skip("sanitizers have handlers of their own");
+	harness_child(&death, overflow_stack, NULL);
+	CHECK(harness_died(&death, SIGSEGV));
+}
+
 #define DEEP_STACK ((size_t)8 * MiB)
 #define DEEP_FRAMES 4000 /* of 2 KB: 7.8 MiB and more */
 
@@ -279,5 +393,41 @@ TEST(crowd, "gc_events/10,000 threads, 500 at once, under cycles that follow eac
 	CHECK_EQ(stats_of(it.gc).freed_objects, waves * AT_ONCE);
 	CHECK(!it.gc->mutators->next);
 	pthread_attr_destroy(&attributes);
+	arena_gc_destroy(it.gc);
+}
+
+/* ---------------------------------------------------------------- pthread_cancel() */
+
+static void *hold_until_cancelled(void *argument)
+{
+	const struct fixture *it = argument;
+	struct node *node;
+
+	CHECK_EQ(arena_gc_attach(it->gc), 0);
+	node = new_node(it, NULL, NULL, 7);
+	for (__atomic_add_fetch(&nr_there, 1, __ATOMIC_RELEASE);; pthread_testcancel()) {
+		arena_gc_poll();
+		CHECK_EQ(node->value, 7);
+	}
+}
+
+TEST(cancelled, "gc_events/a thread that is cancelled is detached, and its stack keeps nothing", "ARENA_GCVERIFY=1")
+{
+	struct fixture it;
+	pthread_t thread;
+
+	if (harness_sanitized())
+		harness_skip("sanitizers do not see what a thread that was cancelled leaves behind");
+	it = set_up(ARENA_GC_OFF);
+	CHECK(!pthread_create(&thread, NULL, hold_until_cancelled, &it));
+	while (!__atomic_load_n(&nr_there, __ATOMIC_ACQUIRE))
+		usleep(1000);
+	arena_gc_collect(it.gc);
+	CHECK_EQ(stats_of(it.gc).freed_objects, 0);
+	CHECK(!pthread_cancel(thread));
+	arena_gc_blocking(join, &thread);
+	arena_gc_collect(it.gc);
+	CHECK_EQ(stats_of(it.gc).freed_objects, 1);
+	CHECK(gc_threads_first(it.gc) == gc_own && !gc_own->next);
 	arena_gc_destroy(it.gc);
 }
