@@ -132,12 +132,12 @@ static uint64_t words_of(const struct gc_kind *kind)
 	return nr_words && nr_words <= 64 ? slot_words(kind->type, nr_words) : 0;
 }
 
-/* Of small ones. An element whose size is no multiple of 16 needs no address that is one. */
+/* Of small ones. An element whose size is no multiple of 16 needs no address that is one. An array of no element may have a class shorter than one. */
 static uint32_t slot_bytes_of(const struct arena_gc_type *type, unsigned int class)
 {
 	uint32_t class_bytes = size_classes[class].bytes, bytes = (uint32_t)align_up(type->bytes, sizeof(void *));
 
-	return 2 * type->bytes > class_bytes && bytes >= SLOT_LEAST_BYTES ? bytes : class_bytes;
+	return bytes <= class_bytes && 2 * type->bytes > class_bytes && bytes >= SLOT_LEAST_BYTES ? bytes : class_bytes;
 }
 
 static void shape_slots(struct gc_kind *kind)

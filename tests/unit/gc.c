@@ -69,13 +69,15 @@ TEST(dense, "gc/objects lie as densely as their size allows, aligned as their ty
 {
 	struct fixture it = set_up(ARENA_GC_OFF);
 	struct arena_gc_type *quad = arena_gc_type_create(it.gc, &quad_layout), *word = arena_gc_type_create(it.gc, &word_layout);
+	struct arena_gc_type *page = arena_gc_type_create(it.gc, &(struct arena_gc_layout){ .name = "two pages", .bytes = 2 * PAGE_BYTES });
 
 	CHECK_EQ(distance(it.gc, it.node), sizeof(struct node));
 	CHECK_EQ(distance(it.gc, quad), sizeof(struct quad));
 	CHECK_EQ((uintptr_t)arena_gc_alloc(it.gc, quad) % _Alignof(struct quad), 0);
 	/* A page has no more slots than its span has bits. */
 	CHECK_EQ(distance(it.gc, word), 16);
-	/* An array of them has the slots of its class. */
+	/* An array of them has the slots of its class, also one of nothing. */
+	CHECK(arena_gc_alloc_array(it.gc, page, 0) && arena_gc_usable_bytes(it.gc, arena_gc_alloc_array(it.gc, page, 0)) == 16);
 	CHECK_EQ(arena_gc_usable_bytes(it.gc, arena_gc_alloc_array(it.gc, word, 7)), 64);
 	arena_gc_destroy(it.gc);
 }
