@@ -101,6 +101,8 @@ void gc_alloc_seal(struct gc_mutator *mutator)
 	mutator->is_black = false;
 	if (gc_does(GC_STEP_SEAL))
 		hand_in(mutator, false);
+	/* It may wait for long now, and others be refused what it has at hand. */
+	gc_pages_flush(&mutator->gc->space, &mutator->pages);
 }
 
 void gc_alloc_leave(struct gc_mutator *mutator)

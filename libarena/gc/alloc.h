@@ -19,7 +19,7 @@ void *gc_alloc_large(struct gc_mutator *mutator, uint32_t kind, size_t bytes);
 
 /** H1b: what the mutator allocates is marked from now on. */
 void gc_alloc_blacken(struct gc_mutator *mutator);
-/** H4: it is not any more; spans that the sweep has yet to see are handed in. */
+/** H4: it is not any more; spans that the sweep has yet to see are handed in, and pages at hand go back. */
 void gc_alloc_seal(struct gc_mutator *mutator);
 /** The mutator ends: all spans are handed in. */
 void gc_alloc_leave(struct gc_mutator *mutator);

@@ -112,7 +112,7 @@ struct gc_mutator {
 	struct arena_gc_stack *current; /* what it runs on; NULL: it has never left its own */
 	struct gc_debt debt;	/* the thread's, as the next two: what it owes of the cycle of that number */
 	uint64_t debt_cycle;
-	struct gc_pages pages;	/* at hand. The thread's; of lost ones the collector's */
+	struct gc_pages pages;	/* at hand, until a cycle ends. The mutator's; of lost ones the collector's */
 	uint64_t taken_bytes;	/* of spans and large objects, since it last paid */
 	uint64_t runtime_max_ns; /* atomic, relaxed: longest time in the library in this cycle */
 	struct gc_ring *ring;	/* of the timeline; NULL: there is none. The mutator's */

@@ -122,7 +122,8 @@ static void give_page(struct gc_space *space, struct gc_pages *pages, uint32_t p
 	if (pages->first != first)
 		gc_pages_flush(space, pages);
 	pages->first = first;
-	pages->group |= (uint64_t)1 << page % 64;
+	/* What a fork sees has its first page, and is not in the map. */
+	atomic_store_release(&pages->group, pages->group | (uint64_t)1 << page % 64);
 }
 
 /* ---------------------------------------------------------------- spans */

@@ -54,7 +54,7 @@ struct gc_space {
 
 /*
  * Single pages on their way: of one aligned group of 64, so that many change hands under the heap's lock at once. Its user's. A fork may come between any
- * two steps, and then at worst loses the page that is being taken.
+ * two steps, and then at worst loses those that are just being taken or given.
  */
 struct gc_pages {
 	uint32_t first;		/* of the group */

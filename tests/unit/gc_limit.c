@@ -224,6 +224,45 @@ TEST(long_ones, "gc_limit/an object for which no room is long enough is refused,
 	}
 }
 
+/* More threads would have all pages of two chunks at hand. */
+#define IDLERS 60
+static pthread_barrier_t idlers;
+
+static void *meet(void *unused)
+{
+	(void)unused;
+	pthread_barrier_wait(&idlers);
+	return NULL;
+}
+
+static void *allocate_and_wait(void *gc)
+{
+	CHECK_EQ(arena_gc_attach(gc), 0);
+	CHECK(arena_gc_alloc_atomic(gc, 16));
+	arena_gc_blocking(meet, NULL);
+	arena_gc_blocking(meet, NULL);
+	arena_gc_detach(gc);
+	return NULL;
+}
+
+TEST(idle, "gc_limit/pages that threads have at hand while they wait are there for others")
+{
+	struct fixture it = limited(BETWEEN, ARENA_GC_FAIL, NULL, NULL);
+	pthread_t threads[IDLERS];
+
+	pthread_barrier_init(&idlers, NULL, IDLERS + 1);
+	for (size_t i = 0; i < IDLERS; i++)
+		CHECK_EQ(pthread_create(&threads[i], NULL, allocate_and_wait, it.gc), 0);
+	arena_gc_blocking(meet, NULL);
+	CHECK(fill(&it, BETWEEN / 2 / PART));
+	arena_gc_blocking(meet, NULL);
+	for (size_t i = 0; i < IDLERS; i++)
+		pthread_join(threads[i], NULL);
+	pthread_barrier_destroy(&idlers);
+	clear(0);
+	arena_gc_destroy(it.gc);
+}
+
 TEST(two_over, "gc_limit/who goes beyond the limit has none until it is done, whoever else is")
 {
 	struct fixture it = limited(BETWEEN, ARENA_GC_OVERSHOOT, NULL, NULL);
