@@ -146,7 +146,8 @@ __attribute__((noinline)) static void shade_slow(const void *old_value, const vo
 		gc_shade_old(mutator, (uintptr_t)old_value);
 		gc_shade_new(mutator, (uintptr_t)new_value);
 	}
-	gc_set_local_barrier();
+	if (arena_gc_local_.barrier == GC_BARRIER_OLD && !gc_own->next_own)
+		gc_barrier_open(gc_own);
 }
 
 void arena_gc_shade_(const void *old_value, const void *new_value)

@@ -59,8 +59,6 @@ void gc_barrier_open(struct gc_mutator *mutator)
 	struct arena_gc_local *local = mutator->local;
 	struct gc_block *block;
 
-	if (mutator->notes_itself && local->next != local->limit)
-		return;
 	gc_barrier_close(mutator);
 	block = block_with_room(mutator);
 	if (!block || !gc_does(GC_STEP_OLD))

@@ -21,7 +21,7 @@ static inline void gc_shade_old(struct gc_mutator *mutator, uintptr_t address)
 }
 /**
  * The only heap of the calling thread has all that it wants when a store notes what was there: from now on the thread does that by itself, until the buffer
- * is full or asked for.
+ * is full or the thread answers.
  */
 void gc_barrier_open(struct gc_mutator *mutator);
 /** No more. */

@@ -142,11 +142,9 @@ void gc_set_local_barrier(void)
 	for (const struct gc_mutator *mutator = gc_own; mutator; mutator = mutator->next_own)
 		barrier |= mutator->barrier;
 	arena_gc_local_.barrier = barrier;
-	if (barrier == GC_BARRIER_OLD && !gc_own->next_own)
-		gc_barrier_open(gc_own);
-	else
-		for (struct gc_mutator *mutator = gc_own; mutator; mutator = mutator->next_own)
-			gc_barrier_close(mutator);
+	/* Its next store opens it: who stores nothing needs no block. */
+	for (struct gc_mutator *mutator = gc_own; mutator; mutator = mutator->next_own)
+		gc_barrier_close(mutator);
 }
 
 static void wait_while_stopped(struct arena_gc *gc, uint32_t asked)
