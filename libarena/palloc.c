@@ -325,8 +325,12 @@ static bool fills_chunks(uint32_t nr)
 static uint32_t find_long(struct palloc *pages, uint32_t nr, uint32_t align_pages)
 {
 	uint32_t align = fills_chunks(nr) ? (uint32_t)size_max(align_pages, PAGES_PER_CHUNK) : align_pages;
-	uint32_t page = find_lowest(pages, nr, align), chunk;
+	uint32_t page, chunk;
 
+	/* Where the pages before it are free as well no search by length finds that a chunk is. */
+	if (align == PAGES_PER_CHUNK && nr <= PAGES_PER_CHUNK && pages->nr_idle)
+		return bitset_from(&pages->idle, 0) * (uint32_t)PAGES_PER_CHUNK;
+	page = find_lowest(pages, nr, align);
 	if (page != PAGE_NONE)
 		return page;
 	/* Of aligned ones no more than the run needs: what lies between them and others takes addresses, and counts for no limit. */

@@ -148,6 +148,19 @@ TEST(tail, "palloc/a run that nearly fills its chunks begins with one, and its t
 	CHECK_EQ(pages.mapped, 4);
 }
 
+TEST(behind, "palloc/a run of a chunk gets an idle one, also when what lies before it is free")
+{
+	start();
+	CHECK_EQ(take(300, 1), 0);
+	CHECK_EQ(take(512, 1), 512);
+	give(512, 512);
+	CHECK_EQ(take(512, 1), 512);
+	give(512, 512);
+	CHECK_EQ(take(450, 1), 512);
+	CHECK_EQ(pages.handed, 2);
+	palloc_validate(&pages);
+}
+
 TEST(packed, "palloc/runs of three quarters of a chunk leave no quarter free")
 {
 	start();
