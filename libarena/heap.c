@@ -101,7 +101,7 @@ static int start_locked(struct heap *heap, enum arena_source source, struct regi
 	heap->id = (uint32_t)(heap - heaps);
 	publish_start(heap);
 	heap->callback = (struct heap_callback){ 0 };
-	heap->is_due = false;
+	heap->is_due = heap->is_low = false;
 	heap->is_live = true;
 	return 0;
 }
@@ -248,9 +248,11 @@ static void begin(struct heap *heap)
 static void end(struct heap *heap)
 {
 	bool is_big = heap->pages.mapped >= SCAVENGER_LEAST_CHUNKS, has_idle = heap->pages.nr_idle > 0;
-	bool is_tight = heap->pages.has_grown && palloc_excess(&heap->pages, 0);
+	bool is_tight = heap->pages.has_grown && palloc_excess(&heap->pages, 0), is_low = is_big && !has_idle;
 
 	heap->pages.has_grown = false;
+	if (is_low != atomic_load_relaxed(&heap->is_low))
+		atomic_store_relaxed(&heap->is_low, is_low);
 	publish(heap);
 	lock_release(&heap->lock);
 	if (unlikely(is_tight || (is_big && !scavenger_is_made())))
@@ -300,6 +302,30 @@ void heap_give_pages(struct heap *heap, uint32_t page, uint32_t nr)
 	begin(heap);
 	palloc_free(&heap->pages, page, nr);
 	end(heap);
+}
+
+/* Unless there is one, or no room. */
+static uint32_t take_chunk(struct heap *heap)
+{
+	bool is_zero;
+	uint32_t page = PAGE_NONE;
+
+	begin(heap);
+	if (!heap->pages.nr_idle && !palloc_excess(&heap->pages, 1))
+		page = palloc_run(&heap->pages, PAGES_PER_CHUNK, 1, &is_zero);
+	end(heap);
+	return page;
+}
+
+/* Out of others' reach while it is touched, which takes long. What is not touched, for lack of memory, whoever needs it will. */
+void heap_prepare(struct heap *heap)
+{
+	uint32_t page = take_chunk(heap);
+
+	if (page == PAGE_NONE)
+		return;
+	os_populate((void *)region_address(heap->pages.region, page), CHUNK_BYTES);
+	heap_give_pages(heap, page, PAGES_PER_CHUNK);
 }
 
 uint64_t heap_scavenge(struct heap *heap, uint64_t keep, uint64_t max)

@@ -43,6 +43,7 @@ struct heap {
 	struct heap_collected collected; /* guarded by lock */
 	struct heap_callback callback; /* guarded by lock */
 	bool is_due;		/* atomic; relaxed: a hint that it has grown to where relief_settle() has something to do */
+	bool is_low;		/* atomic; relaxed: a hint that it is not small, and no chunk with memory is idle */
 };
 
 /** The region of all heaps; fixed once the first heap is there. */
@@ -98,6 +99,15 @@ static inline bool heap_is_due(const struct heap *heap)
 {
 	return atomic_load_relaxed(&heap->is_due);
 }
+
+/** Whether the next pages may be the first of a chunk that has no memory yet; not said of small heaps. A hint. */
+static inline bool heap_is_low(const struct heap *heap)
+{
+	return atomic_load_relaxed(&heap->is_low);
+}
+
+/** Have a chunk with memory idle that has been touched, if there is none and no limit near. Linear in the chunk's bytes. */
+void heap_prepare(struct heap *heap);
 
 /**
  * Give back what this thread's cache has at hand: pages without objects, and those of ended threads. O(classes + ended threads), and what others have

@@ -11,6 +11,7 @@
  */
 #include "gc/alloc.h"
 
+#include "gc/ahead.h"
 #include "gc/cycle.h"
 #include "gc/sample.h"
 #include "gc/sweep.h"
@@ -213,6 +214,8 @@ static struct gc_span *take_new(struct gc_mutator *mutator, uint32_t number)
 	struct gc_kind *kind = &gc->types.kinds[number];
 	struct gc_span *span = gc_space_take(&gc->space, &mutator->pages, size_classes[kind->class].pages);
 
+	if (unlikely(gc_ahead_is_due(gc)))
+		gc_ahead_wish(gc);
 	if (!span)
 		return NULL;
 	start_span(span, number, kind);

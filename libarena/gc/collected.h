@@ -242,6 +242,7 @@ struct arena_gc {
 	pthread_t collector;	/* guarded by lock */
 	bool has_collector;	/* atomic, relaxed: its thread is there or about to be. Written with lock held */
 	uint32_t kicks;		/* atomic, futex: what the collector waits for */
+	bool wants_chunk;	/* atomic, relaxed: a chunk is to be touched (gc/ahead.h); the swap only sees to it that one thread wakes the collector */
 	uint32_t wanted;	/* cycles that are to be finished; guarded by lock */
 	bool is_wished;		/* atomic, relaxed: a hint that no wish is needed: a cycle is wanted or running. Written with lock held */
 	uint32_t done;		/* atomic, futex: cycles that are. The release in gc/cycle.c pairs with who waits */

@@ -28,6 +28,7 @@
  */
 #include "gc/cycle.h"
 
+#include "gc/ahead.h"
 #include "gc/alloc.h"
 #include "gc/cleanup.h"
 #include "gc/ephemeron.h"
@@ -307,6 +308,7 @@ static bool wait_for_wish(struct arena_gc *gc)
 
 		if (atomic_load_acquire(&gc->is_ending))
 			return false;
+		gc_ahead(gc);
 		lock_acquire(&gc->lock);
 		gc->is_running = gc->wanted != gc->done;
 		lock_release(&gc->lock);

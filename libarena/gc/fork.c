@@ -110,6 +110,7 @@ static void drop_cycle(struct arena_gc *gc)
 {
 	atomic_store_relaxed(&gc->has_collector, false);
 	gc->is_running = false;
+	atomic_store_relaxed(&gc->wants_chunk, false);
 	gc->wanted = gc->done;
 	gc->errands = NULL;
 	atomic_store_relaxed(&gc->is_wished, false);

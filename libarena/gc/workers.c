@@ -14,6 +14,7 @@
  */
 #include "gc/workers.h"
 
+#include "gc/ahead.h"
 #include "gc/sweep.h"
 #include "gc/threads.h"
 #include "thread.h"
@@ -184,6 +185,7 @@ void gc_workers_mark(struct gc_worker *worker)
 
 	while (gc_queue_await(&gc->queue, true)) {
 		ran_ns = take_turn(worker, &has_more);
+		gc_ahead(gc);
 		if (has_more)
 			call_helpers(gc);
 		rest(worker, ran_ns);
@@ -195,6 +197,7 @@ void gc_workers_sweep(struct gc_worker *worker)
 	uint64_t limit_ns = os_clock_ns() + TURN_NS;
 
 	while (gc_sweep_some(worker->marker.gc, STRIDE_SPANS)) {
+		gc_ahead(worker->marker.gc);
 		if (os_clock_ns() < limit_ns)
 			continue;
 		rest(worker, gc_worker_account(worker, 0));

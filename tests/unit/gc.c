@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "arena/gc.h"
@@ -103,6 +104,50 @@ TEST(pages, "gc/pages that a thread has at hand go back with it, and those that 
 	arena_gc_collect(it.gc);
 	CHECK_EQ(used_pages(it.gc), nr_used);
 	arena_gc_keep_alive(tree);
+	arena_gc_destroy(it.gc);
+}
+
+static size_t idle_chunks(struct arena_gc *gc)
+{
+	size_t nr;
+
+	lock_acquire(&gc->space.heap->lock);
+	nr = gc->space.heap->pages.nr_idle;
+	lock_release(&gc->space.heap->lock);
+	return nr;
+}
+
+/* Pages of the chunk that the next page comes from, when all others are in use, which are in memory. */
+static size_t touched_pages(struct heap *heap)
+{
+	unsigned char is_here[PAGES_PER_CHUNK];
+	bool is_zero;
+	uint32_t page = heap_take_run(heap, PAGES_PER_CHUNK, &is_zero);
+	size_t nr = 0;
+
+	CHECK(page != PAGE_NONE && !mincore((void *)region_address(heap->pages.region, page), CHUNK_BYTES, is_here));
+	for (size_t i = 0; i < PAGES_PER_CHUNK; i++)
+		nr += is_here[i] & 1;
+	heap_give_pages(heap, page, PAGES_PER_CHUNK);
+	return nr;
+}
+
+TEST(ahead, "gc/the collector touches the next chunk before a thread needs it, but not of small heaps")
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+	struct node *trees[9] = { NULL };
+
+	/* 1.5 MiB each. */
+	for (size_t i = 0; i < 4; i++)
+		trees[i] = new_tree(&it, 15);
+	CHECK_EQ(idle_chunks(it.gc), 0);
+	for (size_t i = 4; i < 9; i++)
+		trees[i] = new_tree(&it, 16);
+	for (int ms = 0; ms < 10000 && !idle_chunks(it.gc); ms++)
+		usleep(1000);
+	CHECK_EQ(idle_chunks(it.gc), 1);
+	CHECK_EQ(touched_pages(it.gc->space.heap), PAGES_PER_CHUNK);
+	CHECK_EQ(trees[8]->value, 1 << 16);
 	arena_gc_destroy(it.gc);
 }
 

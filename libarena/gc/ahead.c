@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: MIT
+/* One chunk ahead. A heap with a limit has none: what it would take from those that need it now is more than what it saves. */
+#include "gc/ahead.h"
+
+void gc_ahead_wish(struct arena_gc *gc)
+{
+	if (atomic_load_relaxed(&gc->drive.has_limit) || atomic_swap_acquire(&gc->wants_chunk, true))
+		return;
+	atomic_add_seq_cst(&gc->kicks, 1u);
+	os_futex_wake_all(&gc->kicks);
+}
+
+void gc_ahead(struct arena_gc *gc)
+{
+	if (likely(!atomic_load_relaxed(&gc->wants_chunk)))
+		return;
+	gc_space_prepare(&gc->space);
+	atomic_store_relaxed(&gc->wants_chunk, false);
+}

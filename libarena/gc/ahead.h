@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Memory before it is needed. The first touch of a huge page takes as long as clearing it, 0.15 ms, and several milliseconds where the system has to make one first:
+ * longer than anything else that a thread meets in a collected heap. So the collector's thread touches the next chunk when the last one is in use.
+ */
+#ifndef LIBARENA_GC_AHEAD_H
+#define LIBARENA_GC_AHEAD_H
+
+#include "gc/collected.h"
+
+/** Pages were taken, and no chunk with memory is left: wake the collector, once. A mutator's. */
+void gc_ahead_wish(struct arena_gc *gc);
+/** Touch a chunk, if somebody has wished for it. The collector's, at most once a turn. */
+void gc_ahead(struct arena_gc *gc);
+
+/** Whether it is to be wished for; a hint. */
+static inline bool gc_ahead_is_due(const struct arena_gc *gc)
+{
+	return heap_is_low(gc->space.heap) && !atomic_load_relaxed(&gc->wants_chunk);
+}
+
+#endif /* LIBARENA_GC_AHEAD_H */
