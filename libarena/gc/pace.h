@@ -6,7 +6,7 @@
  *	goal	= live + (live - black + roots) * percent / 100, not below 4 MiB * percent / 100
  *		  with a limit at most limit - overhead - excess - max(3 % of limit, 1 MiB); never below live + 64 KiB
  *	runway	= work * alloc/mark * (100 - share) / share	alloc/mark: the largest of the last four cycles
- *	trigger	= goal - runway, in [live + 70 %, live + 95 %] of goal - live
+ *	trigger	= goal - runway, in [live + 60 %, live + 95 %] of goal - live
  *	ratio	= (work expected - work done) / (aim - heap)	work that each allocated byte owes while a cycle runs
  *	ceiling	= goal + (goal - live) / 4, with a limit at most limit - overhead: what assists keep the heap below
  *	bucket	+= collector's CPU time - mutators' CPU time	full: no assists, so that not more than half of the CPU is spent
@@ -28,7 +28,7 @@
 /* Below, a goal would be reached by the first thread that fills its cache. */
 #define GC_PACE_LEAST_ROOM_BYTES ((uint64_t)64 * KiB)
 /* Earlier, what is allocated black while marking would be most of what a cycle is for; later, a guess that is wrong has no room. */
-#define GC_PACE_TRIGGER_LOW_PERCENT 70
+#define GC_PACE_TRIGGER_LOW_PERCENT 60
 #define GC_PACE_TRIGGER_HIGH_PERCENT 95
 /* How far beyond its goal a heap may get, of the way from what lives to the goal. */
 #define GC_PACE_CEILING_SHARE 4
@@ -41,10 +41,10 @@
 /* More would not leave room for assists below the half at which the collector is capped. */
 #define GC_PACE_MOST_SHARE_PERCENT 50
 /* A slice of an assist takes at most this long, and aims at less: the rate that it is made from is a mean, of which the moment's may be two thirds. */
-#define GC_PACE_SLICE_NS ((uint64_t)50 * 1000)
+#define GC_PACE_SLICE_NS ((uint64_t)30 * 1000)
 #define GC_PACE_SLICE_AIM_PERCENT 66
-/* Slices in one allocation at the ceiling: 0.4 ms. At the goal it is one. */
-#define GC_PACE_MOST_SLICES 8
+/* Slices in one allocation at the ceiling: 0.4 ms. At the goal it is one, so that what a program mostly meets is short. */
+#define GC_PACE_MOST_SLICES 13
 /* An allocation of more is as many as it has pieces of this: clearing one takes about as long as a slice. */
 #define GC_PACE_PIECE_BYTES ((uint64_t)64 * KiB)
 /* A thread that owes less than a part of a slice goes on: beginning to mark has its own cost. */

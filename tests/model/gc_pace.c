@@ -114,14 +114,14 @@ TEST(heavy, "gc_pace/steady: where workers cannot keep up assists do, without go
 	load.alloc = alloc_heavy;
 	simulate(&load, 5 * SIM_SECOND, 10 * SIM_SECOND);
 	CHECK(sim_in_cycles(&sim, sim.sums.worker_ns) >= 225 && sim_in_cycles(&sim, sim.sums.worker_ns) <= 275);
-	CHECK(sim_in_cycles(&sim, sim.sums.assist_ns) >= 150 && sim_in_cycles(&sim, sim.sums.assist_ns) <= 250);
+	CHECK(sim_in_cycles(&sim, sim.sums.assist_ns) >= 60 && sim_in_cycles(&sim, sim.sums.assist_ns) <= 160);
 	CHECK(sim_collector_share(&sim) <= 250);
 	CHECK(sim_late(&sim) <= 20);
-	/* What is allocated while marking is 30 % of what lives then: so that is 10/7 of what can be reached. */
-	CHECK(sim.sums.peak_bytes <= 2 * 64 * MiB * 10 / 7 * 105 / 100);
+	/* What is allocated while marking is 40 % of what lives then: so that is 10/6 of what can be reached. */
+	CHECK(sim.sums.peak_bytes <= 2 * 64 * MiB * 10 / 6 * 105 / 100);
 }
 
-TEST(black, "gc_pace/steady: where nothing is allowed for what was allocated black, a heap is at most 2.4 times what lives, for cycles that are more")
+TEST(black, "gc_pace/steady: where nothing is allowed for what was allocated black, a heap is at most 2.6 times what lives, for cycles that are more")
 {
 	struct sim_load load = usual;
 
@@ -129,10 +129,10 @@ TEST(black, "gc_pace/steady: where nothing is allowed for what was allocated bla
 	load.alloc = alloc_heavy;
 	load.without_black = true;
 	simulate(&load, 5 * SIM_SECOND, 10 * SIM_SECOND);
-	CHECK(sim.sums.peak_bytes <= 64 * MiB * 24 / 10);
+	CHECK(sim.sums.peak_bytes <= 64 * MiB * 26 / 10);
 	CHECK(sim_collector_share(&sim) <= 300);
 	CHECK(sim_in_cycles(&sim, sim.sums.assist_ns) <= 320);
-	CHECK(sim_late(&sim) <= 20);
+	CHECK(sim_late(&sim) <= 40);
 }
 
 TEST(idle, "gc_pace/steady: idle CPUs shorten cycles; the trigger does not count on them")
@@ -187,7 +187,7 @@ static uint64_t live_grows(uint64_t ns)
 	return 4 * MiB + ns / SIM_MS * 64 * KiB;
 }
 
-TEST(growing, "gc_pace/growing: 64 MiB/s for 8 s: the goal is passed by 10 % at most, and half of the CPU is the program's")
+TEST(growing, "gc_pace/growing: 64 MiB/s for 8 s: the goal is passed by 12 % at most, and half of the CPU is the program's")
 {
 	struct sim_load load = usual;
 
@@ -195,11 +195,11 @@ TEST(growing, "gc_pace/growing: 64 MiB/s for 8 s: the goal is passed by 10 % at 
 	load.live = live_grows;
 	load.alloc = alloc_heavy;
 	simulate(&load, 0, 8 * SIM_SECOND);
-	CHECK(sim_late(&sim) <= 100);
+	CHECK(sim_late(&sim) <= 120);
 	CHECK(sim_collector_share(&sim) <= 300);
 	CHECK(sim.sums.nr_cycles <= 40);
 	/* All lives: what is held may be the goal and what is allocated while marking. */
-	CHECK(sim.sums.peak_bytes <= live_grows(8 * SIM_SECOND) * 2 * 10 / 7);
+	CHECK(sim.sums.peak_bytes <= live_grows(8 * SIM_SECOND) * 2 * 10 / 6);
 }
 
 static uint64_t live_explodes(uint64_t ns)
@@ -239,10 +239,10 @@ TEST(shrinking, "gc_pace/shrinking: from 256 MiB to 16: two cycles later the hea
 	sim_mark(&sim);
 	while (sim.sums.nr_cycles < 3)
 		sim_run(&sim, SIM_MS);
-	CHECK(sim.pace.goal_bytes <= 2 * 16 * MiB * 10 / 7 * 110 / 100);
+	CHECK(sim.pace.goal_bytes <= 2 * 16 * MiB * 10 / 6 * 110 / 100);
 	observe("shrinking, after", 5 * SIM_SECOND);
 	CHECK(sim_late(&sim) <= 20);
-	CHECK(sim.sums.peak_bytes <= 2 * 16 * MiB * 10 / 7 * 107 / 100);
+	CHECK(sim.sums.peak_bytes <= 2 * 16 * MiB * 10 / 6 * 107 / 100);
 }
 
 static uint64_t alloc_bursts(uint64_t ns)
@@ -250,14 +250,14 @@ static uint64_t alloc_bursts(uint64_t ns)
 	return ns % SIM_SECOND < 100 * SIM_MS ? 10 * LIGHT : LIGHT / 2;
 }
 
-TEST(bursty, "gc_pace/bursty: twenty times as fast for a tenth of each second: the goal is passed by 4 %, assists stay below a tenth")
+TEST(bursty, "gc_pace/bursty: twenty times as fast for a tenth of each second: the goal is passed by 6 %, assists stay below a tenth")
 {
 	struct sim_load load = usual;
 
 	load.name = "bursty";
 	load.alloc = alloc_bursts;
 	simulate(&load, 5 * SIM_SECOND, 20 * SIM_SECOND);
-	CHECK(sim_late(&sim) <= 40);
+	CHECK(sim_late(&sim) <= 60);
 	CHECK(sim_in_cycles(&sim, sim.sums.assist_ns) <= 100);
 	CHECK(sim_collector_share(&sim) <= 120);
 }
@@ -323,7 +323,7 @@ TEST(faster, "gc_pace/faster: twenty times the allocation: the heap finds a size
 	first = sim.sums.peak_bytes;
 	observe("faster, later", 10 * SIM_SECOND);
 	CHECK(sim.sums.peak_bytes <= first * 101 / 100);
-	CHECK(sim.sums.peak_bytes <= 2 * 64 * MiB * 10 / 7 * 110 / 100);
+	CHECK(sim.sums.peak_bytes <= 2 * 64 * MiB * 10 / 6 * 110 / 100);
 	CHECK(sim_late(&sim) <= 30);
 	CHECK(sim_collector_share(&sim) <= 510);
 	sim_run(&sim, 10 * SIM_SECOND);
@@ -412,19 +412,19 @@ TEST(percent_changes, "gc_pace/percent: changed in the middle of a cycle, up and
 	sim_mark(&sim);
 	while (!sim.sums.nr_cycles)
 		sim_run(&sim, SIM_MS);
-	/* The heap is far beyond the new goal: eight slices for each piece, and not one more. */
+	/* The heap is far beyond the new goal: so many slices for each piece, and not one more. */
 	CHECK(sim.sums.call_ns > 2 * GC_PACE_SLICE_NS && sim.sums.call_ns <= GC_PACE_MOST_SLICES * GC_PACE_SLICE_NS);
 	CHECK(sim.sums.allocated_bytes > 0);
 	sim_run(&sim, 2 * SIM_SECOND);
 	observe("percent 50", 3 * SIM_SECOND);
-	CHECK(sim.sums.peak_bytes <= 64 * MiB * 3 / 2 * 100 / 85 * 115 / 100);
+	CHECK(sim.sums.peak_bytes <= 64 * MiB * 3 / 2 * 100 / 80 * 118 / 100);
 	gc_pace_set_percent(&sim.pace, GC_PACE_OFF);
 	observe("percent off", 3 * SIM_SECOND);
 	CHECK(sim.sums.nr_cycles <= 1);
 	gc_pace_set_percent(&sim.pace, 100);
 	sim_run(&sim, 2 * SIM_SECOND);
 	observe("percent 100", 3 * SIM_SECOND);
-	CHECK(sim.sums.peak_bytes <= 2 * 64 * MiB * 10 / 7 * 105 / 100);
+	CHECK(sim.sums.peak_bytes <= 2 * 64 * MiB * 10 / 6 * 105 / 100);
 }
 
 TEST(share, "gc_pace/share: 10 % and 50 % of four CPUs are what workers have")

@@ -151,23 +151,23 @@ TEST(ceilings, "gc_pace/ceiling: a quarter of the way beyond the goal, but not b
 	CHECK_EQ(pace.ceiling_bytes, pace.goal_bytes);
 }
 
-TEST(triggers, "gc_pace/trigger: goal - runway, between 70 % and 95 % of the way; 70 % before anything is known")
+TEST(triggers, "gc_pace/trigger: goal - runway, between 60 % and 95 % of the way; 60 % before anything is known")
 {
 	struct gc_pace pace = fresh(1);
 
-	CHECK_EQ(pace.trigger_bytes, 4 * MiB * 70 / 100);
+	CHECK_EQ(pace.trigger_bytes, 4 * MiB * 60 / 100);
 	/* 100 + 20 MiB of work took 1 s, in which 24 MiB were allocated: so the next ones will. */
 	cycle(&pace, 100 * MiB, 20 * MiB, 24 * MiB);
 	CHECK_EQ(pace.goal_bytes, 220 * MiB);
 	CHECK(pace.trigger_bytes >= 196 * MiB && pace.trigger_bytes < 196 * MiB + 64 * KiB);
 	/* Half the share: twice the time, in which mutators have 7/6 of the CPU that they had. */
 	gc_pace_set_share(&pace, 10);
-	CHECK_EQ(pace.trigger_bytes, way_up(&pace, 70));
+	CHECK_EQ(pace.trigger_bytes, way_up(&pace, 60));
 	gc_pace_set_share(&pace, 40);
 	CHECK(pace.trigger_bytes > 207 * MiB && pace.trigger_bytes < 209 * MiB);
 	gc_pace_set_share(&pace, 25);
 	cycle(&pace, 100 * MiB, 20 * MiB, 90 * MiB);
-	CHECK_EQ(pace.trigger_bytes, way_up(&pace, 70));
+	CHECK_EQ(pace.trigger_bytes, way_up(&pace, 60));
 	pace = fresh(1);
 	cycle(&pace, 100 * MiB, 0, 4 * KiB);
 	CHECK_EQ(pace.trigger_bytes, way_up(&pace, 95));
@@ -218,11 +218,11 @@ TEST(division, "gc_pace/runway: how the CPU was divided cancels out: assists, id
 {
 	CHECK_EQ(trigger_after((struct gc_pace_cycle){ .wall_ns = SECOND, .worker_ns = SECOND / 2 }), 188);
 	/* With assists half of the CPU was the collector's: alone in its quarter it would take twice as long, and mutators would get half as much more. */
-	CHECK_EQ(trigger_after((struct gc_pace_cycle){ .wall_ns = SECOND, .worker_ns = SECOND / 2, .assist_ns = SECOND / 2 }), 170);
+	CHECK_EQ(trigger_after((struct gc_pace_cycle){ .wall_ns = SECOND, .worker_ns = SECOND / 2, .assist_ns = SECOND / 2 }), 164);
 	CHECK_EQ(trigger_after((struct gc_pace_cycle){ .wall_ns = 2 * SECOND, .worker_ns = SECOND / 2 }), 194);
 	/* Idle CPUs made the cycle shorter; the next may find none. */
 	CHECK_EQ(trigger_after((struct gc_pace_cycle){ .wall_ns = SECOND, .worker_ns = SECOND / 2, .idle_ns = SECOND / 2 }), 176);
-	CHECK_EQ(trigger_after((struct gc_pace_cycle){ .wall_ns = SECOND, .worker_ns = 3 * SECOND }), 170);
+	CHECK_EQ(trigger_after((struct gc_pace_cycle){ .wall_ns = SECOND, .worker_ns = 3 * SECOND }), 160);
 	/* A twentieth of the CPU is the least that is thought to have been mutators'. */
 	CHECK_EQ(trigger_after((struct gc_pace_cycle){ .wall_ns = SECOND, .worker_ns = 3 * SECOND, .allocated_bytes = 100 * KiB }), 191);
 	CHECK_EQ(trigger_after((struct gc_pace_cycle){ 0 }), 195);
@@ -357,33 +357,33 @@ TEST(dropped, "gc_pace/a cycle that will not end is as if it had not begun")
 	CHECK_EQ(pace.nr_begun, 2);
 }
 
-TEST(slices, "gc_pace/assist: one slice up to the goal, eight at the ceiling; nothing for less than a quarter; a large object by its pieces")
+TEST(slices, "gc_pace/assist: one slice up to the goal, 13 at the ceiling; nothing for less than a quarter; a large object by its pieces")
 {
 	struct gc_pace pace = running();
 	uint64_t slice = gc_pace_slice_work(&pace), much = 1000 * slice;
 	struct gc_debt debt = { much };
 
-	/* 33 us at the first guess. */
-	CHECK_EQ(slice, GC_PACE_FIRST_RATE * 33 / 1000);
+	/* 20 us at the first guess. */
+	CHECK_EQ(slice, GC_PACE_FIRST_RATE * 198 / 10000);
 	CHECK_EQ(due_work(&pace, slice / 4 - 1, 4096, 190 * MiB), 0);
 	CHECK_EQ(due_work(&pace, slice / 4, 4096, 190 * MiB), slice / 4);
 	CHECK_EQ(due_work(&pace, much, 4096, 200 * MiB), slice);
 	CHECK_EQ(due_work(&pace, much, 4096, 200 * MiB + 1), slice);
 	CHECK_EQ(due_work(&pace, much, 4096, 204 * MiB), 2 * slice);
-	CHECK_EQ(due_work(&pace, much, 4096, 225 * MiB), 8 * slice);
-	CHECK_EQ(due_work(&pace, much, 4096, 900 * MiB), 8 * slice);
+	CHECK_EQ(due_work(&pace, much, 4096, 225 * MiB), 13 * slice);
+	CHECK_EQ(due_work(&pace, much, 4096, 900 * MiB), 13 * slice);
 	CHECK_EQ(due_work(&pace, much, 640 * KiB, 190 * MiB), 11 * slice);
 	gc_pace_due_work(&pace, &debt, 4096, 190 * MiB);
 	CHECK_EQ(debt.work, 17 * slice);
 }
 
-TEST(rates, "gc_pace/slice: as much work as takes two thirds of 50 us at the rate that was measured lately")
+TEST(rates, "gc_pace/slice: as much work as takes two thirds of 30 us at the rate that was measured lately")
 {
 	struct gc_pace pace = fresh(1);
 
 	for (int i = 0; i < 200; i++)
 		gc_pace_measured(&pace, 1000 * 1000, MS);
-	CHECK(gc_pace_slice_work(&pace) > 32500 && gc_pace_slice_work(&pace) <= 33000);
+	CHECK(gc_pace_slice_work(&pace) > 19500 && gc_pace_slice_work(&pace) <= 19800);
 	for (int i = 0; i < 30; i++)
 		gc_pace_measured(&pace, 100 * 1000, MS);
 	CHECK(gc_pace_slice_work(&pace) < 6000);
