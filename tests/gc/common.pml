@@ -131,6 +131,10 @@ inline scan_one(x) {
 #define more_roots	0
 #endif
 
+#ifndef more_edges
+#define more_edges(set)	0		/* what a set of objects leads to otherwise than by their fields */
+#endif
+
 /* reach: all that mutators can get at now: by registers, by the global, and by stores that are on their way. */
 inline reach(set, x) {
 	set = bit(p[0]) | bit(q[0]) | bit(p[1]) | bit(q[1]) | bit(field[GLOBAL]) | more_roots;
@@ -146,6 +150,7 @@ inline reach(set, x) {
 	:: grown == set -> break
 	:: else ->
 		grown = set;
+		set = set | more_edges(set);
 		x = 1;
 		do
 		:: x <= OBJECTS -> set = set | (has(set, x) -> bit(field[x]) : 0); x++

@@ -5,7 +5,7 @@
 # Checks the models of the collector's protocol (tests/gc/*.pml, doc/gc.md) with Spin: the protocol holds, and each of its variants that
 # leaves something out is caught. A search counts only when it ended: no depth or memory limit reached, no state left out (COLLAPSE
 # compresses states without loss), every statement of the model reached. Seconds are CPU seconds.
-#   MODEL       only that model: barrier, termination, sweep, weak, removal, threads
+#   MODEL       only that model: barrier, termination, sweep, weak, reads, ephemeron, coroutine, stopped, removal, threads
 #   --long      larger bounds, store buffers, and by bitstate what is too large for a full search (reported as incomplete)
 #   --list      print the runs and do nothing
 set -u
@@ -28,7 +28,8 @@ done
 
 # A run: when; what is expected; the model; at most CPU seconds and MiB; flags. What is expected is "holds", "incomplete" (no error found
 # by bitstate), or the assertion that fails: lost (a live object is not marked), swept (a live object is freed), stale (a mark is left),
-# typed (a mark on what is no object), null (a weak reference answers NULL, then an object).
+# late (something is marked when marking is over), typed (a mark on what is no object), white (who is black gets what is not, or the other way round), null (a
+# weak reference answers NULL, then an object), gone (it answers what was freed).
 runs() {
 	cat <<-'END'
 	quick holds      barrier     60 1000 -DN=2
@@ -37,17 +38,24 @@ runs() {
 	quick lost       barrier     60 1000 -DN=3 -DPLAIN_GLOBAL
 	quick lost       barrier     60 1000 -DN=3 -DROOTS_EARLY
 	quick lost       barrier     60 1000 -DN=3 -DNO_BLACK
-	quick holds      termination 60 1000 -DN=2
-	quick lost       termination 60 1000 -DN=3 -DNO_TERMINATION_ROUND
-	quick lost       termination 60 1000 -DN=3 -DSAFE_NOT_FLUSHED
-	quick lost       termination 60 1000 -DN=3 -DOVERFLOW_UNSEEN
-	quick lost       termination 60 1000 -DN=3 -DBUSY_BEFORE
-	quick lost       termination 60 1000 -DN=3 -DASSIST_UNSEEN
+	quick holds      termination 60 1000 -DN=1
+	quick lost       termination 60 1000 -DN=2 -DEDGE_GONE -DNO_TERMINATION_ROUND
+	quick lost       termination 60 1000 -DN=2 -DEDGE_GONE -DSAFE_NOT_FLUSHED
+	quick lost       termination 60 1000 -DN=2 -DEDGE_GONE -DOVERFLOW_UNSEEN
+	quick lost       termination 60 1000 -DN=2 -DBUSY_UNSEEN
+	quick lost       termination 60 1000 -DN=2 -DASSIST_UNSEEN
+	quick lost       termination 60 1000 -DN=2 -DIDLE_EARLY
+	quick lost       termination 60 1000 -DN=2 -DTAKE_FIRST
+	quick lost       termination 60 1000 -DN=2 -DEDGE_GONE -DCOUNT_LATE
+	quick late       termination 60 1000 -DN=2 -DEDGE_GONE -DNEVER_CLOSED
 	quick holds      sweep       60 1000 -DN=2
-	quick swept      sweep       60 1000 -DN=3 -DUNSEALED
-	quick stale      sweep       60 1000 -DN=3 -DREFILL_ANY
+	quick stale      sweep       60 1000 -DN=3 -DUNSEALED
+	quick stale      sweep       60 1000 -DN=3 -DSEAL_AS_SWEPT
+	quick stale      sweep       60 1000 -DN=3 -DBLACKEN_ANY
+	quick stale      sweep       60 1000 -DN=3 -DMARK_ANY
 	quick stale      sweep       60 1000 -DN=3 -DLATE_DRAIN
 	quick stale      sweep       60 1000 -DN=3 -DNEXT_TOO_EARLY
+	quick white      sweep       60 1000 -DN=3 -DNO_WHITEN
 	quick typed      sweep       60 1000 -DN=3 -DBIT_FIRST
 	quick holds      weak        60 1000 -DN=3
 	quick lost       weak        60 1000 -DN=3 -DNO_COUNT
@@ -55,6 +63,27 @@ runs() {
 	quick lost       weak        60 1000 -DN=3 -DREADER_ADDS_LATE
 	quick lost       weak        60 1000 -DN=3 -DOPEN_UNSHADED
 	quick lost       weak        60 1000 -DN=3 -DCLEAR_AFTER_OFF
+	quick holds      reads       60 1000 -DN=2
+	quick gone       reads       60 1000 -DN=3 -DNO_SECOND_LOOK
+	quick gone       reads       60 1000 -DN=3 -DLOOKS_FIRST
+	quick null       reads       60 1000 -DN=3 -DCLEAR_AFTER_FLIP
+	quick holds      ephemeron   60 1000 -DN=2 -DN1=0
+	quick lost       ephemeron   60 1000 -DN=1 -DNO_SETTLE
+	quick lost       ephemeron   60 1000 -DN=1 -DVALUE_UNSHADED
+	quick lost       ephemeron   60 1000 -DN=1 -DSET_SHADES
+	quick lost       ephemeron   60 1000 -DN=1 -DNO_COUNT
+	quick lost       ephemeron   60 1000 -DN=1 -DCLEAR_AFTER_OFF
+	quick holds      coroutine   60 1000 -DN=2
+	quick lost       coroutine   60 1000 -DN=3 -DENTER_UNREAD
+	quick lost       coroutine   60 1000 -DN=3 -DSCANNED_STAYS
+	quick lost       coroutine   60 1000 -DN=3 -DLEFT_SCANNED
+	quick lost       coroutine   60 1000 -DN=3 -DREAD_EARLY
+	quick lost       coroutine   60 1000 -DN=3 -DNOT_READ
+	quick holds      stopped     60 1000 -DN=2
+	quick lost       stopped     60 1000 -DN=3 -DMARK_EARLY
+	quick lost       stopped     60 1000 -DN=3 -DNOT_HELD
+	quick lost       stopped     60 1000 -DN=3 -DATTACH_STOPPED
+	quick swept      stopped     60 1000 -DN=3 -DRESUME_UNSEALED
 	quick holds      removal     60 1000 -DN=2
 	quick lost       removal     60 1000 -DN=3 -DFREE_UNSHADED
 	quick lost       removal     60 1000 -DN=3 -DROOT_UNSHADED
@@ -69,16 +98,24 @@ runs() {
 	quick holds      barrier     60 1000 -DN=1 -DTSO
 	long  lost       barrier     60 1000 -DN=3 -DBLACK_TOO_EARLY
 	long  holds      barrier     300 3000 -DN=4
-	long  holds      termination 300 3000 -DN=4
-	long  holds      sweep       300 3000 -DN=4
-	long  holds      sweep       300 3000 -DN=3 -DCYCLES=2
+	long  holds      termination 600 6000 -DN=3
+	long  holds      termination 600 6000 -DN=2 -DEDGE_GONE
+	long  holds      sweep       600 6000 -DN=3
+	long  holds      sweep       600 6000 -DN=2 -DCYCLES=2
 	long  holds      weak        300 3000 -DN=4
+	long  holds      reads       300 3000 -DN=4
+	long  holds      ephemeron   600 6000 -DN=2
+	long  holds      ephemeron   600 6000 -DN=4 -DN1=1 -DMEMORY
+	long  holds      coroutine   600 6000 -DN=4
+	long  holds      stopped     300 3000 -DN=4
 	long  holds      removal     600 6000 -DN=4
 	long  holds      threads     600 6000 -DN=4
 	long  holds      barrier     600 6000 -DN=3 -DTSO
-	long  holds      termination 600 6000 -DN=3 -DTSO
-	long  holds      sweep       600 6000 -DN=3 -DTSO
+	long  holds      termination 600 6000 -DN=2 -DTSO
+	long  holds      sweep       600 6000 -DN=2 -DTSO
 	long  holds      weak        600 6000 -DN=3 -DTSO
+	long  holds      reads       600 6000 -DN=3 -DTSO
+	long  holds      coroutine   600 6000 -DN=2 -DTSO
 	long  holds      removal     600 6000 -DN=3 -DTSO
 	long  holds      threads     600 6000 -DN=3 -DTSO
 	long  incomplete barrier     600 3000 -DN=5
@@ -135,11 +172,14 @@ figures() {
 # The assertion that fails, as the checker prints it.
 assertion() {
 	case $1 in
-	lost) echo '(set& ~(marked))==0' ;;
-	swept) echo 'field[0])& ~(1)))>>' ;;
-	stale) echo 'marked==0' ;;
+	lost) echo '((set& ~(marked))==0)' ;;
+	swept) echo '!(((set>>' ;;
+	stale) echo '((marked& ~(early))==0)' ;;
+	late) echo '!((clean&&' ;;
 	typed) echo 'field[x]==1' ;;
+	white) echo '(is_black[m]||' ;;
 	null) echo 'null_seen' ;;
+	gone) echo '!(((free>>t)&1))' ;;
 	esac
 }
 

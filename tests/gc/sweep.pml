@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Allocation and sweep: what a mutator has is not swept, every mark is gone before the next cycle begins, and a word that only looks
+ * Allocation and sweep: what a mutator has is not swept, every mark is gone before the next cycle marks, and a word that only looks
  * like a pointer marks nothing but an object that is complete.
  *
- * Spans of one slot, one span in use and the others fresh, which is never used. Two mutators allocate from the span that they hold in their cache, put objects into the global, forget them,
- * and give their span back; N operations each, while the collector goes through CYCLES cycles. Marking is what
- * barrier.pml and termination.pml show that it is: at the clean round all that is reachable is marked.
+ * Spans of one slot and one kind, one span in use and the others new. Two mutators allocate from the span that they hold, put objects into the global,
+ * forget them, and exit and attach again; N operations each, while the collector goes through CYCLES cycles, and once more up to where marks
+ * would be set. Marking is what barrier.pml and termination.pml show that it is: at the clean round all that is reachable is marked.
  *
- * A span is swept or not, that is, its sweep_cycle is the heap's cycle or the one before; beginning a cycle makes all of them unswept.
- * A mutator's alloc_cycle says the same: it becomes the heap's when the mutator answers OFF. It takes spans whose sweep_cycle is its
- * alloc_cycle, and no others. Slots are numbered from 1; field[x] is what slot x holds (typed and zeroed, or not), field[ALLOCATED + x]
- * its allocated bit.
+ * A span is held by a mutator, or by who sweeps it, or on a list of its kind: swept ones if its gen is the kind's, else unswept. When marking has ended
+ * the kind's gen goes up by one; from then on who needs a span may sweep one, whether it has heard of that or not. A black mutator marks the free
+ * slots of spans that it has and takes, these only while the kind has the cycle's gen. Slots are numbered from 1; field[x] is what slot x holds (typed and zeroed,
+ * or not), field[ALLOCATED + x] its allocated bit. What says "lock" is under the kind's lock.
  *
- * Variants that fail: -DUNSEALED, -DREFILL_ANY, -DLATE_DRAIN, -DBIT_FIRST, -DNEXT_TOO_EARLY, -DWHITE_TOO_EARLY.
+ * Variants that fail: -DUNSEALED, -DSEAL_AS_SWEPT (what is handed in when barriers go off counts as swept), -DBLACKEN_ANY (also what is of the next gen),
+ * -DMARK_ANY (a barrier without memory marks whatever the gen is), -DLATE_DRAIN, -DBIT_FIRST, -DNEXT_TOO_EARLY, -DNO_WHITEN (who exits leaves marks on free slots).
  */
 #ifndef N
 #define N	4
@@ -21,21 +22,25 @@
 #define CYCLES	1
 #endif
 #define SPANS		3
-#define SLOTS		1
-#define OBJECTS		(2 * SPANS * SLOTS)
-#define ALLOCATED	(SPANS * SLOTS)
+#define OBJECTS		(2 * SPANS)
+#define ALLOCATED	SPANS
 #define TYPED		1
 #include "common.pml"
 
-#define NONE		SPANS
-#define first(s)	((s) * SLOTS + 1)
-byte cached[MUTATORS] = NONE;		/* guarded by the heap's lock together with swept, where a span changes hands */
-bool swept[SPANS + 1] = true;		/* of fresh ones it says nothing */
-bool fresh[SPANS + 1];
-bool alloc_swept[MUTATORS] = true;
-bool black[MUTATORS];
-bool sweeping;				/* all have answered OFF: spans may be swept */
+/* A span is its slot: 1 to SPANS. */
+#define EMPTY		0		/* new, in nobody's hands: pages that are not in the map */
+#define LISTED		1
+#define IN_SWEEP	2		/* taken off the list of unswept ones by the collector */
+#define HELD		3		/* by mutator 0; HELD + 1 by mutator 1 */
+byte place[SPANS + 1];
+bool is_old[SPANS + 1];			/* its gen is not the kind's: since there are two at a time, a bit will do */
+byte current[MUTATORS];			/* what a mutator allocates from; what it holds besides is full, or being swept */
+byte sweeps[MUTATORS];			/* what it has taken to sweep */
+bool is_black[MUTATORS];
 bool clean;
+byte early;				/* marked by barriers, of this cycle, before that marks anything */
+bool has_flipped;			/* the kind's gen is not that of the cycle any more */
+byte cycle;
 
 /* held: what mutators can get at: a register each (p), the global, and what waits to be stored there. */
 #ifdef TSO
@@ -45,115 +50,170 @@ bool clean;
 #define held	(bit(p[0]) | bit(p[1]) | bit(field[GLOBAL]))
 #endif
 
-#ifdef UNSEALED
-#define seal(m)		skip
+#define is_free(x)	(field[ALLOCATED + (x)] == 0)
+#define free_bit(x)	(is_free(x) -> bit(x) : 0)
+#define is_held(m, x)	(place[x] == HELD + (m))
+
+#ifdef BLACKEN_ANY
+#define blackens(m)	is_black[m]
 #else
-#define seal(m)		cached[m] = NONE
+#define blackens(m)	(is_black[m] && !has_flipped)
 #endif
+
+/* adopt: a span with a free slot is the mutator's from now on; lock. */
+#define adopt(m, x)	place[x] = HELD + (m); is_old[x] = false; current[m] = (x); marked = marked | (blackens(m) -> free_bit(x) : 0)
+
+/* One of its spans, to the lists; lock. @as_swept: marks of its free slot go, for a mutator that is not black may get it. */
+#ifdef NO_WHITEN
+#define whiten(x)	skip
+#else
+#define whiten(x)	marked = (is_old[x] -> marked : marked & ~free_bit(x))
+#endif
+#define hand_in(x)	place[x] = LISTED
+
+/* What is handed in when barriers go off: full ones, and the current one if it is not of the kind's gen. */
+inline seal_span(m, x) {
+	if
+	:: is_held(m, x) && (current[m] != (x) || is_old[x]) ->
+		current[m] = (current[m] == (x) -> NIL : current[m]);
+		hand_in(x);
+#ifdef SEAL_AS_SWEPT
+		is_old[x] = false
+#endif
+	:: else
+	fi
+}
+inline seal(m) {
+#ifndef UNSEALED
+	seal_span(m, 1);
+	seal_span(m, 2);
+	seal_span(m, 3);
+#endif
+	skip
+}
 
 inline poll(m) {
 	atomic {
-		asked[m] && !answering[m] && can_store(m);
+		asked[m] && !answering[m] && can_store(m) && sweeps[m] == NIL;
 		if
 		:: phase == BARRIER -> barrier_on[m] = true
-		:: phase == BLACK -> black[m] = true
+		:: phase == BLACK -> is_black[m] = true; marked = marked | (current[m] != NIL -> free_bit(current[m]) : 0)
 		:: phase == OFF ->
 			barrier_on[m] = false;
-			black[m] = false;
+			is_black[m] = false;
 			buffer[m] = 0;			/* thrown away: marking is over */
-			seal(m);
-			alloc_swept[m] = true
+			seal(m)
 		fi;
 		answer(m)
 	}
 }
 
-/* sweep_slot: what is allocated and not marked is freed; what is marked loses its mark. */
-inline sweep_slot(x) {
+/* sweep: what is allocated and not marked is freed; what is marked loses its mark. */
+inline sweep(x) {
 	if
-	:: field[ALLOCATED + x] && !has(marked, x) ->
+	:: !is_free(x) && !has(marked, x) ->
 		assert(!has(held, x));			/* a live object is never swept */
 		field[ALLOCATED + x] = 0;
 		field[x] = NIL
-	:: else -> marked = marked & ~bit(x)
+	:: else
+	fi;
+	marked = marked & ~bit(x);
+	early = early & ~bit(x)
+}
+
+#define is_unswept(x)	(place[x] == LISTED && is_old[x])
+#define is_partial(x)	(place[x] == LISTED && !is_old[x] && is_free(x))
+
+/* refill: a swept span with a free slot; else it sweeps one, which is for anybody then, and looks again; else a new one. */
+inline refill(m) {
+	atomic { current[m] == NIL && sweeps[m] == NIL && fence(m);	/* lock */
+		if
+		:: is_partial(1) -> adopt(m, 1)
+		:: is_partial(2) -> adopt(m, 2)
+		:: is_partial(3) -> adopt(m, 3)
+		:: is_unswept(1) -> sweeps[m] = 1
+		:: is_unswept(2) -> sweeps[m] = 2
+		:: is_unswept(3) -> sweeps[m] = 3
+		:: place[2] == EMPTY -> adopt(m, 2)
+		:: place[3] == EMPTY && place[2] != EMPTY -> adopt(m, 3)
+		:: else -> goto next
+		fi;
+		place[sweeps[m]] = (sweeps[m] != NIL -> HELD + m : 0) };
+	if
+	:: sweeps[m] == NIL
+	:: atomic { sweeps[m] != NIL -> sweep(sweeps[m]) };
+		atomic { fence(m) -> is_old[sweeps[m]] = false; place[sweeps[m]] = LISTED; sweeps[m] = NIL }	/* lock */
 	fi
 }
-inline sweep(s) {
-	sweep_slot(first(s));
-	swept[s] = true
+
+/* exit: all that it holds is anybody's. Who attaches is as if it had answered. */
+inline exit_span(m, x) {
+	if
+	:: is_held(m, x) -> whiten(x); hand_in(x)
+	:: else
+	fi
+}
+#define was_asked(h)	(phase == h && cycle != 0)
+inline exit_and_attach(m) {
+	exit_span(m, 1);
+	exit_span(m, 2);
+	exit_span(m, 3);
+	current[m] = NIL;
+	p[m] = NIL;
+	marked = marked | (clean -> 0 : buffer[m]);
+	buffer[m] = 0;
+	barrier_on[m] = was_asked(BARRIER) || was_asked(BLACK);
+	is_black[m] = was_asked(BLACK);
+	asked[m] = false
 }
 
-#ifdef UNSEALED
-#define is_central(s)	(!fresh[s])
+#ifdef MARK_ANY
+#define may_mark	true
 #else
-#define is_central(s)	(!fresh[s] && cached[0] != (s) && cached[1] != (s))
+#define may_mark	(!has_flipped)
 #endif
-#define is_done(s)	(fresh[s] || swept[s])
-#ifdef REFILL_ANY
-#define is_alike(m, s)	(swept[s] || !alloc_swept[m])
-#else
-#define is_alike(m, s)	(swept[s] == alloc_swept[m])
-#endif
-#define may_take(m, s)	(is_central(s) && cached[0] != (s) && cached[1] != (s) && is_alike(m, s) && field[ALLOCATED + first(s)] == 0)
-#define may_sweep(m, s)	(sweeping && alloc_swept[m] && is_central(s) && !swept[s])
 
 /*
- * refill: a span with room that is as far as the mutator is; one that it sweeps itself, once all have answered OFF; a fresh one, which
- * from then on is as far as the mutator.
+ * shade_old: into the buffer; or, without memory for one, the mark is set at once, if that is the cycle's; lock. What comes into the buffer
+ * before the clean round is marked at it. Marks may come before all have their barriers on, in spans that somebody still sweeps: some are lost, but
+ * nothing is marked by then that a store could hide anything from.
  */
-inline refill(m) {
-	atomic { cached[m] == NONE && fence(m);
-		if
-		:: may_take(m, 0) -> cached[m] = 0
-		:: may_take(m, 1) -> cached[m] = 1
-		:: may_take(m, 2) -> cached[m] = 2
-		:: may_sweep(m, 0) -> sweep(0)
-		:: may_sweep(m, 1) -> sweep(1)
-		:: may_sweep(m, 2) -> sweep(2)
-		:: fresh[1] -> fresh[1] = false; swept[1] = alloc_swept[m]; cached[m] = 1
-		:: fresh[2] && !fresh[1] -> fresh[2] = false; swept[2] = alloc_swept[m]; cached[m] = 2
-		:: else
-		fi }
-}
-
-inline mark_black(m, x) {
+inline shade_old(m, x) {
 	if
-	:: black[m] -> marked = marked | bit(x)
-	:: else
+	:: !barrier_on[m] || !clean
+	:: barrier_on[m] && clean -> buffer[m] = bit(x)
+	:: barrier_on[m] && may_mark -> marked = marked | bit(x); early = early | (phase == BARRIER -> bit(x) : 0)
 	fi
 }
 
 proctype mutator(byte m) {
 	byte ops, x, v;
 
-	do
+next:	do
 	:: poll(m)
 	:: refill(m)
-	:: atomic { cached[m] != NONE && ops < limit(m) && fence(m) -> ops++; cached[m] = NONE }	/* given back */
-	:: atomic { ops < limit(m) && cached[m] != NONE -> load(m, ALLOCATED + first(cached[m]), v);
+	:: atomic { ops < limit(m) && fence(m) && !answering[m] -> ops++; exit_and_attach(m) }		/* lock */
+	:: atomic { ops < limit(m) && current[m] != NIL -> load(m, ALLOCATED + current[m], v);
 		if
-		:: v -> cached[m] = NONE			/* it is full */
-		:: else -> ops++; x = first(cached[m])
+		:: v -> current[m] = NIL			/* it is full, and stays in the mutator's hands */
+		:: else -> ops++; x = current[m]
 		fi;
 		v = 0 };
 		if
 		:: x == NIL
 		:: x != NIL ->
 #ifdef BIT_FIRST
-			atomic { can_store(m); mark_black(m, x); store(m, ALLOCATED + x, 1) };
+			atomic { can_store(m); store(m, ALLOCATED + x, 1) };
 			atomic { can_store(m); store(m, x, TYPED); p[m] = x; x = NIL }
 #else
 			atomic { can_store(m); store(m, x, TYPED) };
-			atomic { can_store(m); mark_black(m, x); store(m, ALLOCATED + x, 1); p[m] = x; x = NIL }
+			atomic { can_store(m); assert(is_black[m] || !has(marked, x)); store(m, ALLOCATED + x, 1); p[m] = x; x = NIL }
 #endif
 		fi
 	:: atomic { ops < limit(m) -> ops++; load(m, GLOBAL, p[m]) }
 	:: atomic { ops < limit(m) -> ops++;
 		load(m, GLOBAL, v);
-		if
-		:: barrier_on[m] && clean -> buffer[m] = bit(v)		/* earlier ones are marked at the clean round */
-		:: else
-		fi;
+		shade_old(m, v);
 		v = NIL };
 		atomic { can_store(m); store(m, GLOBAL, p[m]) }
 	:: phase == DONE -> break
@@ -169,7 +229,7 @@ inline mark_conservatively(x) {
 		:: x = 3
 		fi;
 		if
-		:: field[ALLOCATED + x]
+		:: !is_free(x)
 		:: else -> x = NIL
 		fi };
 	if
@@ -178,48 +238,57 @@ inline mark_conservatively(x) {
 	fi
 }
 
+#define flip_span(x)	is_old[x] = place[x] != EMPTY
+
+inline sweep_listed(x) {
+	atomic { is_unswept(x) -> place[x] = IN_SWEEP };				/* lock */
+	atomic { sweep(x); is_old[x] = false; place[x] = LISTED }			/* lock */
+}
+
 proctype collector() {
-	byte x, cycle;
+	byte x;
 
 	do
-	:: cycle < CYCLES -> cycle++;
-		d_step { assert(marked == 0);			/* else an object would count as scanned */
-			swept[0] = false; swept[1] = false; swept[2] = false;
-			alloc_swept[0] = false; alloc_swept[1] = false;
-			sweeping = false;
-			ask(BARRIER) };
-		atomic { answered; ask(BLACK) };
+	:: cycle++;
+		atomic { has_flipped = false; ask(BARRIER) };
+		atomic { answered; assert((marked & ~early) == 0); early = 0;	/* else an object would count as scanned */
+			if
+			:: cycle > CYCLES -> break
+			:: else
+			fi };
+		atomic { ask(BLACK) };
 		answered;
 		if
 		:: mark_conservatively(x)
 		:: true
 		fi;
-		atomic { marked = marked | held; clean = true; ask(OFF) };
+		/* The clean round; then the gen goes up; lock. */
+		atomic { marked = marked | held; clean = true };
+		atomic { flip_span(1); flip_span(2); flip_span(3); has_flipped = true };
+		atomic { ask(OFF) };
 #ifdef LATE_DRAIN
 		atomic { marked = marked | buffer[0] | buffer[1] };
 #endif
-		atomic { answered; clean = false; sweeping = true };
+		atomic { answered; clean = false };
 		do
-		:: atomic { !is_done(0) && is_central(0) -> sweep(0) }
-		:: atomic { !is_done(1) && is_central(1) -> sweep(1) }
-		:: atomic { !is_done(2) && is_central(2) -> sweep(2) }
+		:: sweep_listed(1)
+		:: sweep_listed(2)
+		:: sweep_listed(3)
 #ifdef NEXT_TOO_EARLY
 		:: break
 #else
-		:: is_done(0) && is_done(1) && is_done(2) -> break
+		:: !is_unswept(1) && !is_unswept(2) && !is_unswept(3) -> break
 #endif
 		od
-	:: cycle == CYCLES -> break
 	od;
-	atomic { assert(marked == 0); phase = DONE }
+	phase = DONE
 }
 
 init {
 	atomic {
-		fresh[1] = true;
-		fresh[2] = true;
 		field[1] = TYPED;
 		field[ALLOCATED + 1] = 1;
+		place[1] = LISTED;
 		field[GLOBAL] = 1;
 		run collector();
 		run mutator(0);

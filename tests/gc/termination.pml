@@ -1,67 +1,137 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Termination: marking ends only when nothing that a mutator can reach is left unmarked.
+ * Termination: marking ends only when nothing that a mutator can reach is left unmarked, and from then on nobody marks.
  *
- * The model begins behind the handshake SCAN: every stack is scanned, barriers are on, and what roots hold is in the workers' queue.
- * Two mutators make N operations each (load, store), hand over their buffers when these overflow, assist, and go SAFE and come back
- * as often as they like; a worker and they drain the queue; the collector asks for rounds of FLUSH, and answers for SAFE mutators.
- * An assist is a slice: it takes an object, and what it finds there it hands over at the slice's end, as the worker does; there is no poll in it.
+ * The model begins behind the handshake SCAN: every stack is scanned, barriers are on, the queue is open, and the collector is busy with what roots
+ * hold. Two mutators make N operations each (load, store), hand over their buffers when these overflow, and are SAFE when they are asked, or answer
+ * themselves; one of them assists as often as it likes. The collector and a helper mark in turns.
  *
- * Variants that lose an object: -DNO_TERMINATION_ROUND, -DSAFE_NOT_FLUSHED, -DOVERFLOW_UNSEEN, -DBUSY_BEFORE, -DASSIST_UNSEEN.
+ * Who marks is a marker: it becomes busy by a look at the queue, works from a block of its own, takes another when that is empty, gives a part of
+ * it to others, and can stop at any time: then it hands over what it holds and adds what it has counted to the sum, and only then is not busy any more.
+ * What says "lock" is one hold of the queue's lock. A raw block is looked through as it is taken: while it is not, who has it is busy, and that is all
+ * that anybody sees of it.
+ *
+ * Variants that lose an object: -DNO_TERMINATION_ROUND, -DSAFE_NOT_FLUSHED, -DOVERFLOW_UNSEEN, -DBUSY_UNSEEN (closes while somebody is busy),
+ * -DASSIST_UNSEEN (who assists is not counted), -DIDLE_EARLY (not busy before its block is handed over), -DTAKE_FIRST (busy only
+ * when it has taken a block), -DCOUNT_LATE (adds what it has counted when it is not busy any more). One that marks when all is over: -DNEVER_CLOSED.
+ * -DEDGE_GONE begins some steps later, behind a store: that is where errors of rounds are near.
  */
 #ifndef N
 #define N	4
 #endif
 #include "common.pml"
 
-#define WORKER	MUTATORS		/* whose hand is the worker's */
-byte queue;				/* handed over or found, and not yet looked at: neither marked nor scanned by that */
-byte in_hand[MUTATORS + 1];		/* marked, and being scanned by a mutator that assists, or by the worker */
-bool work;				/* something was marked since the round began */
+#define COLLECTOR	MUTATORS
+#define HELPER		(MUTATORS + 1)
+#define MARKERS		(MUTATORS + 2)
+byte queue, raw;			/* blocks that were handed over: of marked objects, and of what mutators have met */
+bool is_open = true;
+byte nr_busy = 1;
+byte block[MARKERS];			/* of a marker: marked, not scanned, and no one else's */
+bool counted[MARKERS];			/* it has marked something, which is not in the sum yet */
+bool work;				/* the sum, since the round began */
 bool clean;
 mtype = { RUNNING, SAFE, CLAIMED };
 mtype state[MUTATORS] = RUNNING;
 
-/* One look under the queue's lock: nothing is there, and nobody is busy. */
-#ifdef ASSIST_UNSEEN
-#define idle	(queue == 0 && in_hand[WORKER] == NIL)
-#else
-#define idle	(queue == 0 && in_hand[0] == NIL && in_hand[1] == NIL && in_hand[WORKER] == NIL)
-#endif
-
-/* take: an entry of the queue, if it is not marked yet. The mark is an atomic operation, and one taker wins it. */
-inline take(w) {
-	atomic { queue != 0 && in_hand[w] == NIL;
-		x = 1;
-		do
-		:: has(queue, x) -> break
-		:: x < OBJECTS && (queue >> (x + 1)) != 0 -> x++
-		od;
-		in_hand[w] = x;
-		marked = marked | bit(x);
-#ifndef OVERFLOW_UNSEEN
-		work = true;
-#endif
-		x = 0;
-		queue = queue & ~marked;	/* entries that a look would find marked: no behavior, fewer states */
-		buffer[0] = buffer[0] & ~marked;
-		buffer[1] = buffer[1] & ~marked }
-}
-
-/* hand_over: what was in hand is scanned, and what is found there is for anybody. */
-#define hand_over(w)	atomic { queue = queue | (bit(field[in_hand[w]]) & ~marked); in_hand[w] = NIL }
+/* Out of buffers and raw blocks goes what a look would find marked: no behavior, fewer states. */
+#define set_marks(set)	marked = marked | (set); raw = raw & ~marked; buffer[0] = buffer[0] & ~marked; buffer[1] = buffer[1] & ~marked
 
 #ifdef OVERFLOW_UNSEEN
-#define note_work(set)	work = work || (set) != 0
+#define count(w, set)	skip
+#define note_work(set)	work = work || ((set) & ~marked) != 0
 #else
+#define count(w, set)	counted[w] = counted[w] || (set) != 0
 #define note_work(set)	skip
 #endif
 
+#ifdef ASSIST_UNSEEN
+#define is_counted(w)	((w) >= MUTATORS)
+#else
+#define is_counted(w)	true
+#endif
+#ifdef NEVER_CLOSED
+#define may_enter	((queue | raw) != 0)
+#else
+#define may_enter	(is_open && (queue | raw) != 0)
+#endif
+
+/* find: pointers that w comes to. What is not marked is marked, noted and counted. */
+inline find(w, set) {
+	assert(!(clean && ((set) & ~marked) != 0));	/* nobody marks what is swept */
+	block[w] = block[w] | ((set) & ~marked);
+	count(w, (set) & ~marked);
+	set_marks(set)
+}
+
+/* take: a block of marked objects, which may be one of several; or a raw one. */
+inline take(w) {
+	if
+	:: queue != 0 -> block[w] = queue; queue = 0
+	:: (queue & (queue - 1)) != 0 -> block[w] = queue & (queue - 1); queue = queue & ~block[w]
+	:: raw != 0 -> set = raw; raw = 0; find(w, set); set = 0
+	fi
+}
+
+/* one_of: any object of a block. */
+inline one_of(w) {
+	if
+	:: has(block[w], 1) -> x = 1
+	:: has(block[w], 2) -> x = 2
+	:: has(block[w], 3) -> x = 3
+	fi;
+	block[w] = block[w] & ~bit(x)
+}
+
+#define has_two(w)	((block[w] & (block[w] - 1)) != 0)
+#define add_up(w)	work = work || counted[w]; counted[w] = false
+#define be_idle(w)	nr_busy = (is_counted(w) -> nr_busy - 1 : nr_busy)
+#define hand_over(w)	queue = queue | block[w]; block[w] = 0
+
+/* Nobody looks at the sum while somebody is busy, so that it is no step of its own when it is added to. */
+inline leave(w) {
+#ifdef IDLE_EARLY
+	atomic { be_idle(w) };
+	atomic { hand_over(w); add_up(w) }
+#else
+#ifdef COUNT_LATE
+	atomic { hand_over(w) };					/* lock */
+	atomic { be_idle(w) };						/* lock */
+	atomic { add_up(w) }
+#else
+	atomic { hand_over(w); add_up(w) };				/* lock */
+	atomic { be_idle(w) }						/* lock */
+#endif
+#endif
+}
+
+#define be_busy(w)	nr_busy = (is_counted(w) -> nr_busy + 1 : nr_busy)
+
+/* Busy, as there is something to take: a look under the lock. */
+inline enter(w, may) {
+#ifdef TAKE_FIRST
+	atomic { may -> take(w) };			/* lock */
+	atomic { be_busy(w) }				/* lock */
+#else
+	atomic { may -> be_busy(w) }			/* lock */
+#endif
+}
+
+inline take_turn(w) {
+	do
+	:: atomic { block[w] == 0 && (queue | raw) != 0 -> take(w) }				/* lock */
+	:: atomic { block[w] != 0 -> one_of(w); set = bit(field[x]); find(w, set); set = 0; x = 0 }
+	:: atomic { has_two(w) -> one_of(w); queue = queue | bit(x); x = 0 }			/* shared; lock */
+	:: break
+	od;
+	leave(w)
+}
+
 /* flush: a mutator's answer in a round, given by itself or, while it is SAFE, by the collector. */
-#define flush(m)	note_work(buffer[m]); queue = queue | buffer[m]; buffer[m] = 0
+#define flush(m)	note_work(buffer[m]); raw = raw | buffer[m]; buffer[m] = 0
 
 proctype mutator(byte m) {
-	byte ops, a, v, old, x;
+	byte ops, a, v, old, x, set;
 
 	do
 	:: atomic { asked[m] && !answering[m] && can_store(m) -> flush(m); answer(m) }
@@ -81,22 +151,22 @@ proctype mutator(byte m) {
 		shade(m, old);
 		old = NIL };
 		atomic { can_store(m); store(m, a, v); a = 0; v = NIL }
-	:: atomic { buffer[m] != 0 -> queue = queue | buffer[m]; buffer[m] = 0 }	/* it was full */
-	:: take(m);					/* assist: a slice */
-		hand_over(m)
-	:: atomic { fence(m) -> state[m] = SAFE };	/* blocking(): here it would run what blocks */
+	:: atomic { buffer[m] != 0 && fence(m) -> raw = raw | buffer[m]; buffer[m] = 0 }	/* it was full; lock */
+	:: enter(m, m == 0 && may_enter && fence(m));		/* assist: a slice */
+		take_turn(m)
+	:: atomic { asked[m] && !answering[m] && fence(m) -> state[m] = SAFE };	/* blocking(): here it would run what blocks */
 		atomic { state[m] == SAFE -> state[m] = RUNNING }
-	:: clean -> break
+	:: clean && ops == limit(m) -> break
 	od
 }
 
-proctype worker() {
-	byte x;
+proctype helper() {
+	byte x, set;
 
-end_worker:
+end_helper:
 	do
-	:: take(WORKER);
-		hand_over(WORKER)
+	:: enter(HELPER, may_enter);
+		take_turn(HELPER)
 	od
 }
 
@@ -110,44 +180,55 @@ inline claim(m) {
 		asked[m] = false; state[m] = SAFE }
 }
 
-/* At the end of a round: did it bring work? */
-#ifdef NO_TERMINATION_ROUND
-#define was_clean	idle
+#ifdef BUSY_UNSEEN
+#define is_left		false
 #else
-#define was_clean	(!work && idle)
+#define is_left		(nr_busy != 0)
 #endif
-#ifdef BUSY_BEFORE
-#define may_begin	true
+#ifdef NO_TERMINATION_ROUND
+#define was_clean	(phase == FLUSH)
 #else
-#define may_begin	idle
+#define was_clean	(phase == FLUSH && !work)
 #endif
 
 proctype collector() {
 	byte x, set, grown;
 
 	do
-	:: atomic { may_begin -> work = false; ask(FLUSH) };
+	:: leave(COLLECTOR);
+		do
+		:: enter(COLLECTOR, may_enter);
+			take_turn(COLLECTOR)
+		:: atomic { (queue | raw) == 0 && !is_left -> is_open = false; break }		/* lock */
+		od;
+		if
+		:: atomic { was_clean -> reach(set, x); assert((set & ~marked) == 0); set = 0; grown = 0 };
+			break
+		:: atomic { !was_clean -> work = false; ask(FLUSH) }
+		fi;
 		do
 		:: claim(0)
 		:: claim(1)
-		:: atomic { answered -> break }
-		od;
-		if
-		:: d_step { was_clean -> reach(set, x); assert((set & ~marked) == 0); clean = true; set = 0; grown = 0 };
-			break
-		:: atomic { idle && work -> skip }
-		fi
-	od
+		:: atomic { answered -> is_open = true; nr_busy++; break }			/* lock */
+		od
+	od;
+	atomic { clean = true; marked = 0 }		/* spans are swept, one after the other; here, all at once */
 }
 
 init {
 	atomic {
-		field[GLOBAL] = 1;
-		field[1] = 2;
-		field[2] = 3;
-		queue = bit(1);
+#ifdef EDGE_GONE
+		p[0] = 2;			/* loaded it before the other one removed, and shaded, the edge to it */
+		buffer[1] = bit(2);
+#else
 		p[0] = 1;			/* was in its stack, and has been shaded with the global */
-		run worker();
+		field[1] = 2;
+#endif
+		field[GLOBAL] = 1;
+		field[2] = 3;
+		marked = bit(1);
+		block[COLLECTOR] = bit(1);
+		run helper();
 		run collector();
 		run mutator(0);
 		run mutator(1)
