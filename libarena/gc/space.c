@@ -86,8 +86,11 @@ static int open_tables(struct gc_space *space, size_t limit)
 static bool fill(struct gc_space *space, struct gc_pages *pages)
 {
 	uint32_t first;
-	uint64_t group = heap_take_group(space->heap, PAGES_AT_ONCE, &first);
+	uint64_t group;
 
+	/* One at first: of threads that take no more there may be many. */
+	pages->nr_taken = pages->nr_taken ? (uint32_t)size_min(2 * pages->nr_taken, PAGES_AT_ONCE) : 1;
+	group = heap_take_group(space->heap, pages->nr_taken, &first);
 	if (!group)
 		return false;
 	pages->first = first;
@@ -111,6 +114,7 @@ void gc_pages_flush(struct gc_space *space, struct gc_pages *pages)
 	uint64_t group = pages->group;
 
 	pages->group = 0;
+	pages->nr_taken = 0;
 	if (group)
 		heap_give_group(space->heap, pages->first, group);
 }

@@ -59,6 +59,7 @@ struct gc_space {
 struct gc_pages {
 	uint32_t first;		/* of the group */
 	uint64_t group;		/* bits of those that are here */
+	uint32_t nr_taken;	/* at once, the last time; 0 behind a flush */
 };
 
 /* Where an address leads. */

@@ -92,9 +92,12 @@ static void make_one(const struct fixture *it, void *unused)
 TEST(pages, "gc/pages that a thread has at hand go back with it, and those that are empty with the cycle")
 {
 	struct fixture it = set_up(ARENA_GC_OFF);
-	struct node *tree = new_tree(&it, 12);
+	struct node *tree = new_node(&it, NULL, NULL, 1);
 	size_t nr_used;
 
+	/* Who has one object has one page. */
+	CHECK_EQ(used_pages(it.gc), 1);
+	tree = new_tree(&it, 12);
 	arena_gc_collect(it.gc);
 	nr_used = used_pages(it.gc);
 	for (int i = 0; i < 100; i++)
