@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory before it is needed. The first touch of a huge page takes as long as clearing it, 0.15 ms, and several milliseconds where the system has to make one first:
+ * Memory before it is needed. The first touch of a huge page takes as long as clearing it, 0.15 ms, and up to 2.5 ms where a host has to give the memory first:
  * longer than anything else that a thread meets in a collected heap. So the collector's thread touches the next chunk when the last one is in use.
  */
 #ifndef LIBARENA_GC_AHEAD_H
