@@ -119,6 +119,8 @@ static int run_once(const struct gc_program *program, const char *runtime, bool 
 	char output[OUTPUT_BYTES];
 	int status;
 
+	if (!quick)
+		child_warm();
 	if (is_timed)
 		setenv(SELF, "1", 1);
 	status = run_driver(runtime, program->name, quick ? program->quick_size : program->size, output);

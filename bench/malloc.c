@@ -8,6 +8,7 @@
 #include "bench/malloc.h"
 
 #include "bench/bench.h"
+#include "bench/child.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -57,8 +58,11 @@ static int run_program(const struct program *program, bool quick, size_t rep, st
 	int error = 0;
 	const struct allocator *allocators = malloc_allocators(&nr);
 
-	for (size_t i = 0; i < nr; i++)
+	for (size_t i = 0; i < nr; i++) {
+		if (!quick)
+			child_warm();
 		error |= malloc_run(&allocators[(i + rep) % nr], "malloc", program->name, size, report);
+	}
 	return error;
 }
 
