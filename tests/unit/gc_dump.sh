@@ -27,17 +27,17 @@ half() { head -n 20 "$dump" | objects -; }
 result $? "a dump is written"
 is "a slice of 16 bytes retains a megabyte" "1048592 16 1" row "struct slice"
 is "the array itself" "1048576 1048576 1" row bytes
-is "a list retains itself and what only it leads to, once" "1712 1600 100" row "struct node"
-is "a leaf that many share is nobody's but the list's" "112 112 1" row 'struct "leaf"'
+is "a list retains itself and what only it leads to, once" "1704 1600 100" row "struct node"
+is "a leaf that many share is nobody's but the list's" "104 104 1" row 'struct "leaf"'
 is "why the array is there" "range
 -> struct slice, 16 bytes, retains 1048592
 -> bytes, 1048576 bytes, retains 1048576" path bytes
 is "why the leaf is there" "handle
--> struct node, 16 bytes, retains 1712
--> struct \"leaf\", 112 bytes, retains 112" path 'struct "leaf"'
+-> struct node, 16 bytes, retains 1704
+-> struct \"leaf\", 104 bytes, retains 104" path 'struct "leaf"'
 run_ok "an address in the middle of an object" objects --why="$(printf '0x%x' $(($(address bytes) + 5000)))" "$dump"
 run_fails "an address of none" "no root leads to such an object" objects --why=0x10 "$dump"
-is "as JSON" "1050304 103" python3 -c '
+is "as JSON" "1050296 103" python3 -c '
 import json, subprocess, sys
 it = json.loads(subprocess.check_output([sys.argv[1], "objects", "--json", sys.argv[2]]))
 print(it["reached_bytes"] + it["lost_bytes"], sum(type["objects"] for type in it["types"]))' "$B/arenactl" "$dump"
