@@ -304,28 +304,31 @@ void heap_give_pages(struct heap *heap, uint32_t page, uint32_t nr)
 	end(heap);
 }
 
-/* Unless there is one, or no room. */
-static uint32_t take_chunk(struct heap *heap)
+/* Unless there is one (*@has_idle), or no room. */
+static uint32_t take_chunk(struct heap *heap, bool *has_idle)
 {
 	bool is_zero;
 	uint32_t page = PAGE_NONE;
 
 	begin(heap);
-	if (!heap->pages.nr_idle && !palloc_excess(&heap->pages, 1))
+	*has_idle = heap->pages.nr_idle;
+	if (!*has_idle && !palloc_excess(&heap->pages, 1))
 		page = palloc_run(&heap->pages, PAGES_PER_CHUNK, 1, &is_zero);
 	end(heap);
 	return page;
 }
 
 /* Out of others' reach while it is touched, which takes long. What is not touched, for lack of memory, whoever needs it will. */
-void heap_prepare(struct heap *heap)
+bool heap_prepare(struct heap *heap)
 {
-	uint32_t page = take_chunk(heap);
+	bool has_idle;
+	uint32_t page = take_chunk(heap, &has_idle);
 
 	if (page == PAGE_NONE)
-		return;
+		return has_idle;
 	os_populate((void *)region_address(heap->pages.region, page), CHUNK_BYTES);
 	heap_give_pages(heap, page, PAGES_PER_CHUNK);
+	return true;
 }
 
 uint64_t heap_scavenge(struct heap *heap, uint64_t keep, uint64_t max)

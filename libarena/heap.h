@@ -106,8 +106,8 @@ static inline bool heap_is_low(const struct heap *heap)
 	return atomic_load_relaxed(&heap->is_low);
 }
 
-/** Have a chunk with memory idle that has been touched, if there is none and no limit near. Linear in the chunk's bytes. */
-void heap_prepare(struct heap *heap);
+/** Have a chunk with memory idle that has been touched, if there is none; false when there is no room for one. Linear in the chunk's bytes. */
+bool heap_prepare(struct heap *heap);
 
 /**
  * Give back what this thread's cache has at hand: pages without objects, and those of ended threads. O(classes + ended threads), and what others have

@@ -69,6 +69,7 @@ static void begin(struct arena_gc *gc)
 	gc->cycle.start_bytes = gc_heap_bytes(gc);
 	atomic_store_relaxed(&gc->handshake_max_ns, 0u);
 	atomic_store_relaxed(&gc->runtime_max_ns, 0u);
+	atomic_store_relaxed(&gc->wants_chunk, false);
 	atomic_store_relaxed(&gc->nr_marked, 0u);
 	atomic_store_relaxed(&gc->marked_bytes, 0u);
 	gc_drive_begin(&gc->drive, gc->cycle.start_bytes, gc->cycle.start_bytes);

@@ -9,7 +9,7 @@
 #include "gc/roots.h"
 #include "gc/threads.h"
 
-/* Objects begin at multiples of that. */
+/* Two objects begin at least so far from each other. */
 #define UNIT_BYTES 16u
 
 bool gc_graph_find(const struct arena_gc *gc, uintptr_t word, struct gc_ref *ref)

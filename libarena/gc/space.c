@@ -161,11 +161,13 @@ struct gc_span *gc_space_take(struct gc_space *space, struct gc_pages *pages, ui
 	return span;
 }
 
-void gc_space_prepare(struct gc_space *space)
+bool gc_space_prepare(struct gc_space *space)
 {
-	heap_prepare(space->heap);
+	bool is_there = heap_prepare(space->heap);
+
 	if (heap_is_due(space->heap))
 		relief_settle(space->heap);
+	return is_there;
 }
 
 void gc_space_publish(struct gc_space *space, const struct gc_span *span)

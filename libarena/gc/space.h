@@ -79,8 +79,8 @@ void gc_space_publish(struct gc_space *space, const struct gc_span *span);
 /** Its pages go; nothing leads to it. A single one goes into @pages, and from there to the heap with others, at the latest by gc_pages_flush(). */
 void gc_space_give(struct gc_space *space, struct gc_pages *pages, struct gc_span *span);
 void gc_pages_flush(struct gc_space *space, struct gc_pages *pages);
-/** Have memory that has been touched for what is taken next. Linear in a chunk's bytes. */
-void gc_space_prepare(struct gc_space *space);
+/** Have memory that has been touched for what is taken next; false when there is no room. Linear in a chunk's bytes. */
+bool gc_space_prepare(struct gc_space *space);
 
 static inline uint32_t gc_page(const struct gc_space *space, const struct gc_span *span)
 {

@@ -40,14 +40,14 @@ TEST(garbage, "gc/garbage in cycles is freed, what the stack leads to is not")
 
 /* ---------------------------------------------------------------- slots and pages */
 
-static size_t used_pages(struct arena_gc *gc)
+static struct palloc pages_of(struct arena_gc *gc)
 {
-	size_t nr;
+	struct palloc pages;
 
 	lock_acquire(&gc->space.heap->lock);
-	nr = gc->space.heap->pages.used_pages;
+	pages = gc->space.heap->pages;
 	lock_release(&gc->space.heap->lock);
-	return nr;
+	return pages;
 }
 
 struct quad {
@@ -96,28 +96,18 @@ TEST(pages, "gc/pages that a thread has at hand go back with it, and those that 
 	size_t nr_used;
 
 	/* Who has one object has one page. */
-	CHECK_EQ(used_pages(it.gc), 1);
+	CHECK_EQ(pages_of(it.gc).used_pages, 1);
 	tree = new_tree(&it, 12);
 	arena_gc_collect(it.gc);
-	nr_used = used_pages(it.gc);
+	nr_used = pages_of(it.gc).used_pages;
 	for (int i = 0; i < 100; i++)
 		elsewhere(&it, make_one, NULL);
 	elsewhere(&it, make_garbage, NULL);
-	CHECK(used_pages(it.gc) > nr_used + 100);
+	CHECK(pages_of(it.gc).used_pages > nr_used + 100);
 	arena_gc_collect(it.gc);
-	CHECK_EQ(used_pages(it.gc), nr_used);
+	CHECK_EQ(pages_of(it.gc).used_pages, nr_used);
 	arena_gc_keep_alive(tree);
 	arena_gc_destroy(it.gc);
-}
-
-static size_t idle_chunks(struct arena_gc *gc)
-{
-	size_t nr;
-
-	lock_acquire(&gc->space.heap->lock);
-	nr = gc->space.heap->pages.nr_idle;
-	lock_release(&gc->space.heap->lock);
-	return nr;
 }
 
 /* Pages of the chunk that the next page comes from, when all others are in use, which are in memory. */
@@ -143,14 +133,32 @@ TEST(ahead, "gc/the collector touches the next chunk before a thread needs it, b
 	/* 1.5 MiB each. */
 	for (size_t i = 0; i < 4; i++)
 		trees[i] = new_tree(&it, 15);
-	CHECK_EQ(idle_chunks(it.gc), 0);
+	CHECK_EQ(pages_of(it.gc).nr_idle, 0);
 	for (size_t i = 4; i < 9; i++)
 		trees[i] = new_tree(&it, 16);
-	for (int ms = 0; ms < 10000 && !idle_chunks(it.gc); ms++)
+	for (int ms = 0; ms < 10000 && !pages_of(it.gc).nr_idle; ms++)
 		usleep(1000);
-	CHECK_EQ(idle_chunks(it.gc), 1);
+	CHECK_EQ(pages_of(it.gc).nr_idle, 1);
 	CHECK_EQ(touched_pages(it.gc->space.heap), PAGES_PER_CHUNK);
 	CHECK_EQ(trees[8]->value, 1 << 16);
+	arena_gc_destroy(it.gc);
+}
+
+TEST(no_room, "gc/where there is no room for another chunk its collector is not woken for each page")
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+	struct node *trees[10];
+	uint32_t kicks;
+
+	lock_acquire(&it.gc->space.heap->lock);
+	it.gc->space.heap->pages.limit.soft_chunks = 8;
+	lock_release(&it.gc->space.heap->lock);
+	kicks = atomic_load_seq_cst(&it.gc->kicks);
+	for (size_t i = 0; i < 10; i++)
+		trees[i] = new_tree(&it, 16);
+	CHECK(pages_of(it.gc).mapped > 8);
+	CHECK(atomic_load_seq_cst(&it.gc->kicks) - kicks <= 3);
+	CHECK_EQ(trees[9]->value, 1 << 16);
 	arena_gc_destroy(it.gc);
 }
 
