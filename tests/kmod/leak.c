@@ -183,7 +183,7 @@ TEST_F(space, pipe_keeps_the_old_bytes)
 	EXPECT_EQ(1, reclaim.nr_quarantined);
 	EXPECT_EQ(1, module_stat(self->dev).quarantined_chunks);
 	EXPECT_EQ(1, space_stat(self->dev).quarantined_chunks);
-	EXPECT_TRUE(stat_balances(self->dev));
+	EXPECT_TRUE(stat_settles(self->dev));
 
 	EXPECT_EQ(0, IN_CHILD(next_owner(0, OTHER)));
 	EXPECT_TRUE(pipe_holds_secret(ends[0]));
