@@ -16,6 +16,9 @@
 #include <linux/mempolicy.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 35)
+#include <sys/rseq.h>
+#endif
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -339,7 +342,7 @@ void os_shared_close(const struct os_file *file)
 	errno = saved;
 }
 
-/* ---------------------------------------------------------------- time and small files */
+/* ---------------------------------------------------------------- time */
 
 static uint64_t read_clock(clockid_t clock)
 {
@@ -364,19 +367,59 @@ uint64_t os_process_cpu_ns(void)
 	return read_clock(CLOCK_PROCESS_CPUTIME_ID);
 }
 
-/* Room for 8,192 CPUs, which is as many as kernels are built for. */
+/* ---------------------------------------------------------------- CPUs */
+
+/* The C library tells the kernel where, if it is new enough (glibc 2.35) and was not told to leave it (glibc.pthread.rseq=0). */
+const uint32_t *os_cpu_word(void)
+{
+#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 35)
+	const struct rseq *rseq = (const void *)((const char *)__builtin_thread_pointer() + __rseq_offset);
+
+	return __rseq_size ? &rseq->cpu_id : NULL;
+#else
+	return NULL;
+#endif
+}
+
+void os_cpus_allowed(struct os_cpus *cpus)
+{
+	int saved = errno;
+
+	*cpus = (struct os_cpus){ 0 };
+	syscall(SYS_sched_getaffinity, 0, sizeof(*cpus), cpus);
+	errno = saved;
+}
+
 uint32_t os_nr_cpus(void)
 {
-	uint64_t mask[128] = { 0 };
-	int saved = errno;
+	struct os_cpus cpus;
 	uint32_t nr = 0;
 
-	syscall(SYS_sched_getaffinity, 0, sizeof(mask), mask);
-	errno = saved;
-	for (size_t i = 0; i < sizeof(mask) / sizeof(mask[0]); i++)
-		nr += (uint32_t)__builtin_popcountll(mask[i]);
+	os_cpus_allowed(&cpus);
+	for (size_t i = 0; i < sizeof(cpus.mask) / sizeof(cpus.mask[0]); i++)
+		nr += (uint32_t)__builtin_popcountll(cpus.mask[i]);
 	return nr ? nr : 1;
 }
+
+/* A thread that may not run where it does is moved before the call returns. */
+bool os_leave_cpus(const struct os_cpus *taken)
+{
+	struct os_cpus allowed, rest;
+	int saved = errno;
+	bool has_left;
+
+	os_cpus_allowed(&allowed);
+	for (size_t i = 0; i < sizeof(rest.mask) / sizeof(rest.mask[0]); i++)
+		rest.mask[i] = allowed.mask[i] & ~taken->mask[i];
+	/* It fails, and changes nothing, when nothing is left. */
+	has_left = !syscall(SYS_sched_setaffinity, 0, sizeof(rest), &rest);
+	if (has_left)
+		syscall(SYS_sched_setaffinity, 0, sizeof(allowed), &allowed);
+	errno = saved;
+	return has_left;
+}
+
+/* ---------------------------------------------------------------- small files */
 
 /* By number: the function of that name is a point of cancellation. */
 void os_sleep_ns(uint64_t ns)

@@ -75,6 +75,31 @@ uint64_t os_thread_cpu_ns(void);
 uint64_t os_process_cpu_ns(void);
 /** CPUs that the calling thread may run on, at least 1. */
 uint32_t os_nr_cpus(void);
+/** A set of CPUs: room for 8,192, which is as many as kernels are built for. */
+struct os_cpus {
+	uint64_t mask[128];
+};
+
+/** Where the kernel keeps the number of the CPU that the calling thread runs on, or did last: until the thread ends. NULL where it does not. */
+const uint32_t *os_cpu_word(void);
+static inline bool os_cpus_has(const struct os_cpus *cpus, uint32_t cpu)
+{
+	return cpu < 64 * sizeof(cpus->mask) / sizeof(cpus->mask[0]) && (cpus->mask[cpu / 64] >> cpu % 64 & 1);
+}
+
+static inline void os_cpus_add(struct os_cpus *cpus, uint32_t cpu)
+{
+	if (cpu < 64 * sizeof(cpus->mask) / sizeof(cpus->mask[0]))
+		cpus->mask[cpu / 64] |= (uint64_t)1 << cpu % 64;
+}
+
+/** The CPUs that the calling thread may run on; none when that is not to be had. */
+void os_cpus_allowed(struct os_cpus *cpus);
+/**
+ * Have the calling thread run on one that it may run on and that is not @taken, now; afterwards it may run where it could before. False when there is
+ * none. Some system calls; what somebody else says of where it may run, just then, is lost.
+ */
+bool os_leave_cpus(const struct os_cpus *taken);
 /** Sleep; signals may end it early. */
 void os_sleep_ns(uint64_t ns);
 /** The start of a small file such as those of /proc/sys, as a string; false when it cannot be read. */

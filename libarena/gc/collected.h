@@ -99,6 +99,7 @@ struct gc_mutator {
 	struct gc_mutator *next_own; /* of the thread's; only its thread */
 	struct arena_gc_local *local; /* the thread's; not to be looked at when it is gone */
 	uint32_t thread_id;	/* fixed */
+	const uint32_t *cpu;	/* fixed: where the kernel says what CPU it runs on, or NULL. Not to be looked at when it is gone */
 	uint32_t state;		/* atomic, futex; enum gc_state */
 	uint32_t answered;	/* atomic: the last request that it did what it asks for. The release in gc/threads.c pairs with the collector's acquire */
 	uint32_t barrier;	/* the mutator's, as all down to bins */

@@ -29,6 +29,8 @@
 
 /* Who has not answered after that long is named in the trace. */
 #define LATE_NS ((uint64_t)10 * 1000 * 1000)
+/* So many threads are looked at for where they run: among more there is hardly a CPU that none of them is on. */
+#define LOOKS_MAX 64
 #define MUTATOR_BYTES align_up(sizeof(struct gc_mutator), PAGE_BYTES)
 
 __thread struct gc_mutator *gc_own;
@@ -335,6 +337,7 @@ int gc_attach(struct arena_gc *gc)
 	mutator->gc = gc;
 	mutator->local = &arena_gc_local_;
 	mutator->thread_id = os_thread_id();
+	mutator->cpu = os_cpu_word();
 	if (gc->ring)
 		mutator->ring = gc_ring_get(&gc->rings);
 	add(mutator);
@@ -472,6 +475,20 @@ uint32_t gc_threads_running(struct arena_gc *gc)
 		nr += atomic_load_relaxed(&mutator->state) == GC_RUNNING;
 	lock_release(&gc->threads_lock);
 	return nr;
+}
+
+bool gc_threads_are_on(struct arena_gc *gc, uint32_t cpu, struct os_cpus *cpus)
+{
+	uint32_t nr = 0;
+
+	*cpus = (struct os_cpus){ 0 };
+	lock_acquire(&gc->threads_lock);
+	/* None of them is gone before it has the lock. */
+	for (struct gc_mutator *mutator = gc->mutators; mutator && nr++ < LOOKS_MAX; mutator = mutator->next)
+		if (mutator->cpu && atomic_load_relaxed(&mutator->state) == GC_RUNNING)
+			os_cpus_add(cpus, atomic_load_relaxed(mutator->cpu));
+	lock_release(&gc->threads_lock);
+	return os_cpus_has(cpus, cpu);
 }
 
 void gc_threads_begin(struct arena_gc *gc, uint32_t gen)

@@ -35,6 +35,8 @@ void gc_threads_fork_child(struct arena_gc *gc);
 void gc_threads_free_lost(struct arena_gc *gc);
 /** How many of them run: may want a CPU. O(threads). */
 uint32_t gc_threads_running(struct arena_gc *gc);
+/** Whether one of them that runs is on @cpu; *@cpus: where they are. Of the newest 64. */
+bool gc_threads_are_on(struct arena_gc *gc, uint32_t cpu, struct os_cpus *cpus);
 /** The first of the mutators; what is behind it does not change during a cycle. */
 struct gc_mutator *gc_threads_first(struct arena_gc *gc);
 

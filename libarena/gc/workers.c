@@ -15,6 +15,7 @@
 #include "gc/workers.h"
 
 #include "gc/ahead.h"
+#include "gc/aside.h"
 #include "gc/sweep.h"
 #include "gc/threads.h"
 #include "thread.h"
@@ -98,6 +99,7 @@ static uint64_t take_turn(struct gc_worker *worker, bool *has_more)
 	for (*has_more = true; *has_more && now_ns < limit_ns;) {
 		uint64_t before = marker->work;
 
+		gc_step_aside(gc);
 		*has_more = gc_mark_some(marker, STRIDE_WORK);
 		now_ns = os_clock_ns();
 		gc_drive_did(&gc->drive, marker->work - before);
@@ -197,6 +199,7 @@ void gc_workers_sweep(struct gc_worker *worker)
 	uint64_t limit_ns = os_clock_ns() + TURN_NS;
 
 	while (gc_sweep_some(worker->marker.gc, STRIDE_SPANS)) {
+		gc_step_aside(worker->marker.gc);
 		gc_ahead(worker->marker.gc);
 		if (os_clock_ns() < limit_ns)
 			continue;

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A scheduler puts a thread that wakes on the CPU of who woke it, now and then, though another one has nothing to do, and leaves both there for some slices: of
+ * 2 to 4 ms, in which a mutator waits for the collector. So who marks or sweeps looks, each 50 us, whether a mutator that runs is on its own CPU: the
+ * kernel writes that where it is read for nothing (restartable sequences: P. Turner and A. Hunter, 2013; M. Desnoyers, Linux 4.18).
+ *
+ * It asks to be moved, and to be free again at once: where it runs from then on is the scheduler's to say, as before. Where each CPU has a mutator of its own,
+ * shares and rests (gc/workers.c) are all that can be done.
+ */
+#include "gc/aside.h"
+
+#include "gc/threads.h"
+
+bool gc_step_aside(struct arena_gc *gc)
+{
+	const uint32_t *cpu = os_cpu_word();
+	struct os_cpus taken;
+
+	if (!cpu || !gc_threads_are_on(gc, atomic_load_relaxed(cpu), &taken))
+		return false;
+	return os_leave_cpus(&taken);
+}
