@@ -5,8 +5,8 @@
  * returns what is beyond the bound of all pools: both would cost whoever gives and takes too much.
  * The pools of a node that gets memory later are served by the first thread.
  *
- * Limits: the CPU time is nobody's but the module's. SCHED_IDLE, a rate and a share of CPU keep it
- * out of the way.
+ * Limits: the CPU time is nobody's but the module's. SCHED_IDLE while it zeroes, nice 19 otherwise,
+ * a rate and a share of CPU keep it out of the way.
  */
 #include <linux/kthread.h>
 #include <linux/mm.h>
@@ -67,7 +67,7 @@ MODULE_PARM_DESC(clear_max_chunks_per_s,
 		 "Most chunks one clearing thread zeroes in a second (0 to 1000000; 0 = no limit; "
 		 "default: 1024)");
 
-/* Of one CPU, for each thread. All of it, because at SCHED_IDLE it is what nobody else wants. */
+/* Of one CPU, for each thread. All of it, because it is what hardly anybody else wants. */
 static unsigned int clear_max_percent = 100;
 
 static int clear_percent_set(const char *text, const struct kernel_param *param)
@@ -115,6 +115,22 @@ static void clear_uncached_finish(void)
 {
 }
 #endif
+
+/*
+ * Zeroing holds nothing that others wait for. The page allocator and memory cgroups, where a thread
+ * spends the rest, do: an idle one that is preempted in a read-side section of RCU holds up each
+ * grace period of the kernel until it runs again, which took 21 s where CPUs were busy.
+ */
+static void clearer_idle(bool idle)
+{
+	const struct sched_attr attr = {
+		.size = sizeof(attr),
+		.sched_policy = idle ? SCHED_IDLE : SCHED_NORMAL,
+		.sched_nice = MAX_NICE,
+	};
+
+	sched_setattr_nocheck(current, &attr);
+}
 
 static void chunk_clear_uncached(struct folio *chunk)
 {
@@ -264,7 +280,9 @@ static bool clearer_step(struct clearer *clearer, struct pool *pool)
 
 	if (!chunk)
 		return false;
+	clearer_idle(true);
 	chunk_clear_uncached(chunk);
+	clearer_idle(false);
 	atomic_long_inc(&clearer->cleared);
 	trace_clear(folio_nid(chunk), 1);
 	pool_clear_end(pool, chunk);
@@ -298,7 +316,6 @@ static int clearer_main(void *data)
 
 static int clearer_start(struct clearer *clearer, int nid)
 {
-	static const struct sched_attr idle = { .size = sizeof(idle), .sched_policy = SCHED_IDLE };
 	struct task_struct *task =
 		kthread_create_on_node(clearer_main, clearer, nid, "arena_clear/%d", nid);
 
@@ -306,7 +323,7 @@ static int clearer_start(struct clearer *clearer, int nid)
 		return PTR_ERR(task);
 	if (!cpumask_empty(cpumask_of_node(nid)))
 		set_cpus_allowed_ptr(task, cpumask_of_node(nid));
-	sched_setattr_nocheck(task, &idle);
+	set_user_nice(task, MAX_NICE);
 	clearer->task = task;
 	get_task_struct(task);
 	wake_up_process(task);

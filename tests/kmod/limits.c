@@ -6,6 +6,8 @@
  * VM: memory=1536M cpus=2
  */
 #include "group.h"
+#include <dirent.h>
+#include <sched.h>
 #include <sys/resource.h>
 
 #define LIMIT_CHUNKS	32
@@ -200,6 +202,39 @@ TEST_F(space, the_clearing_thread_keeps_to_its_share)
 	EXPECT_EQ(0, parameter_set("clear_max_percent", 100));
 	EXPECT_TRUE(WAIT_UNTIL(!module_stat(self->dev).dirty_chunks, 20000));
 	parameter_set("clear_max_chunks_per_s", rate);
+}
+
+/* The kernel's number of the clearing thread of node 0; -1 when there is none. */
+static pid_t clearing_thread(void)
+{
+	DIR *listing = opendir("/proc");
+	struct dirent *entry;
+	char path[300], name[32];
+	pid_t found = -1;
+
+	while (listing && found < 0 && (entry = readdir(listing))) {
+		snprintf(path, sizeof(path), "/proc/%s/comm", entry->d_name);
+		if (!file_read_text(path, name, sizeof(name)) && !strncmp(name, "arena_clear/0", 13))
+			found = atoi(entry->d_name);
+	}
+	closedir(listing);
+	return found;
+}
+
+/*
+ * It is out of the way, but not idle while it holds what others wait for: only while it zeroes. The
+ * test makes it zero and waits until it has.
+ */
+TEST_F(space, the_clearing_thread_is_idle_only_while_it_zeroes)
+{
+	pid_t thread = clearing_thread();
+
+	ASSERT_LT(0, thread);
+	ASSERT_EQ(0, space_reserve(self->fd, 0, 4, NULL));
+	ASSERT_EQ(0, space_zap(self->fd, 0, 4, NULL));
+	EXPECT_TRUE(WAIT_UNTIL(!module_stat(self->dev).dirty_chunks, 20000));
+	EXPECT_TRUE(WAIT_UNTIL(sched_getscheduler(thread) == SCHED_OTHER, SETTLE_MS));
+	EXPECT_EQ(19, getpriority(PRIO_PROCESS, (id_t)thread));
 }
 
 /* A lower bound holds for what is there already. */
