@@ -447,15 +447,6 @@ bool os_read_text(const char *path, char *text, size_t text_bytes)
 	return got > 0;
 }
 
-/* ---------------------------------------------------------------- what is mapped */
-
-size_t os_main_stack_bytes(void)
-{
-	struct rlimit now;
-
-	return getrlimit(RLIMIT_STACK, &now) || now.rlim_cur == RLIM_INFINITY ? SIZE_MAX : now.rlim_cur;
-}
-
 /* A file, read by bytes. */
 struct reader {
 	int fd;
@@ -476,6 +467,51 @@ static int read_byte(struct reader *reader)
 		reader->nr = (size_t)got;
 	}
 	return (unsigned char)reader->text[reader->at++];
+}
+
+/* A line without its end, cut to @bytes - 1; false at the end of the file. */
+static bool read_line(struct reader *reader, char *line, size_t bytes)
+{
+	size_t nr = 0;
+	int byte;
+
+	while ((byte = read_byte(reader)) >= 0 && byte != '\n')
+		if (nr + 1 < bytes)
+			line[nr++] = (char)byte;
+	line[nr] = 0;
+	return byte >= 0 || nr;
+}
+
+static bool open_reader(struct reader *reader, const char *path)
+{
+	reader->at = reader->nr = 0;
+	reader->fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+	return reader->fd >= 0;
+}
+
+bool os_read_lines(const char *path, void (*function)(void *context, char *line), void *context)
+{
+	int saved = errno;
+	struct reader reader;
+	char line[4096];
+	bool is_open = open_reader(&reader, path);
+
+	if (is_open) {
+		while (read_line(&reader, line, sizeof(line)))
+			function(context, line);
+		syscall(SYS_close, reader.fd);
+	}
+	errno = saved;
+	return is_open;
+}
+
+/* ---------------------------------------------------------------- what is mapped */
+
+size_t os_main_stack_bytes(void)
+{
+	struct rlimit now;
+
+	return getrlimit(RLIMIT_STACK, &now) || now.rlim_cur == RLIM_INFINITY ? SIZE_MAX : now.rlim_cur;
 }
 
 /* A number in hexadecimal digits up to @end, which is taken as well; false when there is something else. */
@@ -528,9 +564,7 @@ bool os_find_mapping(uintptr_t address, uintptr_t *base, uintptr_t *limit)
 	struct reader reader;
 	bool found = false;
 
-	reader.at = reader.nr = 0;
-	reader.fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/thread-self/maps", O_RDONLY | O_CLOEXEC);
-	if (reader.fd >= 0) {
+	if (open_reader(&reader, "/proc/thread-self/maps")) {
 		found = find_line(&reader, address, base, limit);
 		syscall(SYS_close, reader.fd);
 	}

@@ -104,6 +104,8 @@ bool os_leave_cpus(const struct os_cpus *taken);
 void os_sleep_ns(uint64_t ns);
 /** The start of a small file such as those of /proc/sys, as a string; false when it cannot be read. */
 bool os_read_text(const char *path, char *text, size_t text_bytes);
+/** Call @function with each line of a text file, which it may change; longer ones than 4 KiB are cut. False when it cannot be read. Takes 5 KiB of stack. */
+bool os_read_lines(const char *path, void (*function)(void *context, char *line), void *context);
 /** The limit of how far the main thread's stack may grow, in bytes; SIZE_MAX when there is none. */
 size_t os_main_stack_bytes(void);
 /** Is this the thread that the process began with? In a child of fork() it is the one that forked. */

@@ -11,8 +11,8 @@
 #include "gc/limit.h"
 
 #include <errno.h>
-#include <string.h>
 
+#include "gc/cgroup.h"
 #include "gc/cycle.h"
 #include "opt.h"
 
@@ -211,44 +211,9 @@ size_t arena_gc_trim(struct arena_gc *gc)
 
 /* ---------------------------------------------------------------- the cgroup's limit */
 
-/* "max" is no number. */
-static uint64_t parse(const char *text)
-{
-	uint64_t number = 0;
-
-	if (*text < '0' || *text > '9')
-		return UINT64_MAX;
-	for (; *text >= '0' && *text <= '9'; text++)
-		number = number * 10 + (uint64_t)(*text - '0');
-	return number;
-}
-
-static uint64_t limit_at(const char *folder)
-{
-	char path[512], number[32];
-	struct text out;
-
-	text_init(&out, path, sizeof(path));
-	text_put(&out, "/sys/fs/cgroup%s/memory.max", folder);
-	return os_read_text(path, number, sizeof(number)) ? parse(number) : UINT64_MAX;
-}
-
-/* Each group's limit holds for all below it. */
 uint64_t arena_gc_cgroup_bytes(void)
 {
-	uint64_t least = UINT64_MAX;
-	char text[400], *folder, *end;
+	uint64_t bytes = gc_cgroup_limit("/proc/self", "");
 
-	if (!os_read_text("/proc/self/cgroup", text, sizeof(text)))
-		return 0;
-	folder = strstr(text, "0::/");
-	if (!folder)
-		return 0;
-	folder += 3;
-	folder[strcspn(folder, "\n")] = 0;
-	for (end = folder + strlen(folder); end && *folder; end = strrchr(folder, '/')) {
-		*end = 0;
-		least = size_min(least, limit_at(folder));
-	}
-	return least == UINT64_MAX ? 0 : least;
+	return bytes == UINT64_MAX ? 0 : bytes;
 }

@@ -435,7 +435,10 @@ struct arena_gc_limit {
  * called. The collector never takes more than half of the CPU for it in the mean.
  */
 ARENA_API void arena_gc_set_limit(struct arena_gc *gc, const struct arena_gc_limit *limit);
-/** What the process's memory cgroup (version 2) and those above it allow it, in bytes; 0 when that is not limited, or not known. Reads some small files. */
+/**
+ * What the process's memory cgroups (version 1 or 2, hybrid systems too) and those above them allow it, in bytes; 0 when that is not limited, or not known. Reads some
+ * small files below /proc and where cgroups are mounted, and takes 15 KiB of stack.
+ */
 ARENA_API uint64_t arena_gc_cgroup_bytes(void);
 /** Give idle memory back to the system now, behind arena_gc_collect() all that can be: how many bytes. Linear in chunks. */
 ARENA_API size_t arena_gc_trim(struct arena_gc *gc);
