@@ -10,6 +10,9 @@
  *
  * A word of a stack or an arena that leads to an object without a mark is not followed: frames that came after the stack was copied may have stale words of older
  * ones in them. What a stack alone holds and was lost is found when it is stored anywhere, or used: what is freed is overwritten.
+ *
+ * It takes memory, a bit for each 16 bytes of the heap's addresses and what marking takes. Without that it says so, and the cycle ends as if nobody had looked: the
+ * heap is sound as far as anybody knows, and a program that is short of memory is not to die of being watched.
  */
 #include "gc/verify.h"
 
@@ -28,6 +31,7 @@ struct verifier {
 	const char *from;	/* what is looked into */
 	uintptr_t from_object;	/* its address; of a root, where the word lies */
 	bool is_typed;		/* what it holds are pointers for sure */
+	bool is_short;		/* there was no memory: some of what is reachable is not looked into */
 };
 
 static bool set_seen(const struct verifier *verifier, uintptr_t object)
@@ -40,19 +44,28 @@ static bool set_seen(const struct verifier *verifier, uintptr_t object)
 	return was;
 }
 
-static void push(struct verifier *verifier, uintptr_t object)
+/* A block with room; NULL when out of memory, and the one at hand stays. */
+static struct gc_block *next_empty(struct verifier *verifier)
 {
 	struct gc_queue *queue = &verifier->gc->queue;
+	struct gc_block *block = gc_queue_get(queue);
 
-	if (!verifier->block || verifier->block->nr == GC_BLOCK_ENTRIES) {
-		if (verifier->block)
-			gc_queue_push(queue, verifier->block);
-		verifier->block = gc_queue_get(queue);
-		if (!verifier->block)
-			panic("no memory to verify a collected heap");
-		verifier->block->is_raw = false;
-	}
-	verifier->block->entries[verifier->block->nr++] = object;
+	if (!block)
+		return NULL;
+	block->is_raw = false;
+	if (verifier->block)
+		gc_queue_push(queue, verifier->block);
+	return verifier->block = block;
+}
+
+static void push(struct verifier *verifier, uintptr_t object)
+{
+	bool has_room = verifier->block && verifier->block->nr < GC_BLOCK_ENTRIES;
+
+	if (has_room || next_empty(verifier))
+		verifier->block->entries[verifier->block->nr++] = object;
+	else
+		verifier->is_short = true;
 }
 
 static void follow(struct verifier *verifier, const struct gc_ref *ref)
@@ -175,14 +188,21 @@ static void look_into_all(struct verifier *verifier)
 	gc_queue_put(&verifier->gc->queue, verifier->block);
 }
 
+static void say_not_verified(const struct arena_gc *gc)
+{
+	report("gc verify: cycle %u is not verified, or not to the end: no memory", atomic_load_relaxed(&gc->done) + 1);
+}
+
 void gc_verify(struct arena_gc *gc)
 {
 	struct verifier verifier = { .gc = gc };
 
 	verifier.seen_bytes = align_up(atomic_load_acquire(&gc->space.open_bytes) / 16 / 8 + 8, PAGE_BYTES);
 	verifier.seen = os_table(verifier.seen_bytes);
-	if (!verifier.seen)
-		panic("no memory to verify a collected heap");
+	if (!verifier.seen) {
+		say_not_verified(gc);
+		return;
+	}
 	gc_roots_show(&gc->roots, look_at_root, &verifier);
 	gc_cleanups_each(gc, look_at_cleanup, &verifier);
 	gc_annexes_show(&gc->annexes, follow_marked, &verifier);
@@ -190,4 +210,6 @@ void gc_verify(struct arena_gc *gc)
 	look_into_all(&verifier);
 	gc_weak_verify(gc);
 	os_unreserve(verifier.seen, verifier.seen_bytes);
+	if (verifier.is_short)
+		say_not_verified(gc);
 }

@@ -24,6 +24,8 @@ static uint32_t is_counting;	/* atomic */
 static bool fails_on;		/* not only once */
 static uint64_t nr_asked, fail_at; /* nr_asked is atomic; from 1; 0 = never */
 static uint64_t nr_failed;	/* atomic */
+static size_t only_bytes;	/* tables of other sizes are not refused; 0: all are */
+static size_t refused_bytes;	/* the last table that was; atomic */
 
 static bool refuses(void)
 {
@@ -60,7 +62,10 @@ int __wrap_os_open_table(void *base, size_t bytes)
 
 void *__wrap_os_table(size_t bytes)
 {
-	return refuses() ? NULL : __real_os_table(bytes);
+	if ((only_bytes && bytes != only_bytes) || !refuses())
+		return __real_os_table(bytes);
+	__atomic_store_n(&refused_bytes, bytes, __ATOMIC_RELAXED);
+	return NULL;
 }
 
 void *__wrap_os_reserve_table(size_t bytes)
@@ -163,7 +168,7 @@ static void run_all(bool on)
 	CHECK(place > PLACES_LEAST);
 }
 
-TEST(once, "gc_refused/one request for memory is refused, whichever it is", "ARENA_GCVERIFY=0")
+TEST(once, "gc_refused/one request for memory is refused, whichever it is, verification's too", "ARENA_GCVERIFY=1")
 {
 	run_all(false);
 }
@@ -345,4 +350,47 @@ TEST(dead, "gc_refused/without memory for a note, another value for an ephemeron
 	CHECK(!pthread_join(collector, NULL));
 	CHECK_EQ(stats_of(it.gc).freed_objects, 3);
 	arena_gc_destroy(it.gc);
+}
+
+/* ---------------------------------------------------------------- verification */
+
+static void collect_refused(const struct fixture *it, const struct node *tree)
+{
+	struct gc_block *blocks = take_all_blocks(&it->gc->queue);
+
+	only_bytes = __atomic_load_n(&refused_bytes, __ATOMIC_RELAXED);
+	arena_gc_collect(it->gc);
+	give_blocks_back(&it->gc->queue, blocks);
+	only_bytes = 0;
+	CHECK_EQ(count_leaves(tree), 1 << DEPTH);
+}
+
+/* Without all, and then without memory for blocks alone; before and behind them there is enough. */
+static void verify_refused(void *unused)
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+	struct node *tree = new_tree(&it, DEPTH);
+
+	(void)unused;
+	arena_gc_collect(it.gc);
+	fails_on = true;
+	fail_at = 1;
+	__atomic_store_n(&is_counting, 1, __ATOMIC_RELEASE);
+	arena_gc_collect(it.gc);
+	__atomic_store_n(&is_counting, 0, __ATOMIC_RELEASE);
+	CHECK_EQ(count_leaves(tree), 1 << DEPTH);
+	collect_refused(&it, tree);
+	arena_gc_collect(it.gc);
+	arena_gc_destroy(it.gc);
+}
+
+TEST(verified, "gc_refused/without memory to verify a cycle that is said, and it goes on", "ARENA_GCVERIFY=1")
+{
+	struct death death;
+
+	harness_child(&death, verify_refused, NULL);
+	CHECK_EQ(death.signal, 0);
+	CHECK_EQ(death.status, 0);
+	CHECK_STR(death.text, "arena: gc verify: cycle 2 is not verified, or not to the end: no memory\n"
+		  "arena: gc verify: cycle 3 is not verified, or not to the end: no memory\n");
 }
