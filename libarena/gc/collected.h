@@ -229,8 +229,9 @@ struct arena_gc {
 	struct limit limit;	/* of space's heap; guarded by the heap's lock, as nr_over */
 	uint32_t nr_over;	/* threads that go beyond it: while there are any it has none */
 
-	struct lock stacks_lock; /* guards stacks */
+	struct lock stacks_lock; /* guards stacks and next_stack */
 	struct arena_gc_stack *stacks; /* coroutines', and threads' that have been left */
+	struct arena_gc_stack *next_stack; /* of these, which the collector reads next; NULL: none */
 
 	struct lock whole_lock;	/* held by the collector while the child of a fork could not put together what it has in hand; guards nothing */
 	struct lock threads_lock; /* guards mutators, is_cycling, and that a request meets all */

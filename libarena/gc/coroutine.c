@@ -4,7 +4,8 @@
  * left, the other one is entered. When the function comes back, on this stack or, for the first time, never, nothing is left to do, nor
  * is it known which thread runs it.
  *
- * A stack has a lock of its own, which who leaves, who enters and the collector hold for as long as it takes to copy or shade it.
+ * A stack has a lock of its own, which who leaves, who enters and the collector hold for as long as it takes to copy or shade it. The list of stacks has one, too, for
+ * those who make and end stacks: the collector goes through the list with a lock that it lets go of behind each stack.
  */
 #include "gc/coroutine.h"
 
@@ -30,6 +31,8 @@ static void unlink_stack(struct arena_gc *gc, struct arena_gc_stack *stack)
 {
 	lock_acquire(&gc->stacks_lock);
 	*stack->link = stack->next;
+	if (gc->next_stack == stack)
+		gc->next_stack = stack->next;
 	if (stack->next)
 		stack->next->link = stack->link;
 	lock_release(&gc->stacks_lock);
@@ -218,21 +221,48 @@ static size_t read_locked(struct gc_marker *marker, struct arena_gc_stack *stack
 	return words_of(stack);
 }
 
+/*
+ * The next one of those that were there when the collector began; false when there is none. Others link and unlink stacks in between: what comes is in front, and
+ * is a mutator's that is scanned, or holds nothing yet.
+ */
+static bool read_next(struct gc_marker *marker, struct gc_stack *copy, size_t *nr_words)
+{
+	struct arena_gc *gc = marker->gc;
+	struct arena_gc_stack *stack;
+
+	lock_acquire(&gc->stacks_lock);
+	stack = gc->next_stack;
+	if (stack) {
+		gc->next_stack = stack->next;
+		lock_acquire(&stack->lock);
+		*nr_words = read_locked(marker, stack, copy);
+		lock_release(&stack->lock);
+	}
+	lock_release(&gc->stacks_lock);
+	return stack;
+}
+
+static void begin_reading(struct arena_gc *gc)
+{
+	lock_acquire(&gc->stacks_lock);
+	gc->next_stack = gc->stacks;
+	lock_release(&gc->stacks_lock);
+}
+
+/* Without a lock it marks what was copied, which may be gone from the stack by then, but not from the collector's hands. */
 uint64_t gc_coroutines_mark(struct gc_marker *marker)
 {
 	struct gc_stack copy = { 0 };
-	uint64_t nr = 0;
+	uint64_t sum = 0;
+	size_t nr_words;
 
-	lock_acquire(&marker->gc->stacks_lock);
-	for (struct arena_gc_stack *stack = marker->gc->stacks; stack; stack = stack->next) {
-		lock_acquire(&stack->lock);
-		nr += read_locked(marker, stack, &copy);
-		lock_release(&stack->lock);
+	begin_reading(marker->gc);
+	while (read_next(marker, &copy, &nr_words)) {
 		mark_words(marker, copy.copy, copy.copy_words);
+		sum += nr_words;
 	}
-	lock_release(&marker->gc->stacks_lock);
 	gc_stack_fini(&copy);
-	return nr * sizeof(uintptr_t);
+	return sum * sizeof(uintptr_t);
 }
 
 void gc_coroutines_each(struct arena_gc *gc, void (*visit)(void *context, uintptr_t location, uintptr_t word), void *context)

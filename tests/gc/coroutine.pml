@@ -120,14 +120,15 @@ proctype mutator(byte m) {
 	od
 }
 
-/* read: a suspended stack that is not scanned is, from now on; lock. */
+/* read: a suspended stack that is not scanned is, from now on; lock. What was copied is marked later, without it. */
 inline read(s) {
 #ifndef NOT_READ
 	atomic {
 		if
-		:: runs_on[s] == NOBODY && !scanned[s] -> scanned[s] = true; mark(bit(on_stack[s]))
+		:: runs_on[s] == NOBODY && !scanned[s] -> scanned[s] = true; copied = on_stack[s]
 		:: else
 		fi };
+	atomic { mark(bit(copied)); copied = NIL };
 #endif
 	skip
 }
@@ -138,7 +139,7 @@ inline read_all() {
 }
 
 proctype collector() {
-	byte x, set, grown;
+	byte x, set, grown, copied;
 
 	atomic { mark(bit(field[GLOBAL])); ask(SCAN) };
 #ifdef READ_EARLY

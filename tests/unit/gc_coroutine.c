@@ -427,6 +427,110 @@ TEST(migrate, "gc_coroutine/24 coroutines that build trees on 3 threads, now her
 	arena_gc_destroy(many.it.gc);
 }
 
+/* ---------------------------------------------------------------- who waits for whom */
+
+/* A thread that keeps the queue's lock, so that who marks waits where it is. */
+struct keeper {
+	struct gc_queue *queue;
+	bool is_kept, is_over;
+};
+
+static void *keep(void *argument)
+{
+	struct keeper *keeper = argument;
+
+	lock_acquire(&keeper->queue->lock);
+	__atomic_store_n(&keeper->is_kept, true, __ATOMIC_RELEASE);
+	while (!__atomic_load_n(&keeper->is_over, __ATOMIC_ACQUIRE))
+		usleep(200);
+	lock_release(&keeper->queue->lock);
+	return NULL;
+}
+
+/* A stack that nobody runs on. */
+static uintptr_t words[8];
+
+static void fill_words(const struct fixture *it, void *unused)
+{
+	(void)unused;
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		words[i] = (uintptr_t)new_node(it, NULL, NULL, i);
+}
+
+/* The collector has copied it, and waits for the queue. */
+static void wait_until_copied(struct arena_gc *gc, struct arena_gc_stack *stack)
+{
+	bool is_copied = false;
+
+	while (!is_copied || __atomic_load_n(&gc->queue.lock.word, __ATOMIC_ACQUIRE) != 2) {
+		usleep(200);
+		lock_acquire(&stack->lock);
+		is_copied = stack->scanned;
+		lock_release(&stack->lock);
+	}
+}
+
+TEST(outside, "gc_coroutine/who makes, leaves or ends a stack does not wait until the collector has marked what is on another")
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+	struct arena_gc_stack *stack = arena_gc_stack_create(it.gc, words, sizeof(words));
+	struct keeper keeper = { .queue = &it.gc->queue };
+	pthread_t collector, other;
+
+	elsewhere(&it, fill_words, NULL);
+	stack->low = stack->base;
+	CHECK(!pthread_create(&collector, NULL, collect_elsewhere, it.gc));
+	poll_until_black();
+	wait_for_request();
+	CHECK(!pthread_create(&other, NULL, keep, &keeper));
+	while (!__atomic_load_n(&keeper.is_kept, __ATOMIC_ACQUIRE))
+		usleep(200);
+	arena_gc_poll();
+	wait_until_copied(it.gc, stack);
+	CHECK(lock_try(&it.gc->stacks_lock));
+	lock_release(&it.gc->stacks_lock);
+	/* Also the one that it comes from, and the one that it would come to. */
+	arena_gc_stack_destroy(it.gc, arena_gc_stack_create(it.gc, words, sizeof(words)));
+	arena_gc_stack_destroy(it.gc, stack);
+	__atomic_store_n(&keeper.is_over, true, __ATOMIC_RELEASE);
+	poll_until_done(it.gc);
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		CHECK(is_alive(it.gc, (const struct node *)words[i], i));
+	CHECK(!pthread_join(other, NULL) && !pthread_join(collector, NULL));
+	arena_gc_destroy(it.gc);
+}
+
+TEST(ended, "gc_coroutine/stacks that end while the collector goes through the list are not read, and none is left out")
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+	struct arena_gc_stack *stacks[4];
+	struct keeper keeper = { .queue = &it.gc->queue };
+	pthread_t collector, other;
+
+	elsewhere(&it, fill_words, NULL);
+	/* The last one is the first of the list. */
+	for (size_t i = 0; i < 4; i++) {
+		stacks[i] = arena_gc_stack_create(it.gc, &words[2 * i], 2 * sizeof(words[0]));
+		stacks[i]->low = stacks[i]->base;
+	}
+	CHECK(!pthread_create(&collector, NULL, collect_elsewhere, it.gc));
+	poll_until_black();
+	wait_for_request();
+	CHECK(!pthread_create(&other, NULL, keep, &keeper));
+	while (!__atomic_load_n(&keeper.is_kept, __ATOMIC_ACQUIRE))
+		usleep(200);
+	arena_gc_poll();
+	wait_until_copied(it.gc, stacks[3]);
+	arena_gc_stack_destroy(it.gc, stacks[2]);
+	arena_gc_stack_destroy(it.gc, stacks[0]);
+	__atomic_store_n(&keeper.is_over, true, __ATOMIC_RELEASE);
+	poll_until_done(it.gc);
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		CHECK_EQ(!!arena_gc_usable_bytes(it.gc, (const void *)words[i]), i / 2 % 2);
+	CHECK(!pthread_join(other, NULL) && !pthread_join(collector, NULL));
+	arena_gc_destroy(it.gc);
+}
+
 /* ---------------------------------------------------------------- bad input */
 
 static void destroy_own(struct coroutine *me)
