@@ -4,13 +4,19 @@
  *
  * Everything is made from the public functions of arena/profile.h, so that this file is an object of its own in libarena.a: programs that
  * write no profile need neither library. Mappings are those of the objects that are loaded now; code that was unloaded stays without
- * one. Functions are not named here: pprof does that from the files, which build ids identify.
+ * one.
+ *
+ * Functions are named as the dynamic linker knows them, others by their object and offset: for readers that have no more than the profile, as
+ * Pyroscope. Mappings do not say that they have names (has_functions), so that pprof names all anew from the files where it has them, which build ids identify. Texts
+ * that types and labels refer to come before names: Pyroscope takes out names that nothing refers to any more, and counts only some references anew.
  *
  * Memory is malloc()'s; what is allocated here is not sampled.
  */
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -25,6 +31,8 @@ typedef Arena__Pprof__Sample Sample;
 typedef Arena__Pprof__Label Label;
 typedef Arena__Pprof__Mapping Mapping;
 typedef Arena__Pprof__Location Location;
+typedef Arena__Pprof__Line Line;
+typedef Arena__Pprof__Function Function;
 typedef Arena__Pprof__ValueType ValueType;
 
 /* Frames of the allocator itself, where they were not left out already: programs that are linked with libarena.a. */
@@ -42,7 +50,7 @@ static const char *const texts[NR_TEXTS] = { "", "alloc_objects", "count", "allo
 /* What is put together; failed = out of memory once. */
 struct writer {
 	Profile profile;
-	size_t max_samples, max_mappings, max_locations, max_texts;
+	size_t max_samples, max_mappings, max_locations, max_functions, max_texts;
 	uint64_t *table;	/* of locations by address: ids, 0 = empty; twice as many as there are, a power of two */
 	size_t table_size;
 	bool failed;
@@ -188,6 +196,26 @@ static void grow_table(struct writer *writer)
 		writer->table[place_of(writer, writer->profile.location[i]->address)] = i + 1;
 }
 
+/* A location with its line, in one piece of memory. */
+struct place {
+	Location location;
+	Line line, *lines[1];
+};
+
+static Location *new_location(struct writer *writer)
+{
+	struct place *place = take(writer, sizeof(*place));
+
+	if (!place)
+		return NULL;
+	arena__pprof__location__init(&place->location);
+	arena__pprof__line__init(&place->line);
+	place->lines[0] = &place->line;
+	place->location.line = place->lines;
+	place->location.n_line = 1;
+	return &place->location;
+}
+
 /* The id of the location that a return address belongs to: an address within the call before it. */
 static uint64_t location_of(struct writer *writer, uintptr_t return_address)
 {
@@ -200,15 +228,73 @@ static uint64_t location_of(struct writer *writer, uintptr_t return_address)
 	at = place_of(writer, return_address - 1);
 	if (writer->table[at])
 		return writer->table[at];
-	location = take(writer, sizeof(*location));
+	location = new_location(writer);
 	if (!location)
 		return 0;
-	arena__pprof__location__init(location);
 	location->address = return_address - 1;
 	location->mapping_id = mapping_of(writer, location->address);
 	if (push(writer, &writer->profile.location, &writer->profile.n_location, &writer->max_locations, location))
 		location->id = writer->table[at] = writer->profile.n_location;
 	return writer->profile.n_location;
+}
+
+/* ---------------------------------------------------------------- functions */
+
+static int compare_addresses(const void *a, const void *b)
+{
+	uint64_t first = (*(Location *const *)a)->address, second = (*(Location *const *)b)->address;
+
+	return (first > second) - (first < second);
+}
+
+/* What a location is called whose function has no name: OBJECT!OFFSET. */
+static void put_offset(char *text, size_t max, uint64_t address, const Dl_info *known)
+{
+	const char *slash = strrchr(known->dli_fname, '/');
+
+	snprintf(text, max, "%s!0x%lx", slash ? slash + 1 : known->dli_fname, (unsigned long)(address - (uintptr_t)known->dli_fbase));
+}
+
+static void add_function(struct writer *writer, uint64_t address, const Dl_info *known)
+{
+	Function *function = take(writer, sizeof(*function));
+	char text[256];
+
+	if (!function)
+		return;
+	if (!known->dli_fname)
+		snprintf(text, sizeof(text), "0x%lx", (unsigned long)address);
+	else if (!known->dli_sname)
+		put_offset(text, sizeof(text), address, known);
+	arena__pprof__function__init(function);
+	function->name = function->system_name = add_text(writer, known->dli_sname ? known->dli_sname : text);
+	if (push(writer, &writer->profile.function, &writer->profile.n_function, &writer->max_functions, function))
+		function->id = writer->profile.n_function;
+}
+
+/* In the order of addresses those of a function are neighbors. */
+static void name_locations(struct writer *writer)
+{
+	size_t nr = writer->profile.n_location;
+	Location **sorted = take(writer, (nr + 1) * sizeof(*sorted));
+	const void *before = NULL;
+
+	if (!sorted)
+		return;
+	for (size_t i = 0; i < nr; i++)
+		sorted[i] = writer->profile.location[i];
+	qsort(sorted, nr, sizeof(*sorted), compare_addresses);
+	for (size_t i = 0; i < nr; i++) {
+		Dl_info known = { 0 };
+
+		if (!dladdr((void *)(uintptr_t)sorted[i]->address, &known))
+			known = (Dl_info){ 0 };
+		if (!known.dli_sname || known.dli_saddr != before)
+			add_function(writer, sorted[i]->address, &known);
+		before = known.dli_sname ? known.dli_saddr : NULL;
+		sorted[i]->line[0]->function_id = writer->profile.n_function;
+	}
+	free(sorted);
 }
 
 /* ---------------------------------------------------------------- samples */
@@ -264,6 +350,7 @@ static void gather(struct writer *writer)
 		add_text(writer, texts[i]);
 	dl_iterate_phdr(add_object, writer);
 	arena_profile_for_each(add_sample, writer);
+	name_locations(writer);
 }
 
 static void drop(struct writer *writer)
@@ -278,10 +365,13 @@ static void drop(struct writer *writer)
 		free(profile->mapping[i]);
 	for (size_t i = 0; i < profile->n_location; i++)
 		free(profile->location[i]);
+	for (size_t i = 0; i < profile->n_function; i++)
+		free(profile->function[i]);
 	free(profile->string_table);
 	free(profile->sample);
 	free(profile->mapping);
 	free(profile->location);
+	free(profile->function);
 	free(writer->table);
 }
 

@@ -19,6 +19,9 @@ $(B)/tests/unit/refused: LDFLAGS += $(foreach door,os_open os_open_table os_tabl
 $(B)/tests/unit/gc_refused: LDFLAGS += $(foreach door,os_open os_open_table os_table os_reserve_table thread_start,-Wl,--wrap=$(door))
 # The programs of `arena-bench gc`, as its driver has them.
 $(B)/tests/unit/gc_programs: $(addprefix $(B)/bench/gc/arena/,trees.o splay.o tables.o)
+# Reads what was written.
+$(B)/tests/unit/pprof.o: CPPFLAGS += -isystem $(PROFILE_GEN)
+$(B)/tests/unit/pprof.o: $(PROFILE_C)
 # The doors to the device, behind which is a module that the test makes up.
 $(B)/tests/unit/dev: LDFLAGS += -Wl,--wrap=syscall -Wl,--wrap=ioctl
 
@@ -47,6 +50,9 @@ UNIT_HELPERS := $(patsubst tests/unit/helper/%.c,$(B)/tests/unit/helper/%,$(wild
 
 $(UNIT_HELPERS): %: %.o $(B)/libarena.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(PROFILE_LIBS) -pthread
+
+# Whose functions the dynamic linker is to know by name.
+$(B)/tests/unit/helper/gc_profile: LDFLAGS += -rdynamic
 
 .SECONDARY: $(UNIT_HELPERS:%=%.o)
 

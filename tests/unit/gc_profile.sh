@@ -21,6 +21,8 @@ near() { awk -v name="$1" -v truth="$2" '$1 == name { sum = $2 } END { if (sum <
 "${B:-build}/tests/unit/helper/gc_profile" "$file"
 result $? "a profile is written"
 empty_ok "its samples are of a collected heap" "$(zcat "$file" | protoc -Ilibarena --decode=arena.pprof.Profile profile.proto | grep -c '^string_table: "gc"$' | grep -v '^1$')"
+empty_ok "functions that the dynamic linker knows are named in it" "$(zcat "$file" | protoc -Ilibarena --decode=arena.pprof.Profile profile.proto >"$folder/text"
+	for name in keeps_half keeps_nothing main; do grep -q "^string_table: \"$name\"$" "$folder/text" || echo "$name"; done)"
 if command -v go >/dev/null; then
 	top alloc_space >"$folder/allocated"
 	top inuse_space >"$folder/used"

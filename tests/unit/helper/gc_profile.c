@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * A program that writes a profile of a collected heap to the file of its argument, for tests/unit/gc_profile.sh: keeps_half() allocates 64 MB and keeps
- * every second object, keeps_nothing() allocates as much.
+ * every second object, keeps_nothing() allocates as much. Both are seen by the dynamic linker.
  */
 #include <string.h>
 
@@ -20,7 +20,10 @@ static struct arena_gc *gc;
 static struct arena_gc_type *type;
 static struct node *kept;
 
-__attribute__((noinline)) static void keeps_half(void)
+void keeps_half(void);
+void keeps_nothing(void);
+
+__attribute__((noinline)) void keeps_half(void)
 {
 	for (int i = 0; i < NODES; i++) {
 		struct node *node = arena_gc_alloc(gc, type);
@@ -32,7 +35,7 @@ __attribute__((noinline)) static void keeps_half(void)
 	}
 }
 
-__attribute__((noinline)) static void keeps_nothing(void)
+__attribute__((noinline)) void keeps_nothing(void)
 {
 	for (int i = 0; i < NODES; i++)
 		memset(((struct node *)arena_gc_alloc(gc, type))->text, i, sizeof(kept->text));
