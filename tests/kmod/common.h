@@ -45,7 +45,8 @@
 #define MS_NS		1000000LL
 /* For exec(): it does nothing. Not a test: the harness of Linux 6.1 runs all, whatever it is asked. */
 #define EXEC_ENDS	"/bin/true"
-#define SETTLE_MS	2000	/* for work that the module defers: exits, clearing, quarantine */
+/* For work that the module defers: exits, clearing, quarantine. */
+#define SETTLE_MS	(2000 * slowness())
 
 static inline void sleep_ms(long ms)
 {

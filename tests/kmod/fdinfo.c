@@ -310,7 +310,7 @@ TEST_F(space, clearing_happens_and_is_accounted)
 	fill(map, 16 * CHUNK_BYTES, 1);
 	before = module_stat(self->dev);
 	ASSERT_EQ(0, space_zap(self->fd, 0, 16, NULL));
-	EXPECT_TRUE(WAIT_UNTIL(module_stat(self->dev).dirty_chunks == 0, 10000));
+	EXPECT_TRUE(WAIT_UNTIL(module_stat(self->dev).dirty_chunks == 0, 5 * SETTLE_MS));
 	after = module_stat(self->dev);
 	TH_LOG("%llu chunks cleared in %llu us, %llu idle",
 	       after.cleared_chunks - before.cleared_chunks,

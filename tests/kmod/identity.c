@@ -145,8 +145,10 @@ static void user_step(struct user *u)
 	}
 }
 
+/* Counts are read one after the other: they add up when nothing is cleared meanwhile. */
 static void check_books(struct __test_metadata *_metadata, int dev)
 {
+	EXPECT_TRUE(WAIT_UNTIL(!module_stat(dev).dirty_chunks, 10 * SETTLE_MS));
 	EXPECT_TRUE(stat_settles(dev));
 	for (unsigned int node = 0; node < MAX_NODES; node++) {
 		if (node_value(node, "taken") == UINT64_MAX)

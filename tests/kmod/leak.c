@@ -187,7 +187,7 @@ TEST_F(space, pipe_keeps_the_old_bytes)
 
 	EXPECT_EQ(0, IN_CHILD(next_owner(0, OTHER)));
 	EXPECT_TRUE(pipe_holds_secret(ends[0]));
-	EXPECT_TRUE(quarantine_is(self->dev, 0, 5000)) TH_LOG("the pipe is empty");
+	EXPECT_TRUE(quarantine_is(self->dev, 0, 3 * SETTLE_MS)) TH_LOG("the pipe is empty");
 	EXPECT_EQ(0, space_stat(self->dev).quarantined_chunks);
 	EXPECT_EQ(0, IN_CHILD(next_owner(0, OTHER)));
 }
@@ -201,7 +201,7 @@ TEST_F(space, pipe_outlives_its_killed_owner)
 	EXPECT_TRUE(quarantine_is(self->dev, 1, SETTLE_MS)) stat_print(self->dev);
 	EXPECT_EQ(0, IN_CHILD(next_owner(0, OTHER)));
 	EXPECT_TRUE(pipe_holds_secret(ends[0]));
-	EXPECT_TRUE(quarantine_is(self->dev, 0, 5000)) stat_print(self->dev);
+	EXPECT_TRUE(quarantine_is(self->dev, 0, 3 * SETTLE_MS)) stat_print(self->dev);
 	EXPECT_EQ(0, IN_CHILD(next_owner(0, OTHER)));
 }
 
@@ -220,7 +220,7 @@ TEST_F(space, closed_pipe_releases_the_page)
 	EXPECT_TRUE(quarantine_is(self->dev, 1, 0));
 	close(ends[0]);
 	close(ends[1]);
-	EXPECT_TRUE(quarantine_is(self->dev, 0, 5000)) stat_print(self->dev);
+	EXPECT_TRUE(quarantine_is(self->dev, 0, 3 * SETTLE_MS)) stat_print(self->dev);
 }
 
 /* A slot whose old chunk is in quarantine takes a new one at once, and the two stay apart. */
@@ -240,7 +240,7 @@ TEST_F(space, slot_is_reusable_during_quarantine)
 	fill(map, CHUNK_BYTES, OTHER);
 	EXPECT_TRUE(pipe_holds_secret(ends[0]));
 	EXPECT_TRUE(all_words(map, CHUNK_BYTES, OTHER));
-	EXPECT_TRUE(quarantine_is(self->dev, 0, 5000)) stat_print(self->dev);
+	EXPECT_TRUE(quarantine_is(self->dev, 0, 3 * SETTLE_MS)) stat_print(self->dev);
 }
 
 /* A kept chunk with a foreign reference: the owner may have it back, nobody else. */
@@ -260,7 +260,7 @@ TEST_F(space, kept_chunk_in_a_pipe_is_not_passed_on)
 	EXPECT_LE(NR_CHUNKS - 1, trim.discarded_chunks);
 	EXPECT_EQ(0, IN_CHILD(next_owner(0, OTHER)));
 	EXPECT_TRUE(pipe_holds_secret(ends[0]));
-	EXPECT_TRUE(quarantine_is(self->dev, 0, 5000)) stat_print(self->dev);
+	EXPECT_TRUE(quarantine_is(self->dev, 0, 3 * SETTLE_MS)) stat_print(self->dev);
 }
 
 TEST_HARNESS_MAIN

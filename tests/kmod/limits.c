@@ -110,7 +110,7 @@ TEST_F(space, what_a_removed_group_asked_for_is_forgotten)
 	ASSERT_EQ(0, parameter_set("clear_max_chunks_per_s", 20));
 	EXPECT_EQ(0, IN_GROUP(work_ahead_and_go(self->dev)));
 	GROUP_END();
-	EXPECT_TRUE(WAIT_UNTIL(!idle_chunks(self->dev), 3000));
+	EXPECT_TRUE(WAIT_UNTIL(!idle_chunks(self->dev), 2 * SETTLE_MS));
 	taken = module_stat(self->dev).taken_chunks;
 	sleep_ms(1500);
 	EXPECT_EQ(taken, module_stat(self->dev).taken_chunks);
@@ -154,7 +154,7 @@ TEST_F(space, the_clearing_thread_keeps_to_its_rate)
 	cleared = module_stat(self->dev).cleared_chunks;
 	ms = now_ms();
 	ASSERT_EQ(0, space_zap(self->fd, 0, nr, NULL));
-	EXPECT_TRUE(WAIT_UNTIL(module_stat(self->dev).cleared_chunks - cleared >= nr / 2, 20000));
+	EXPECT_TRUE(WAIT_UNTIL(module_stat(self->dev).cleared_chunks - cleared >= nr / 2, 10 * SETTLE_MS));
 	cleared = module_stat(self->dev).cleared_chunks - cleared;
 	ms = now_ms() - ms;
 	/* A tenth for what comes at once. */
@@ -200,7 +200,7 @@ TEST_F(space, the_clearing_thread_keeps_to_its_share)
 	/* Half as much again for clocks, and a chunk that is paid for later. */
 	EXPECT_LE(ran_ns, (uint64_t)(ms * MS_NS) * percent * 3 / 200 + chunk_ns);
 	EXPECT_EQ(0, parameter_set("clear_max_percent", 100));
-	EXPECT_TRUE(WAIT_UNTIL(!module_stat(self->dev).dirty_chunks, 20000));
+	EXPECT_TRUE(WAIT_UNTIL(!module_stat(self->dev).dirty_chunks, 10 * SETTLE_MS));
 	parameter_set("clear_max_chunks_per_s", rate);
 }
 
@@ -232,7 +232,7 @@ TEST_F(space, the_clearing_thread_is_idle_only_while_it_zeroes)
 	ASSERT_LT(0, thread);
 	ASSERT_EQ(0, space_reserve(self->fd, 0, 4, NULL));
 	ASSERT_EQ(0, space_zap(self->fd, 0, 4, NULL));
-	EXPECT_TRUE(WAIT_UNTIL(!module_stat(self->dev).dirty_chunks, 20000));
+	EXPECT_TRUE(WAIT_UNTIL(!module_stat(self->dev).dirty_chunks, 10 * SETTLE_MS));
 	EXPECT_TRUE(WAIT_UNTIL(sched_getscheduler(thread) == SCHED_OTHER, SETTLE_MS));
 	EXPECT_EQ(19, getpriority(PRIO_PROCESS, (id_t)thread));
 }

@@ -287,7 +287,7 @@ TEST_F(space, idle_chunks_go_back_after_a_while)
 	ASSERT_EQ(0, space_reserve(self->fd, 0, 20, NULL));
 	ASSERT_EQ(0, space_zap(self->fd, 0, 20, NULL));
 	EXPECT_LE(20, idle_chunks(self->dev));
-	EXPECT_TRUE(WAIT_UNTIL(!idle_chunks(self->dev), 5000));
+	EXPECT_TRUE(WAIT_UNTIL(!idle_chunks(self->dev), 3 * SETTLE_MS));
 	parameter_set("pool_idle_s", 60);
 }
 

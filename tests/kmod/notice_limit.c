@@ -201,7 +201,7 @@ TEST_F_TIMEOUT(space, one_who_is_slow_stops_nobody, 100)
 	ASSERT_EQ(8, space_stat(self->dev).kept_chunks);
 	EXPECT_TRUE(WAIT_UNTIL(!module_trim(self->dev, ~0ULL, 0, NULL) &&
 			       !file_write_text("/proc/sys/vm/drop_caches", "2\n") &&
-			       space_stat(self->dev).kept_chunks < 8, 5000));
+			       space_stat(self->dev).kept_chunks < 8, 3 * SETTLE_MS));
 	EXPECT_EQ(0, waitpid(slow, &status, WNOHANG));
 	kill(slow, SIGKILL);
 	EXPECT_EQ(slow, waitpid(slow, &status, 0));

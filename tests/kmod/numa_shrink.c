@@ -50,7 +50,7 @@ static bool node_fill(int dev, int node)
 
 	close(fd);
 	/* What the clearing thread has in hand is not to be had. */
-	return filled && WAIT_UNTIL(!module_stat(dev).dirty_chunks, SETTLE_MS * slowness());
+	return filled && WAIT_UNTIL(!module_stat(dev).dirty_chunks, SETTLE_MS);
 }
 
 TEST_F(space, only_the_node_that_asks_shrinks)

@@ -238,7 +238,7 @@ TEST_F_TIMEOUT(space, kernel_copies_against_zap, 60)
 	}
 	EXPECT_EQ(0, child_status(child));
 	ASSERT_EQ(0, space_zap(self->fd, 0, NR_SLOTS, NULL));
-	EXPECT_TRUE(WAIT_UNTIL(module_stat(self->dev).quarantined_chunks == 0, 5000));
+	EXPECT_TRUE(WAIT_UNTIL(module_stat(self->dev).quarantined_chunks == 0, 3 * SETTLE_MS));
 }
 
 TEST_HARNESS_MAIN

@@ -314,13 +314,13 @@ TEST_F_TIMEOUT(space, everything_at_once, 90)
 	/* A short run first, so that the kernel's caches have grown before free memory is read. */
 	EXPECT_EQ(0, run_workers(self->fd, seed, WARM_UP_MS));
 	ASSERT_EQ(0, space_zap(self->fd, 0, SPACE_SLOTS, NULL));
-	EXPECT_TRUE(WAIT_UNTIL(nothing_left(self->dev), 5000)) stat_print(self->dev);
+	EXPECT_TRUE(WAIT_UNTIL(nothing_left(self->dev), 3 * SETTLE_MS)) stat_print(self->dev);
 	before_kb = settled_free_kb(self->dev);
 
 	EXPECT_EQ(0, run_workers(self->fd, seed + 1000, RUN_MS));
 	stat_print(self->dev);
 	ASSERT_EQ(0, space_zap(self->fd, 0, SPACE_SLOTS, NULL));
-	EXPECT_TRUE(WAIT_UNTIL(nothing_left(self->dev), 5000)) stat_print(self->dev);
+	EXPECT_TRUE(WAIT_UNTIL(nothing_left(self->dev), 3 * SETTLE_MS)) stat_print(self->dev);
 	EXPECT_EQ(2, module_stat(self->dev).nr_spaces) TH_LOG("the device's and ours");
 	EXPECT_TRUE(WAIT_UNTIL((after_kb = settled_free_kb(self->dev)) > before_kb - SLACK_KB,
 			       5000));
