@@ -93,4 +93,18 @@ static inline uint32_t bitset_from(const struct bitset *set, uint32_t n)
 	return BITSET_NONE;
 }
 
+/** The lowest number that @nr ones in a row begin with, which is one; BITSET_NONE when there is none. O(numbers in the set below it). */
+static inline uint32_t bitset_row(const struct bitset *set, uint32_t nr)
+{
+	uint32_t first = bitset_from(set, 0), limit = first;
+
+	while (first != BITSET_NONE && limit - first < nr) {
+		if (bitset_has(set, limit))
+			limit++;
+		else
+			first = limit = bitset_from(set, limit);
+	}
+	return first;
+}
+
 #endif /* LIBARENA_BITSET_H */

@@ -619,11 +619,14 @@ void *heap_calloc(struct heap *heap, size_t bytes)
 	bool is_zero = false;
 	void *object;
 
-	if (bytes > CLASS_MAX_BYTES && (!checked_is_on() || heap->supplied))
-		object = heap_alloc_large(heap, bytes, 1, &is_zero);
-	else
+	if (bytes <= CLASS_MAX_BYTES || (checked_is_on() && !heap->supplied)) {
 		object = heap_alloc(heap, bytes);
-	return object && !is_zero ? memset(object, 0, bytes) : object;
+		return object ? memset(object, 0, bytes) : NULL;
+	}
+	object = heap_alloc_large(heap, bytes, 1, &is_zero);
+	if (object && !is_zero)
+		region_clear(heap->pages.region, object, bytes);
+	return object;
 }
 
 unsigned int heap_aligned_class(unsigned int class, size_t align_bytes)

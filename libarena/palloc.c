@@ -325,16 +325,19 @@ static bool fills_chunks(uint32_t nr)
 static uint32_t find_long(struct palloc *pages, uint32_t nr, uint32_t align_pages)
 {
 	uint32_t align = fills_chunks(nr) ? (uint32_t)size_max(align_pages, PAGES_PER_CHUNK) : align_pages;
-	uint32_t page, chunk;
+	uint32_t nr_chunks = (uint32_t)((nr + PAGES_PER_CHUNK - 1) / PAGES_PER_CHUNK), page, chunk;
 
-	/* Where the pages before it are free as well no search by length finds that a chunk is. */
-	if (align == PAGES_PER_CHUNK && nr <= PAGES_PER_CHUNK && pages->nr_idle)
-		return bitset_from(&pages->idle, 0) * (uint32_t)PAGES_PER_CHUNK;
+	/* Where the pages before them are free as well no search by length finds that chunks are. */
+	if (align == PAGES_PER_CHUNK && pages->nr_idle >= nr_chunks) {
+		chunk = bitset_row(&pages->idle, nr_chunks);
+		if (chunk != CHUNK_NONE)
+			return chunk * (uint32_t)PAGES_PER_CHUNK;
+	}
 	page = find_lowest(pages, nr, align);
 	if (page != PAGE_NONE)
 		return page;
 	/* Of aligned ones no more than the run needs: what lies between them and others takes addresses, and counts for no limit. */
-	chunk = grow(pages, (uint32_t)((nr + PAGES_PER_CHUNK - 1) / PAGES_PER_CHUNK), (uint32_t)size_max(align / PAGES_PER_CHUNK, 1));
+	chunk = grow(pages, nr_chunks, (uint32_t)size_max(align / PAGES_PER_CHUNK, 1));
 	if (chunk != CHUNK_NONE && align > 1)
 		return chunk * (uint32_t)PAGES_PER_CHUNK;
 	/* To begin with a chunk was only a wish; and what is free before new chunks is used up with them. */

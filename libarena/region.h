@@ -97,6 +97,8 @@ void region_set_backed(struct region *region, uint32_t chunk, uint32_t nr, enum 
 void region_keep(struct region *region, uint32_t chunk);
 /** Undo that: 0, or -ENOMEM when it was taken and there is no other. *@was_taken: it is another one, of zeros. */
 int region_unkeep(struct region *region, uint32_t chunk, bool *was_taken);
+/** Make zeros of an object. Chunks that are all its own take no memory then before they are touched, where that costs less than writing them. */
+void region_clear(const struct region *region, void *object, size_t bytes);
 /** Give the memory of chunks back to the system; their addresses fault. */
 void region_unback(struct region *region, uint32_t chunk, uint32_t nr);
 

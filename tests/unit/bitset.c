@@ -101,3 +101,35 @@ TEST(random_sets, "bitset/random numbers come and go")
 		}
 	}
 }
+
+/* The first of a row, one after the other. */
+static uint32_t model_row(uint32_t length, uint32_t nr)
+{
+	uint32_t row = 0;
+
+	for (uint32_t n = 0; n < nr; n++) {
+		row = has[n] ? row + 1 : 0;
+		if (row == length)
+			return n + 1 - length;
+	}
+	return BITSET_NONE;
+}
+
+TEST(rows, "bitset/the first of so many in a row")
+{
+	struct random random = { .state = harness_seed() };
+
+	for (uint32_t nr = 1; nr <= 300; nr++) {
+		start(nr);
+		for (int i = 0; i < 100; i++) {
+			uint32_t length = 1 + (uint32_t)random_below(&random, i % 8 ? 8 : nr + 1);
+
+			put((uint32_t)random_below(&random, nr), random_below(&random, 4));
+			CHECK_EQ(bitset_row(&set, length), model_row(length, nr));
+		}
+		for (uint32_t n = 0; n < nr; n++)
+			put(n, true);
+		CHECK_EQ(bitset_row(&set, nr), 0);
+		CHECK_EQ(bitset_row(&set, nr + 1), BITSET_NONE);
+	}
+}

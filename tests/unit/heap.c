@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "arena/heap.h"
@@ -103,7 +104,7 @@ TEST(calloc_zero, "heap/calloc is zero also where memory was used before")
 	struct heap *heap = fresh_heap();
 
 	for (int round = 0; round < 3; round++)
-		for (size_t bytes = 1; bytes < 3 * MiB; bytes = bytes * 2 + 3) {
+		for (size_t bytes = 1; bytes < 14 * MiB; bytes = bytes * 2 + 3) {
 			unsigned char *object = heap_calloc(heap, bytes);
 
 			CHECK(object);
@@ -112,6 +113,44 @@ TEST(calloc_zero, "heap/calloc is zero also where memory was used before")
 			memset(object, 0xff, bytes);
 			heap_free(heap, object);
 		}
+}
+
+static size_t resident_pages(unsigned char *object, size_t bytes)
+{
+	unsigned char is_resident[4096];
+	size_t nr = 0;
+
+	CHECK(bytes / PAGE_BYTES <= sizeof(is_resident));
+	CHECK_EQ(mincore(object, bytes, is_resident), 0);
+	for (size_t i = 0; i < bytes / PAGE_BYTES; i++)
+		nr += is_resident[i] & 1;
+	return nr;
+}
+
+TEST(calloc_untouched, "heap/calloc of chunks that were used before takes no memory for what is not touched, nor others")
+{
+	struct heap *heap = heap_create(ARENA_SOURCE_THP);
+	size_t bytes = 9 * MiB;
+	unsigned char *object;
+
+	CHECK(heap && heap_alloc(heap, 300000));
+	if (checked_is_on())
+		harness_skip("objects are looked after, and written to");
+	for (int round = 0; round < 3; round++) {
+		object = heap_calloc(heap, bytes);
+		CHECK(object);
+		for (size_t i = 0; i < bytes; i++)
+			CHECK_EQ(object[i], 0);
+		memset(object, 0xff, bytes);
+		heap_free(heap, object);
+		object = heap_calloc(heap, bytes);
+		CHECK(object);
+		CHECK_EQ(resident_pages(object, 8 * MiB), 0);
+		CHECK_EQ(counts(heap).handed_chunks, 6);
+		heap_free(heap, object);
+	}
+	heap_validate(heap);
+	heap_destroy(heap);
 }
 
 TEST(realloc_keeps, "heap/realloc keeps what is there, in place where it can")

@@ -161,6 +161,28 @@ TEST(behind, "palloc/a run of a chunk gets an idle one, also when what lies befo
 	palloc_validate(&pages);
 }
 
+TEST(row, "palloc/a run of several chunks gets idle ones, the first that lie in a row, also when what lies before them is free")
+{
+	start();
+	CHECK_EQ(take(300, 1), 0);
+	for (uint32_t nr = 2048; nr >= 1000; nr -= 262) {
+		CHECK_EQ(take(nr, 1), 512);
+		give(512, nr);
+	}
+	CHECK_EQ(pages.handed, 5);
+	CHECK_EQ(take(512, 512), 512);
+	CHECK_EQ(take(512, 512), 1024);
+	give(512, 512);
+	/* Chunk 1, then 3 and 4: one alone is passed by. */
+	CHECK_EQ(take(1024, 1), 1536);
+	CHECK_EQ(pages.handed, 5);
+	/* No three of those that are idle lie in a row. */
+	give(1536, 1024);
+	CHECK(take(1536, 1) >= 2048);
+	CHECK_EQ(pages.handed, 8);
+	palloc_validate(&pages);
+}
+
 TEST(packed, "palloc/runs of three quarters of a chunk leave no quarter free")
 {
 	start();
