@@ -95,8 +95,16 @@ $(SHIM_O) $(TRACE_O): $(B)/pic/%.o: %.c
 
 SHIM_LDFLAGS := -Wl,-soname,libarena-malloc.so -Wl,--version-script=libarena/shim/shim.map -Wl,-z,defs -Wl,-z,relro,-z,now -Wl,-z,nodelete -Wl,-z,initfirst
 
-$(B)/libarena-malloc.so: $(SHIM_O) $(LIBARENA_PIC_O) $(PROFILE_C:.c=.o) libarena/shim/shim.map
-	$(CC) -shared $(LDFLAGS) $(SHIM_LDFLAGS) -o $@ $(filter %.o,$^) $(PROFILE_LIBS) -pthread -ldl
+# What every program runs comes first, and what that calls of the compiler's and the C library's archives right behind it: the kernel maps the 15 pages beside
+# each that is touched, so that scattered functions take twice the memory. tests/malloc/small.sh counts it.
+SHIM_FIRST := shim/malloc cache heap heap_threads palloc tree region os opt publish relief wait lock asleep supplied scavenger thread pressure dev \
+	shim/exit shim/profile api checked
+SHIM_FIRST_O := $(SHIM_FIRST:%=$(B)/pic/libarena/%.o)
+SHIM_FIRST_A = $(filter /%,$(foreach archive,libgcc.a libc_nonshared.a,$(shell $(CC) -print-file-name=$(archive))))
+
+$(B)/libarena-malloc.so: $(SHIM_FIRST_O) $(filter-out $(SHIM_FIRST_O),$(SHIM_O) $(LIBARENA_PIC_O)) $(PROFILE_C:.c=.o) libarena/shim/shim.map
+	$(CC) -shared $(LDFLAGS) $(SHIM_LDFLAGS) -o $@ $(SHIM_FIRST_O) $(SHIM_FIRST_A) $(filter-out $(SHIM_FIRST_O),$(filter %.o,$^)) \
+		$(PROFILE_LIBS) -pthread -ldl
 
 # What writes down the calls of any malloc(). It has nothing of the allocator in it.
 $(B)/libarena-trace.so: $(TRACE_O) $(B)/pic/libarena/panic.o libarena/trace/trace.map
