@@ -5,8 +5,8 @@
  * returns what is beyond the bound of all pools: both would cost whoever gives and takes too much.
  * The pools of a node that gets memory later are served by the first thread.
  *
- * Limits: the CPU time is nobody's but the module's. SCHED_IDLE while it zeroes, nice 19 otherwise,
- * a rate and a share of CPU keep it out of the way.
+ * Limits: the CPU time is nobody's but the module's. SCHED_IDLE while it zeroes or waits for work,
+ * nice 19 otherwise, a rate and a share of CPU keep it out of the way.
  */
 #include <linux/kthread.h>
 #include <linux/mm.h>
@@ -117,9 +117,10 @@ static void clear_uncached_finish(void)
 #endif
 
 /*
- * Zeroing holds nothing that others wait for. The page allocator and memory cgroups, where a thread
- * spends the rest, do: an idle one that is preempted in a read-side section of RCU holds up each
- * grace period of the kernel until it runs again, which took 21 s where CPUs were busy.
+ * Who zeroes, or waits, holds nothing that others wait for. The page allocator and memory cgroups,
+ * where a thread spends the rest, do: an idle one that is preempted in a read-side section of RCU
+ * holds up each grace period of the kernel until it runs again, which took 21 s where CPUs were
+ * busy.
  */
 static void clearer_idle(bool idle)
 {
@@ -289,6 +290,16 @@ static bool clearer_step(struct clearer *clearer, struct pool *pool)
 	return true;
 }
 
+/* Until there is something to do. Idle, so that who brings work is not preempted for it. */
+static void clearer_await(struct clearer *clearer)
+{
+	if (!list_empty(&clearer->queue))
+		return;
+	clearer_idle(true);
+	wait_event_idle(clearer->wait, !list_empty(&clearer->queue) || kthread_should_stop());
+	clearer_idle(false);
+}
+
 static int clearer_main(void *data)
 {
 	struct clearer *clearer = data;
@@ -296,8 +307,7 @@ static int clearer_main(void *data)
 	struct pool *pool;
 
 	while (!kthread_should_stop()) {
-		wait_event_idle(clearer->wait,
-				!list_empty(&clearer->queue) || kthread_should_stop());
+		clearer_await(clearer);
 		pool = clearer_next(clearer);
 		if (!pool)
 			continue;
