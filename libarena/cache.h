@@ -191,12 +191,6 @@ static inline void span_set_state(struct span *span, enum span_state state)
 
 /* ------------------------------------------------------------------ fast paths */
 
-/** The front of a size of 1 to CLASS_LOOKUP_BYTES bytes. */
-static inline struct front *cache_front(struct cache *cache, size_t bytes)
-{
-	return &cache->fronts[(bytes - 1) / FRONT_BYTES];
-}
-
 /** An object of the front's size; false when none is at hand. */
 static inline bool front_take(struct front *front, void **object)
 {
@@ -206,6 +200,29 @@ static inline bool front_take(struct front *front, void **object)
 		return false;
 	atomic_store_relaxed(at, word & (word - 1));
 	*object = (void *)(front->base + word_lowest(word) * front->bytes);
+	return true;
+}
+
+_Static_assert(sizeof(struct front) == 2 * FRONT_BYTES && offsetof(struct cache, fronts) == 0, "cache_take() finds fronts by the size");
+
+/* So many bytes of sizes from the first front. Compilers are not to see that it is the same one: each access's address has room for the sum. */
+static inline struct front *front_after(struct cache *cache, size_t *bytes)
+{
+	__asm__("" : "+r"(*bytes));
+	return (struct front *)((uintptr_t)cache + 2 * *bytes);
+}
+
+/** An object of 1 to CLASS_LOOKUP_BYTES bytes: front_take() of its front. */
+static inline bool cache_take(struct cache *cache, size_t bytes, void **object)
+{
+	size_t after = (bytes - 1) & ~(size_t)(FRONT_BYTES - 1);
+	uint64_t *at = front_after(cache, &after)->word, word = *at, distance;
+
+	if (unlikely(!word))
+		return false;
+	atomic_store_relaxed(at, word & (word - 1));
+	distance = word_lowest(word) * front_after(cache, &after)->bytes;
+	*object = (void *)(front_after(cache, &after)->base + distance);
 	return true;
 }
 

@@ -212,7 +212,7 @@ static inline void *heap_alloc(struct heap *heap, size_t bytes)
 {
 	void *object;
 
-	if (likely(bytes - 1 < CLASS_LOOKUP_BYTES) && likely(front_take(cache_front(heap_caches[heap->id], bytes), &object)))
+	if (likely(bytes - 1 < CLASS_LOOKUP_BYTES) && likely(cache_take(heap_caches[heap->id], bytes, &object)))
 		return object;
 	return heap_alloc_slow(heap, bytes);
 }

@@ -12,7 +12,7 @@
 static inline bool shim_take(size_t bytes, void **object)
 {
 	/* No bytes are many here. */
-	return likely(bytes - 1 < CLASS_LOOKUP_BYTES) && likely(front_take(cache_front(heap_caches[0], bytes), object));
+	return likely(bytes - 1 < CLASS_LOOKUP_BYTES) && likely(cache_take(heap_caches[0], bytes, object));
 }
 
 /** Objects of the heap that malloc() is; NULL, without errno, when out of memory. */

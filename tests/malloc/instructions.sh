@@ -45,6 +45,6 @@ else
 	check "${names[4]}" 950 "$(cost_of_pages run take_run)"
 	preload=$PWD/$B/libarena-malloc.so nr=$((16 * nr))
 	export ARENA_PROFILE=$folder/profile ARENA_PROFILE_SEED=5
-	check "${names[5]}" 45 "$(cost batch 'libarena-malloc[.]so')"
+	check "${names[5]}" 46 "$(cost batch 'libarena-malloc[.]so')"
 fi
 tap_end
