@@ -382,7 +382,7 @@ static inline void leave_current(struct cache *cache, unsigned int class)
 {
 	struct span *span = span_at(cache, cache->bins[class].current);
 
-	span->prev = (size_classes[class].last_slot >> cache->wait_shift) + 1u;
+	span->prev = span_waits_for(cache, class);
 	span->left = (int16_t)span->prev;
 	/* Last: from here on it may be given back, if others have freed all of it. The release pairs with is_free() of asleep.c. */
 	atomic_store_release(&span->state, (uint8_t)SPAN_FULL);

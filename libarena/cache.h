@@ -64,7 +64,8 @@ struct cache {
 	uint64_t apart;		/* pages that came back and are not of those 64: bits */
 	uint32_t apart_first;	/* of 64 as well */
 	uint32_t nr_pages;	/* of its spans, and at hand */
-	uint32_t wait_shift;	/* a full span waits for so many free slots: its slots >> wait_shift, and one */
+	uint16_t wait_shift;	/* a full span waits for so many free slots: its slots >> wait_shift, and one; */
+	uint16_t wait_few;	/* where half of its slots are more than that, for so many, but not for more than half */
 	uint32_t hurry;		/* memory was short: they wait for one until so many pages, or full spans with a free slot, have come */
 	/* What other threads write has a line of its own: all above is read at every call. */
 	_Alignas(64) uint32_t inbox; /* atomic: page of a span in which others have freed, plus 1; 0 = none */
@@ -93,6 +94,11 @@ struct cache {
 #define WAIT_SHIFT_FEW 2u
 #define WAIT_SHIFT_MANY 3u
 #define WAIT_FEW_PAGES (4 * MiB / PAGE_BYTES)
+/*
+ * A quarter of few slots are fewer still: of 256 bytes 4, so that every fifth call was a slow one, and foreseen by no processor. In a cache that holds at most
+ * 4 MiB they wait for 16, or half of them.
+ */
+#define WAIT_FEW_SLOTS 16u
 /* When its thread has ended, one chunk's records are looked at for so many pages of a cache. */
 #define WAIT_PAGES_PER_CHUNK 16u
 /* Where memory was short they wait for one, whatever that costs; in a small heap until so many have come, since a search is more than its records. */

@@ -39,6 +39,14 @@ static inline int32_t nr_used(const struct span *span)
 	return (int32_t)(class_slots(span->class) - nr_free(span));
 }
 
+/** How many slots of a span are to be free before it is allocated from again, when it becomes full now. */
+static inline uint32_t span_waits_for(const struct cache *cache, unsigned int class)
+{
+	uint32_t last = size_classes[class].last_slot;
+
+	return (uint32_t)size_max(last >> cache->wait_shift, size_min(last >> 1, cache->wait_few)) + 1;
+}
+
 /** No slots are here any more. */
 static inline void forget_record(struct span *span)
 {

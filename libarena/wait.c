@@ -10,7 +10,10 @@
 
 void cache_set_wait(struct cache *cache)
 {
-	cache->wait_shift = cache->hurry ? WAIT_SHIFT_NONE : cache->nr_pages <= WAIT_FEW_PAGES ? WAIT_SHIFT_FEW : WAIT_SHIFT_MANY;
+	bool is_small = !cache->hurry && cache->nr_pages <= WAIT_FEW_PAGES;
+
+	cache->wait_shift = cache->hurry ? WAIT_SHIFT_NONE : is_small ? WAIT_SHIFT_FEW : WAIT_SHIFT_MANY;
+	cache->wait_few = is_small ? WAIT_FEW_SLOTS - 1 : 0;
 }
 
 /* Of a full span. @is_last: if no slot of it is free, it waits for one. */

@@ -89,6 +89,31 @@ TEST(wait_shift, "cache/spans of a cache that holds much wait for less")
 	free(objects);
 }
 
+TEST(wait_few, "cache/spans of few slots wait for 16, or half of them, unless the cache holds much")
+{
+	static const struct {
+		size_t bytes, slots, waits, waits_where_many;
+	} sizes[] = { { 64, 64, 16, 8 }, { 96, 42, 16, 6 }, { 128, 32, 16, 4 }, { 144, 28, 14, 4 }, { 256, 16, 8, 2 }, { 1024, 4, 2, 1 }, { 4096, 1, 1, 1 } };
+
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		struct heap *heap = fresh_heap();
+		void *objects[65], *last[65], *many;
+		size_t pages = 0;
+
+		take(heap, objects, sizes[i].slots + 1, sizes[i].bytes);
+		CHECK_EQ(span_of(objects[0])->state, SPAN_FULL);
+		CHECK_EQ(span_of(objects[0])->left, sizes[i].waits);
+		/* Spans of another size, until it holds much. */
+		for (many = NULL; heap_own_cache(heap->id)->nr_pages <= WAIT_FEW_PAGES; pages++)
+			take(heap, &many, 1, 3584);
+		CHECK(pages <= WAIT_FEW_PAGES);
+		take(heap, last, sizes[i].slots + 1, sizes[i].bytes);
+		CHECK_EQ(span_of(last[0])->left, sizes[i].waits_where_many);
+		heap_validate(heap);
+		heap_destroy(heap);
+	}
+}
+
 /* ---------------------------------------------------------------- where memory is short */
 
 enum { SHORT_BYTES = 3 * CHUNK_BYTES };
