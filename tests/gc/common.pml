@@ -23,6 +23,14 @@
 #define bit(x)		((1 << (x)) & ~1)	/* the set of one object; the null pointer makes the empty set */
 #define has(set, x)	(((set) >> (x)) & 1)
 
+/*
+ * Where processes do the same and their state is in arrays, a state in which two have changed places is as good as the one before: from both the same can happen
+ * but for the numbers, and what is asserted of one is asserted of the other. Models that exchange() them have one state for both. Whether they do it
+ * always does not matter, nor by which order. -DUNSORTED: they do not.
+ */
+hidden int spare;
+#define exchange(a, b)	spare = a; a = b; b = spare
+
 byte field[OBJECTS + 1];		/* memory; changed by mutators through store() only */
 byte p[MUTATORS], q[MUTATORS];		/* registers and stack of a mutator: two pointers */
 

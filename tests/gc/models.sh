@@ -38,14 +38,14 @@ runs() {
 	quick lost       barrier     60 1000 -DN=3 -DPLAIN_GLOBAL
 	quick lost       barrier     60 1000 -DN=3 -DROOTS_EARLY
 	quick lost       barrier     60 1000 -DN=3 -DNO_BLACK
-	quick holds      termination 60 1000 -DN=1
+	quick holds      termination 60 1000 -DN=2
 	quick lost       termination 60 1000 -DN=2 -DEDGE_GONE -DNO_TERMINATION_ROUND
 	quick lost       termination 60 1000 -DN=2 -DEDGE_GONE -DSAFE_NOT_FLUSHED
 	quick lost       termination 60 1000 -DN=2 -DEDGE_GONE -DOVERFLOW_UNSEEN
 	quick lost       termination 60 1000 -DN=2 -DBUSY_UNSEEN
-	quick lost       termination 60 1000 -DN=2 -DASSIST_UNSEEN
+	quick lost       termination 60 1000 -DN=2 -DASSIST_UNSEEN -DLOST_ONLY
 	quick lost       termination 60 1000 -DN=2 -DIDLE_EARLY
-	quick lost       termination 60 1000 -DN=2 -DTAKE_FIRST
+	quick lost       termination 60 1000 -DN=2 -DTAKE_FIRST -DLOST_ONLY
 	quick lost       termination 60 1000 -DN=2 -DEDGE_GONE -DCOUNT_LATE
 	quick late       termination 60 1000 -DN=2 -DEDGE_GONE -DNEVER_CLOSED
 	quick holds      sweep       60 1000 -DN=2
@@ -67,7 +67,7 @@ runs() {
 	quick gone       reads       60 1000 -DN=3 -DNO_SECOND_LOOK
 	quick gone       reads       60 1000 -DN=3 -DLOOKS_FIRST
 	quick null       reads       60 1000 -DN=3 -DCLEAR_AFTER_FLIP
-	quick holds      ephemeron   60 1000 -DN=2 -DN1=0
+	quick holds      ephemeron   60 1000 -DN=2
 	quick lost       ephemeron   60 1000 -DN=1 -DNO_SETTLE
 	quick lost       ephemeron   60 1000 -DN=1 -DVALUE_UNSHADED
 	quick lost       ephemeron   60 1000 -DN=1 -DSET_SHADES
@@ -98,14 +98,13 @@ runs() {
 	quick holds      barrier     60 1000 -DN=1 -DTSO
 	long  lost       barrier     60 1000 -DN=3 -DBLACK_TOO_EARLY
 	long  holds      barrier     300 3000 -DN=4
-	long  holds      termination 600 6000 -DN=3
-	long  holds      termination 600 6000 -DN=2 -DEDGE_GONE
-	long  holds      sweep       600 6000 -DN=3
-	long  holds      sweep       600 6000 -DN=2 -DCYCLES=2
+	long  holds      termination 600 6000 -DN=4
+	long  holds      termination 600 6000 -DN=4 -DEDGE_GONE
+	long  holds      sweep       600 6000 -DN=4
+	long  holds      sweep       600 6000 -DN=3 -DCYCLES=2
 	long  holds      weak        300 3000 -DN=4
 	long  holds      reads       300 3000 -DN=4
-	long  holds      ephemeron   600 6000 -DN=2
-	long  holds      ephemeron   600 6000 -DN=4 -DN1=1 -DMEMORY
+	long  holds      ephemeron   600 6000 -DN=4
 	long  holds      coroutine   600 6000 -DN=4
 	long  holds      stopped     300 3000 -DN=4
 	long  holds      removal     600 6000 -DN=4
@@ -176,7 +175,7 @@ assertion() {
 	swept) echo '!(((set>>' ;;
 	stale) echo '((marked& ~(early))==0)' ;;
 	late) echo '!((clean&&' ;;
-	typed) echo 'field[x]==1' ;;
+	typed) echo 'field[word]==1' ;;
 	white) echo '(is_black[m]||' ;;
 	null) echo 'null_seen' ;;
 	gone) echo '!(((free>>t)&1))' ;;

@@ -36,11 +36,23 @@ byte place[SPANS + 1];
 bool is_old[SPANS + 1];			/* its gen is not the kind's: since there are two at a time, a bit will do */
 byte current[MUTATORS];			/* what a mutator allocates from; what it holds besides is full, or being swept */
 byte sweeps[MUTATORS];			/* what it has taken to sweep */
+byte slot[MUTATORS];			/* what it is about to allocate */
 bool is_black[MUTATORS];
+byte word;				/* the slot whose address the collector has found on a stack */
 bool clean;
 byte early;				/* marked by barriers, of this cycle, before that marks anything */
 bool has_flipped;			/* the kind's gen is not that of the cycle any more */
 byte cycle;
+
+/* Where a mutator is, and how many operations it has made: here, not in its process, so that mutators can change places. */
+#define REST		0
+#define SWEPT		1		/* what it sweeps, but has not put it on the list */
+#define TYPING		2		/* it has found a free slot */
+#define TYPED_IT	3
+#define STORING		4		/* behind the barrier */
+#define GONE		5		/* the model ends */
+byte at[MUTATORS], ops[MUTATORS];
+#define rests(m)	(at[m] == REST && sweeps[m] == NIL)
 
 /* held: what mutators can get at: a register each (p), the global, and what waits to be stored there. */
 #ifdef TSO
@@ -53,6 +65,78 @@ byte cycle;
 #define is_free(x)	(field[ALLOCATED + (x)] == 0)
 #define free_bit(x)	(is_free(x) -> bit(x) : 0)
 #define is_held(m, x)	(place[x] == HELD + (m))
+
+/*
+ * same: both mutators do the same, everything that is done with spans is done with whichever of them is fit for it, new ones are all alike, and what is asserted is
+ * asserted of all. So mutators and spans can change places (common.pml): the mutator that is ahead is mutator 0, and spans are in the order of all that is known
+ * of them. Where two mutators compare equal and are not, two states remain, no harm done. Not with store buffers, which hold numbers, too.
+ */
+#define other(m)	(place[m] >= HELD -> 2 * HELD + 1 - place[m] : place[m])
+#define mutator_key(m)	(ops[m] + 8 * (at[m] + 8 * (asked[m] + 2 * (barrier_on[m] + 2 * (is_black[m] + 2 * ((buffer[m] != 0) + 2 * ((p[m] != NIL) + \
+			2 * ((current[m] != NIL) + 2 * ((sweeps[m] != NIL) + 2 * ((p[m] == field[GLOBAL]) + 2 * ((p[m] == current[m]) + \
+			2 * (is_old[current[m]] + 2 * has(marked, p[m])))))))))))))
+inline exchange_mutators() {
+	exchange(ops[0], ops[1]);
+	exchange(at[0], at[1]);
+	exchange(asked[0], asked[1]);
+	exchange(barrier_on[0], barrier_on[1]);
+	exchange(is_black[0], is_black[1]);
+	exchange(buffer[0], buffer[1]);
+	exchange(p[0], p[1]);
+	exchange(current[0], current[1]);
+	exchange(sweeps[0], sweeps[1]);
+	exchange(slot[0], slot[1]);
+	place[1] = other(1);
+	place[2] = other(2);
+	place[3] = other(3)
+}
+
+#define is_at(x)	((word == (x)) + 2 * ((field[GLOBAL] == (x)) + 2 * ((p[0] == (x)) + 2 * ((p[1] == (x)) + 2 * ((current[0] == (x)) + 2 * ((current[1] == (x)) + \
+			2 * ((sweeps[0] == (x)) + 2 * ((sweeps[1] == (x)) + 2 * ((slot[0] == (x)) + 2 * (slot[1] == (x)))))))))))
+#define span_key(x)	(is_at(x) + 1024 * (has(marked, x) + 2 * (has(early, x) + 2 * (has(buffer[0], x) + 2 * (has(buffer[1], x) + 2 * (is_old[x] + \
+			2 * (field[x] + 2 * (field[ALLOCATED + x] + 2 * place[x]))))))))
+#define renumber(r, x, y)	r = (r == (x) -> (y) : (r == (y) -> (x) : r))
+#define regroup(set, x, y)	set = (has(set, x) == has(set, y) -> set : set ^ (bit(x) | bit(y)))
+inline order_spans(x, y) {
+	if
+	:: span_key(x) < span_key(y) ->
+		exchange(place[x], place[y]);
+		exchange(is_old[x], is_old[y]);
+		exchange(field[x], field[y]);
+		exchange(field[ALLOCATED + x], field[ALLOCATED + y]);
+		regroup(marked, x, y);
+		regroup(early, x, y);
+		regroup(buffer[0], x, y);
+		regroup(buffer[1], x, y);
+		renumber(word, x, y);
+		renumber(field[GLOBAL], x, y);
+		renumber(p[0], x, y);
+		renumber(p[1], x, y);
+		renumber(current[0], x, y);
+		renumber(current[1], x, y);
+		renumber(sweeps[0], x, y);
+		renumber(sweeps[1], x, y);
+		renumber(slot[0], x, y);
+		renumber(slot[1], x, y)
+	:: else
+	fi
+}
+#if defined(TSO) || N != N1 || defined(UNSORTED)
+#define same()
+#else
+inline same() {
+	d_step {
+		if
+		:: mutator_key(0) < mutator_key(1) -> exchange_mutators()
+		:: else
+		fi;
+		order_spans(1, 2);
+		order_spans(2, 3);
+		order_spans(1, 2);
+		spare = 0
+	}
+}
+#endif
 
 #ifdef BLACKEN_ANY
 #define blackens(m)	is_black[m]
@@ -94,7 +178,7 @@ inline seal(m) {
 
 inline poll(m) {
 	atomic {
-		asked[m] && !answering[m] && can_store(m) && sweeps[m] == NIL;
+		asked[m] && rests(m) && !answering[m] && can_store(m);
 		if
 		:: phase == BARRIER -> barrier_on[m] = true
 		:: phase == BLACK -> is_black[m] = true; marked = marked | (current[m] != NIL -> free_bit(current[m]) : 0)
@@ -104,7 +188,8 @@ inline poll(m) {
 			buffer[m] = 0;			/* thrown away: marking is over */
 			seal(m)
 		fi;
-		answer(m)
+		answer(m);
+		same()
 	}
 }
 
@@ -123,26 +208,22 @@ inline sweep(x) {
 
 #define is_unswept(x)	(place[x] == LISTED && is_old[x])
 #define is_partial(x)	(place[x] == LISTED && !is_old[x] && is_free(x))
+#define none_is(what)	(!what(1) && !what(2) && !what(3))
 
 /* refill: a swept span with a free slot; else it sweeps one, which is for anybody then, and looks again; else a new one. */
+#define needs_span(m)	(current[m] == NIL && rests(m) && fence(m))
+#define to_sweep(m, x)	sweeps[m] = (x); place[x] = HELD + (m)
 inline refill(m) {
-	atomic { current[m] == NIL && sweeps[m] == NIL && fence(m);	/* lock */
-		if
-		:: is_partial(1) -> adopt(m, 1)
-		:: is_partial(2) -> adopt(m, 2)
-		:: is_partial(3) -> adopt(m, 3)
-		:: is_unswept(1) -> sweeps[m] = 1
-		:: is_unswept(2) -> sweeps[m] = 2
-		:: is_unswept(3) -> sweeps[m] = 3
-		:: place[2] == EMPTY -> adopt(m, 2)
-		:: place[3] == EMPTY && place[2] != EMPTY -> adopt(m, 3)
-		:: else -> goto next
-		fi;
-		place[sweeps[m]] = (sweeps[m] != NIL -> HELD + m : 0) };
 	if
-	:: sweeps[m] == NIL
-	:: atomic { sweeps[m] != NIL -> sweep(sweeps[m]) };
-		atomic { fence(m) -> is_old[sweeps[m]] = false; place[sweeps[m]] = LISTED; sweeps[m] = NIL }	/* lock */
+	:: is_partial(1) -> adopt(m, 1)
+	:: is_partial(2) -> adopt(m, 2)
+	:: is_partial(3) -> adopt(m, 3)
+	:: is_unswept(1) -> to_sweep(m, 1)
+	:: is_unswept(2) -> to_sweep(m, 2)
+	:: is_unswept(3) -> to_sweep(m, 3)
+	:: place[2] == EMPTY -> adopt(m, 2)
+	:: place[3] == EMPTY -> adopt(m, 3)
+	:: else
 	fi
 }
 
@@ -173,6 +254,13 @@ inline exit_and_attach(m) {
 #define may_mark	(!has_flipped)
 #endif
 
+/* Behind the clean round what is in a buffer is thrown away: nobody looks at it, unless that is what is wrong. */
+#ifdef LATE_DRAIN
+#define put_late(m, x)	buffer[m] = bit(x)
+#else
+#define put_late(m, x)	skip
+#endif
+
 /*
  * shade_old: into the buffer; or, without memory for one, the mark is set at once, if that is the cycle's; lock. What comes into the buffer
  * before the clean round is marked at it. Marks may come before all have their barriers on, in spans that somebody still sweeps: some are lost, but
@@ -181,107 +269,117 @@ inline exit_and_attach(m) {
 inline shade_old(m, x) {
 	if
 	:: !barrier_on[m] || !clean
-	:: barrier_on[m] && clean -> buffer[m] = bit(x)
+	:: barrier_on[m] && clean -> put_late(m, x)
 	:: barrier_on[m] && may_mark -> marked = marked | bit(x); early = early | (phase == BARRIER -> bit(x) : 0)
 	fi
 }
 
-proctype mutator(byte m) {
-	byte ops, x, v;
+/* An operation that would change nothing is left out: who can still make it can do all that he can who has made it. */
+#define can_do(m)	(ops[m] < limit(m) && rests(m))
+#ifdef TSO
+#define is_loaded(m)	false
+#else
+#define is_loaded(m)	(p[m] == field[GLOBAL])
+#endif
 
-next:	do
+proctype mutator(byte m) {
+	byte v;
+
+	do
 	:: poll(m)
-	:: refill(m)
-	:: atomic { ops < limit(m) && fence(m) && !answering[m] -> ops++; exit_and_attach(m) }		/* lock */
-	:: atomic { ops < limit(m) && current[m] != NIL -> load(m, ALLOCATED + current[m], v);
+	:: atomic { needs_span(m) -> refill(m); same() }					/* lock */
+	:: atomic { at[m] == REST && sweeps[m] != NIL -> sweep(sweeps[m]); at[m] = SWEPT; same() }
+	:: atomic { at[m] == SWEPT && fence(m) -> is_old[sweeps[m]] = false; place[sweeps[m]] = LISTED; sweeps[m] = NIL; at[m] = REST; same() }	/* lock */
+	:: atomic { can_do(m) && fence(m) && !answering[m] -> ops[m]++; exit_and_attach(m); same() }		/* lock */
+	:: atomic { can_do(m) && current[m] != NIL -> load(m, ALLOCATED + current[m], v);
 		if
 		:: v -> current[m] = NIL			/* it is full, and stays in the mutator's hands */
-		:: else -> ops++; x = current[m]
+		:: else -> ops[m]++; slot[m] = current[m]; at[m] = TYPING
 		fi;
-		v = 0 };
-		if
-		:: x == NIL
-		:: x != NIL ->
+		v = 0;
+		same() }
 #ifdef BIT_FIRST
-			atomic { can_store(m); store(m, ALLOCATED + x, 1) };
-			atomic { can_store(m); store(m, x, TYPED); p[m] = x; x = NIL }
+	:: atomic { at[m] == TYPING && can_store(m) -> store(m, ALLOCATED + slot[m], 1); at[m] = TYPED_IT; same() }
+	:: atomic { at[m] == TYPED_IT && can_store(m) -> store(m, slot[m], TYPED);
 #else
-			atomic { can_store(m); store(m, x, TYPED) };
-			atomic { can_store(m); assert(is_black[m] || !has(marked, x)); store(m, ALLOCATED + x, 1); p[m] = x; x = NIL }
+	:: atomic { at[m] == TYPING && can_store(m) -> store(m, slot[m], TYPED); at[m] = TYPED_IT; same() }
+	:: atomic { at[m] == TYPED_IT && can_store(m) -> assert(is_black[m] || !has(marked, slot[m])); store(m, ALLOCATED + slot[m], 1);
 #endif
-		fi
-	:: atomic { ops < limit(m) -> ops++; load(m, GLOBAL, p[m]) }
-	:: atomic { ops < limit(m) -> ops++;
+		p[m] = slot[m]; slot[m] = NIL; at[m] = REST; same() }
+	:: atomic { can_do(m) && !is_loaded(m) -> ops[m]++; load(m, GLOBAL, p[m]); same() }
+	:: atomic { can_do(m) -> ops[m]++;
 		load(m, GLOBAL, v);
 		shade_old(m, v);
-		v = NIL };
-		atomic { can_store(m); store(m, GLOBAL, p[m]) }
-	:: phase == DONE -> break
+		v = NIL; at[m] = STORING; same() }
+	:: atomic { at[m] == STORING && can_store(m) -> store(m, GLOBAL, p[m]); at[m] = REST; same() }
+	:: at[m] == GONE || (phase == DONE && rests(m)) -> break
 	od
 }
 
 /* A word on some stack has the address of a slot. Acquires the allocated bit; the type is behind it. */
-inline mark_conservatively(x) {
-	atomic {
-		if
-		:: x = 1
-		:: x = 2
-		:: x = 3
-		fi;
-		if
-		:: !is_free(x)
-		:: else -> x = NIL
-		fi };
+inline mark_conservatively() {
 	if
-	:: x == NIL
-	:: d_step { x != NIL -> assert(field[x] == TYPED); marked = marked | bit(x); x = NIL }
-	fi
+	:: atomic { answered && !is_free(1) -> word = 1; same() }
+	:: atomic { answered && !is_free(2) -> word = 2; same() }
+	:: atomic { answered && !is_free(3) -> word = 3; same() }
+	fi;
+	atomic { assert(field[word] == TYPED); marked = marked | bit(word); word = NIL; same() }
 }
 
 #define flip_span(x)	is_old[x] = place[x] != EMPTY
 
+/* The collector sweeps a span at a time. */
 inline sweep_listed(x) {
-	atomic { is_unswept(x) -> place[x] = IN_SWEEP };				/* lock */
-	atomic { sweep(x); is_old[x] = false; place[x] = LISTED }			/* lock */
+	if
+	:: atomic { is_unswept(1) -> place[1] = IN_SWEEP; same() }					/* lock */
+	:: atomic { is_unswept(2) -> place[2] = IN_SWEEP; same() }
+	:: atomic { is_unswept(3) -> place[3] = IN_SWEEP; same() }
+	fi;
+	atomic {
+		x = (place[1] == IN_SWEEP -> 1 : (place[2] == IN_SWEEP -> 2 : 3));
+		sweep(x); is_old[x] = false; place[x] = LISTED; x = NIL; same()			/* lock */
+	}
 }
+
+#ifdef NEXT_TOO_EARLY
+#define may_begin	true
+#else
+#define may_begin	none_is(is_unswept)
+#endif
+
+/* Nothing is left that could be swept, so that nothing is asserted any more, whatever mutators do. */
+#define is_over		(!is_old[1] && !is_old[2] && !is_old[3] && (marked & (free_bit(1) | free_bit(2) | free_bit(3))) == 0)
 
 proctype collector() {
 	byte x;
 
 	do
-	:: cycle++;
-		atomic { has_flipped = false; ask(BARRIER) };
+	:: sweep_listed(x)
+	:: atomic { may_begin -> cycle++; has_flipped = false; ask(BARRIER) };
 		atomic { answered; assert((marked & ~early) == 0); early = 0;	/* else an object would count as scanned */
 			if
 			:: cycle > CYCLES -> break
 			:: else
-			fi };
-		atomic { ask(BLACK) };
-		answered;
+			fi;
+			ask(BLACK); same() };
 		if
-		:: mark_conservatively(x)
-		:: true
+		:: mark_conservatively();
+			atomic { marked = marked | held; clean = true; same() }		/* the clean round */
+		:: atomic { answered -> marked = marked | held; clean = true; same() }
 		fi;
-		/* The clean round; then the gen goes up; lock. */
-		atomic { marked = marked | held; clean = true };
-		atomic { flip_span(1); flip_span(2); flip_span(3); has_flipped = true };
-		atomic { ask(OFF) };
+		/* Then the gen goes up; lock. */
+		atomic { flip_span(1); flip_span(2); flip_span(3); has_flipped = true; same() };
+		atomic { ask(OFF); same() };
 #ifdef LATE_DRAIN
 		atomic { marked = marked | buffer[0] | buffer[1] };
 #endif
-		atomic { answered; clean = false };
-		do
-		:: sweep_listed(1)
-		:: sweep_listed(2)
-		:: sweep_listed(3)
-#ifdef NEXT_TOO_EARLY
-		:: break
-#else
-		:: !is_unswept(1) && !is_unswept(2) && !is_unswept(3) -> break
-#endif
-		od
+		atomic { answered; clean = false; same() }
 	od;
-	phase = DONE
+	atomic {
+		phase = DONE;
+		at[0] = (is_over -> GONE : at[0]);
+		at[1] = (is_over -> GONE : at[1])
+	}
 }
 
 init {
