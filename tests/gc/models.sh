@@ -5,7 +5,7 @@
 # Checks the models of the collector's protocol (tests/gc/*.pml, doc/gc.md) with Spin: the protocol holds, and each of its variants that
 # leaves something out is caught. A search counts only when it ended: no depth or memory limit reached, no state left out (COLLAPSE
 # compresses states without loss), every statement of the model reached. Seconds are CPU seconds.
-#   MODEL       only that model: barrier, termination, sweep, weak, reads, ephemeron, coroutine, stopped, removal, threads
+#   MODEL       only that model: barrier, termination, sweep, weak, reads, ephemeron, cleanup, coroutine, stopped, removal, threads
 #   --long      larger bounds, store buffers, and by bitstate what is too large for a full search (reported as incomplete)
 #   --list      print the runs and do nothing
 set -u
@@ -29,7 +29,8 @@ done
 # A run: when; what is expected; the model; at most CPU seconds and MiB; flags. What is expected is "holds", "incomplete" (no error found
 # by bitstate), or the assertion that fails: lost (a live object is not marked), swept (a live object is freed), stale (a mark is left),
 # late (something is marked when marking is over), typed (a mark on what is no object), white (who is black gets what is not, or the other way round), null (a
-# weak reference answers NULL, then an object), gone (it answers what was freed).
+# weak reference answers NULL, then an object), gone (it answers what was freed), twice (a cleanup is called and cancelled, or called twice), alive (it is called and its
+# object is alive).
 runs() {
 	cat <<-'END'
 	quick holds      barrier     60 1000 -DN=2
@@ -73,6 +74,12 @@ runs() {
 	quick lost       ephemeron   60 1000 -DN=1 -DSET_SHADES
 	quick lost       ephemeron   60 1000 -DN=1 -DNO_COUNT
 	quick lost       ephemeron   60 1000 -DN=1 -DCLEAR_AFTER_OFF
+	quick holds      cleanup     60 1000 -DN=2
+	quick lost       cleanup     60 1000 -DN=3 -DQUEUE_UNSHOWN
+	quick lost       cleanup     60 1000 -DN=3 -DCHAIN_UNSHOWN
+	quick twice      cleanup     60 1000 -DN=3 -DEND_PLAIN
+	quick twice      cleanup     60 1000 -DN=3 -DFIND_PLAIN
+	quick alive      cleanup     60 1000 -DN=3 -DFIND_EARLY
 	quick holds      coroutine   60 1000 -DN=2
 	quick lost       coroutine   60 1000 -DN=3 -DENTER_UNREAD
 	quick lost       coroutine   60 1000 -DN=3 -DSCANNED_STAYS
@@ -99,12 +106,13 @@ runs() {
 	long  lost       barrier     60 1000 -DN=3 -DBLACK_TOO_EARLY
 	long  holds      barrier     300 3000 -DN=4
 	long  holds      termination 600 6000 -DN=4
-	long  holds      termination 600 6000 -DN=4 -DEDGE_GONE
+	long  holds      termination 600 6000 -DN=3 -DEDGE_GONE
 	long  holds      sweep       600 6000 -DN=4
 	long  holds      sweep       600 6000 -DN=3 -DCYCLES=2
 	long  holds      weak        300 3000 -DN=4
 	long  holds      reads       300 3000 -DN=4
 	long  holds      ephemeron   600 6000 -DN=4
+	long  holds      cleanup     600 6000 -DN=4
 	long  holds      coroutine   600 6000 -DN=4
 	long  holds      stopped     300 3000 -DN=4
 	long  holds      removal     600 6000 -DN=4
@@ -179,6 +187,8 @@ assertion() {
 	white) echo '(is_black[m]||' ;;
 	null) echo 'null_seen' ;;
 	gone) echo '!(((free>>t)&1))' ;;
+	twice) echo '(ended<=1)' ;;
+	alive) echo '!(((set>>1)&1))' ;;
 	esac
 }
 
