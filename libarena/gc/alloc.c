@@ -69,6 +69,7 @@ static void hand_in_current(struct gc_space *space, struct gc_kind *kind, struct
 
 	bin->current = GC_NONE;
 	bin->free = 0;
+	bin->home = NULL;
 	if (is_swept)
 		whiten_span(span);
 	if (!is_swept)
@@ -251,6 +252,12 @@ static void clear_word(const struct gc_bin *bin)
 	}
 }
 
+/* Sampling has taken away a word with objects left, to meet each of them (gc/sample.h): what is free of it was cleared when it came. */
+static bool is_back_at(const struct gc_bin *bin, const uint64_t *word)
+{
+	return bin->ahead && bin->home == word;
+}
+
 /* The next word of the current span that has a free slot. */
 static bool next_word(struct gc_mutator *mutator, struct gc_bin *bin)
 {
@@ -259,11 +266,13 @@ static bool next_word(struct gc_mutator *mutator, struct gc_bin *bin)
 
 	for (unsigned int w = 0; w < gc_nr_words(span); w++)
 		if (span->free[w]) {
+			bool is_clear = span->is_fresh || is_back_at(bin, &span->free[w]);
+
 			bin->home = &span->free[w];
 			bin->free = span->free[w];
 			bin->base = gc_span_base(space, span) + w * 64 * (uintptr_t)span->slot_bytes;
 			bin->is_clear = span->is_fresh || span->slot_bytes <= CLEAR_TOGETHER_BYTES;
-			if (!span->is_fresh && bin->is_clear)
+			if (!is_clear && bin->is_clear)
 				clear_word(bin);
 			return true;
 		}

@@ -72,7 +72,7 @@ enum gc_state {
 /* What objects of a kind are allocated from: the mutator's. */
 struct gc_bin {
 	uint64_t free;		/* as *home, which nobody else writes; 0 while there is none, or each object of the word is met in the slow path */
-	uint64_t *home;		/* the word of the current span */
+	uint64_t *home;		/* the word of the current span, or of one before; NULL: it was handed in */
 	uintptr_t base;		/* of the slot that bit 0 is */
 	uint32_t slot_bytes;
 	bool is_clear;		/* free slots of the word hold zeros */

@@ -5,6 +5,7 @@
 
 #include "arena/gc.h"
 #include "arena/profile.h"
+#include "gc/threads.h"
 #include "profile.h"
 #include "tests/harness.h"
 
@@ -151,6 +152,32 @@ TEST(stopped, "gc_profile/when sampling stops in the middle of a word the rest o
 	for (int i = 0; i < 10000; i++, cell = cell->next)
 		CHECK(cell && cell->value == 0);
 	CHECK(!cell);
+	arena_gc_destroy(gc);
+}
+
+/* Where the next object of the type will be. */
+static struct node *next_slot(const struct gc_bin *bin)
+{
+	return (struct node *)(bin->base + word_lowest(*bin->home) * bin->slot_bytes);
+}
+
+TEST(cleared, "gc_profile/a word of which each object is met is cleared once, as others are, and again when it was handed in")
+{
+	const struct gc_bin *bin;
+	struct node *slot;
+
+	set_up(1);
+	bin = &gc_mutator_of(gc)->bins[type->single];
+	push();
+	CHECK(bin->ahead && !bin->free && !gc_span_at(&gc->space, bin->current)->is_fresh);
+	slot = next_slot(bin);
+	slot->value = 1;
+	CHECK(arena_gc_alloc(gc, type) == slot && slot->value == 1);
+	next_slot(bin)->value = 1;
+	arena_gc_collect(gc);
+	CHECK(!bin->home);
+	for (int i = 0; i < 100; i++)
+		CHECK(!((struct node *)arena_gc_alloc(gc, type))->value);
 	arena_gc_destroy(gc);
 }
 
