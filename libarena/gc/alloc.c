@@ -213,7 +213,7 @@ static struct gc_span *take_new(struct gc_mutator *mutator, uint32_t number)
 {
 	struct arena_gc *gc = mutator->gc;
 	struct gc_kind *kind = &gc->types.kinds[number];
-	struct gc_span *span = gc_space_take(&gc->space, &mutator->pages, size_classes[kind->class].pages);
+	struct gc_span *span = gc_is_kept_out(mutator) ? NULL : gc_space_take(&gc->space, &mutator->pages, size_classes[kind->class].pages);
 
 	if (unlikely(gc_ahead_is_due(gc)))
 		gc_ahead_wish(gc);
@@ -319,7 +319,7 @@ void *gc_alloc_large(struct gc_mutator *mutator, uint32_t number, size_t bytes)
 
 	if (bytes > gc->space.max_pages * PAGE_BYTES)
 		return NULL;
-	span = gc_space_take(&gc->space, NULL, (uint32_t)pages_from_bytes(bytes));
+	span = gc_is_kept_out(mutator) ? NULL : gc_space_take(&gc->space, NULL, (uint32_t)pages_from_bytes(bytes));
 	if (!span)
 		return NULL;
 	object = (void *)gc_span_base(&gc->space, span);

@@ -228,6 +228,7 @@ struct arena_gc {
 	struct gc_callback callback;
 	struct limit limit;	/* of space's heap; guarded by the heap's lock, as nr_over */
 	uint32_t nr_over;	/* threads that go beyond it: while there are any it has none */
+	uint32_t alone;		/* atomic, futex: the thread that may take pages, all others wait (gc/limit.c); 0: all may. The release in gc_limit_end() pairs with their acquires */
 
 	struct lock stacks_lock; /* guards stacks and next_stack */
 	struct arena_gc_stack *stacks; /* coroutines', and threads' that have been left */
@@ -287,6 +288,14 @@ struct arena_gc {
 static inline uint64_t gc_heap_bytes(const struct arena_gc *gc)
 {
 	return atomic_load_relaxed(&gc->live_bytes) + atomic_load_relaxed(&gc->allocated_bytes);
+}
+
+/** Whether another thread's turn has come to take pages, and the mutator's has not. */
+static inline bool gc_is_kept_out(const struct gc_mutator *mutator)
+{
+	uint32_t alone = atomic_load_relaxed(&mutator->gc->alone);
+
+	return unlikely(alone) && alone != mutator->thread_id;
 }
 
 static inline enum gc_request gc_request_of(uint32_t asked)

@@ -7,6 +7,10 @@
  *
  * Under the policy *overshoot* a thread that may go beyond takes the limit away for its one allocation, and it comes back with the last that does. Others that
  * allocate at that moment get beyond as well; they would have been told the same.
+ *
+ * Under the policy *fail* an allocation may have waited for cycle after cycle, each of which freed enough for it, and others were there before. It is not refused
+ * for that: it has a cycle for itself, and no other thread takes pages until it has what it asked for, or is refused because that is not to be had. Others go on with
+ * what they have, and wait where they would need more. Of several such each has its turn.
  */
 #include "gc/limit.h"
 
@@ -14,6 +18,7 @@
 
 #include "gc/cgroup.h"
 #include "gc/cycle.h"
+#include "gc/threads.h"
 #include "opt.h"
 
 /* Without a limit, when the system has no memory: the second one frees what was allocated while the first one ran. */
@@ -93,6 +98,34 @@ static void wait_for_cycle(struct arena_gc *gc, struct gc_refusal *refusal)
 	gc_drive_waited(&gc->drive, os_clock_ns() - begin_ns);
 }
 
+static void *wait_while_alone(void *context)
+{
+	struct arena_gc *gc = context;
+	uint32_t alone;
+
+	/* Pairs with end_alone(). */
+	while ((alone = atomic_load_acquire(&gc->alone)))
+		os_futex_wait(&gc->alone, alone);
+	return NULL;
+}
+
+static void begin_alone(struct gc_mutator *mutator, struct gc_refusal *refusal)
+{
+	uint32_t nobody = 0;
+
+	while (!atomic_cas_acquire(&mutator->gc->alone, &nobody, mutator->thread_id)) {
+		gc_blocking(wait_while_alone, mutator->gc);
+		nobody = 0;
+	}
+	refusal->is_alone = true;
+}
+
+static void end_alone(struct arena_gc *gc)
+{
+	atomic_store_release(&gc->alone, 0u);
+	os_futex_wake_all(&gc->alone);
+}
+
 /* The program may drop what it can do without. */
 static void tell(struct arena_gc *gc)
 {
@@ -126,6 +159,10 @@ bool gc_limit_help(struct gc_mutator *mutator, struct gc_refusal *refusal)
 {
 	struct arena_gc *gc = mutator->gc;
 
+	if (gc_is_kept_out(mutator)) {
+		gc_blocking(wait_while_alone, gc);
+		return true;
+	}
 	/* It was not the limit that refused it. */
 	if (refusal->is_over)
 		return false;
@@ -133,6 +170,10 @@ bool gc_limit_help(struct gc_mutator *mutator, struct gc_refusal *refusal)
 		return wait_without_limit(gc, refusal);
 	switch (gc_drive_verdict(&gc->drive, &refusal->wait)) {
 	case GC_PACE_COLLECT:
+		wait_for_cycle(gc, refusal);
+		return true;
+	case GC_PACE_ALONE:
+		begin_alone(mutator, refusal);
 		wait_for_cycle(gc, refusal);
 		return true;
 	case GC_PACE_TELL:
@@ -151,10 +192,13 @@ void gc_limit_end(struct gc_mutator *mutator, const struct gc_refusal *refusal)
 {
 	if (unlikely(refusal->is_over))
 		count_over(mutator->gc, -1);
+	if (unlikely(refusal->is_alone))
+		end_alone(mutator->gc);
 }
 
 void gc_limit_fork_child(struct arena_gc *gc)
 {
+	atomic_store_relaxed(&gc->alone, 0u);
 	lock_acquire(&gc->space.heap->lock);
 	gc->nr_over = 0;
 	gc->space.heap->pages.limit = gc->limit;

@@ -18,6 +18,7 @@ struct gc_refusal {
 	struct gc_wait wait;
 	uint32_t nr_cycles;	/* that it has waited for without a limit */
 	bool is_over;		/* it goes beyond the limit; for the last time that it is tried */
+	bool is_alone;		/* others wait until it is over */
 };
 
 /** Do what may help: false when nothing is left to be done, and it stays refused. The mutator's thread, between two allocations. */

@@ -281,6 +281,14 @@ static enum gc_pace_verdict fail(struct gc_pace *pace)
 	return GC_PACE_FAIL;
 }
 
+/* One for itself, which settles it. */
+static enum gc_pace_verdict begin_alone(struct gc_pace *pace, struct gc_wait *wait)
+{
+	wait->is_alone = true;
+	pace->nr_alone++;
+	return GC_PACE_ALONE;
+}
+
 static enum gc_pace_verdict tell(struct gc_pace *pace, struct gc_wait *wait)
 {
 	pace->told = true;
@@ -304,7 +312,9 @@ enum gc_pace_verdict gc_pace_verdict(struct gc_pace *pace, struct gc_wait *wait,
 		return GC_PACE_COLLECT;
 	if (pace->nr_ended < wait->last && !pace->told)
 		return tell(pace, wait);
-	return pace->policy == GC_PACE_POLICY_OVERSHOOT ? overshoot(pace) : fail(pace);
+	if (pace->policy == GC_PACE_POLICY_OVERSHOOT)
+		return overshoot(pace);
+	return known || wait->is_alone || !wait->last ? fail(pace) : begin_alone(pace, wait);
 }
 
 void gc_pace_validate(const struct gc_pace *pace)

@@ -69,7 +69,7 @@
 #define GC_PACE_FITS_PERCENT 95
 /*
  * But for so many: what lives may fit, and yet there is no room of the length that is wanted, or all that a cycle frees is taken by others. Threads that
- * wait drop nothing: if all of them do, none of the cycles to come differs from the last one.
+ * wait drop nothing: if all of them do, none of the cycles to come differs from the last one. Which of these it was shows one more cycle, of which others take nothing.
  */
 #define GC_PACE_MOST_WAITS 8
 
@@ -83,6 +83,7 @@ enum gc_pace_verdict {
 	GC_PACE_GO,		/* there is room */
 	GC_PACE_COLLECT,	/* only after a cycle: begin one or help it to its end, and ask again */
 	GC_PACE_TELL,		/* call the program's function, and ask again */
+	GC_PACE_ALONE,		/* as COLLECT, but nobody else may take memory until this allocation is over */
 	GC_PACE_FAIL,		/* refuse */
 	GC_PACE_OVERSHOOT,	/* there is no room; do it all the same */
 };
@@ -126,7 +127,7 @@ struct gc_pace {
 	/* Counts. */
 	uint64_t nr_begun, nr_ended;
 	uint64_t nr_late, late_bytes;	/* cycles that ended beyond their goal, and how far at most */
-	uint64_t nr_capped, nr_told, nr_failed, nr_overshot;
+	uint64_t nr_capped, nr_told, nr_alone, nr_failed, nr_overshot;
 };
 
 /* What a cycle was like. */
@@ -319,7 +320,8 @@ void gc_pace_cpu(struct gc_pace *pace, uint64_t collector_ns, uint64_t mutators_
 /* An allocation that meets the limit. All zeros at its begin. */
 struct gc_wait {
 	uint64_t ended;		/* a verdict needs so many ended cycles: the last of them began after it asked; 0: it has not met the limit yet */
-	uint64_t last;		/* after so many ended ones it waits for no more */
+	uint64_t last;		/* after so many ended ones it waits for no more; 0: for none at all */
+	bool is_alone;		/* it has been told so */
 };
 
 /** No cycle is to be had: the next verdict is the policy's. */
@@ -332,7 +334,8 @@ static inline void gc_pace_wait_no_more(struct gc_wait *wait)
  * Whether @bytes more may be allocated beside @heap_bytes of objects; for a heap's growth, not for each object. COLLECT and TELL ask to be called
  * again after it was done, and come to an end: an allocation is refused after one cycle that began after it asked, or after two where it was
  * the one to tell the program, who is told once until what lives has fitted the limit again; and where it fits all the time, and there is no room all the
- * same, after 1 + GC_PACE_MOST_WAITS cycles. The policy overshoot waits for no cycle after that, nor for one that is capped, while what lives does not fit.
+ * same, after 1 + GC_PACE_MOST_WAITS cycles, and one more with the policy fail, that it has for itself: what fits is not refused because others were faster. The policy
+ * overshoot waits for no cycle after that, nor for one that is capped, while what lives does not fit.
  */
 enum gc_pace_verdict gc_pace_verdict(struct gc_pace *pace, struct gc_wait *wait, uint64_t heap_bytes, uint64_t bytes);
 

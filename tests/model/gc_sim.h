@@ -256,6 +256,7 @@ static inline bool sim_has_room(struct sim *sim, struct sim_thread *thread)
 	thread->waits = false;
 	switch (gc_pace_verdict(&sim->pace, &thread->wait, sim->heap_bytes, sim->load.piece_bytes)) {
 	case GC_PACE_COLLECT:
+	case GC_PACE_ALONE:
 		thread->waits = true;
 		if (sim->phase == SIM_IDLE)
 			sim_begin(sim);

@@ -286,6 +286,78 @@ TEST(two_over, "gc_limit/who goes beyond the limit has none until it is done, wh
 	arena_gc_destroy(it.gc);
 }
 
+static bool has_taken; /* atomic */
+
+static void *take_one_of_each(void *gc)
+{
+	CHECK_EQ(arena_gc_attach(gc), 0);
+	CHECK(arena_gc_alloc_atomic(gc, 16));
+	__atomic_store_n(&has_taken, true, __ATOMIC_RELEASE);
+	CHECK(arena_gc_alloc_atomic(gc, PART));
+	arena_gc_detach(gc);
+	return NULL;
+}
+
+TEST(starved, "gc_limit/what would fit is not refused because others were faster in nine cycles: there is one more, of which they take nothing")
+{
+	struct fixture it = limited(LIMIT, ARENA_GC_FAIL, NULL, NULL);
+	struct gc_mutator *mutator = gc_mutator_of(it.gc);
+	struct gc_refusal refusal = { 0 };
+	uint64_t before;
+	pthread_t other;
+
+	CHECK(fill(&it, LIMIT / 2 / PART));
+	/* As it sees nine cycles of which nothing is left. */
+	for (before = cycles(&it); cycles(&it) < before + GC_PACE_MOST_WAITS + 1;)
+		CHECK(gc_limit_help(mutator, &refusal));
+	CHECK(gc_limit_help(mutator, &refusal));
+	while (!refusal.is_alone)
+		CHECK(gc_limit_help(mutator, &refusal));
+	CHECK_EQ(cycles(&it), before + GC_PACE_MOST_WAITS + 2);
+	CHECK_EQ(pthread_create(&other, NULL, take_one_of_each, it.gc), 0);
+	be_silent();
+	CHECK(!__atomic_load_n(&has_taken, __ATOMIC_ACQUIRE));
+	CHECK(arena_gc_alloc_atomic(it.gc, PART));
+	/* It is refused when even that was in vain. */
+	CHECK(!gc_limit_help(mutator, &refusal));
+	CHECK(!__atomic_load_n(&has_taken, __ATOMIC_ACQUIRE));
+	gc_limit_end(mutator, &refusal);
+	arena_gc_blocking(join, &other);
+	CHECK(has_taken);
+	clear(0);
+	arena_gc_destroy(it.gc);
+}
+
+#define RIVALS 4
+static uint32_t nr_refused; /* atomic */
+
+static void *allocate_often(void *gc)
+{
+	CHECK_EQ(arena_gc_attach(gc), 0);
+	for (int i = 0; i < 1000; i++)
+		if (!arena_gc_alloc_atomic(gc, PART - 64))
+			__atomic_add_fetch(&nr_refused, 1, __ATOMIC_RELAXED);
+	arena_gc_detach(gc);
+	return NULL;
+}
+
+TEST(rivals, "gc_limit/of four threads that make garbage beside what is nearly the limit none is refused")
+{
+	struct fixture it = limited(LIMIT, ARENA_GC_FAIL, NULL, NULL);
+	pthread_t threads[RIVALS];
+
+	CHECK(fill(&it, LIMIT * 9 / 10 / PART));
+	for (size_t i = 0; i < RIVALS; i++)
+		CHECK_EQ(pthread_create(&threads[i], NULL, allocate_often, it.gc), 0);
+	for (size_t i = 0; i < RIVALS; i++)
+		arena_gc_blocking(join, &threads[i]);
+	harness_note("%llu cycles, %llu of them for one thread", (unsigned long long)cycles(&it), (unsigned long long)it.gc->drive.pace.nr_alone);
+	CHECK_EQ(nr_refused, 0);
+	CHECK(held(&it) <= LIMIT);
+	clear(0);
+	arena_gc_destroy(it.gc);
+}
+
 TEST(told, "gc_limit/what the program drops when it is told lets it go on")
 {
 	int calls = 0;

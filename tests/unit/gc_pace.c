@@ -621,9 +621,9 @@ static const char *answers(struct gc_pace *pace, uint64_t live, char *text)
 	for (int i = 0; i < ANSWERS_MAX; i++) {
 		enum gc_pace_verdict verdict = gc_pace_verdict(pace, &wait, 99 * MiB, 2 * MiB);
 
-		*at++ = "gctfo"[verdict];
+		*at++ = "gctafo"[verdict];
 		*at = 0;
-		if (verdict == GC_PACE_COLLECT)
+		if (verdict == GC_PACE_COLLECT || verdict == GC_PACE_ALONE)
 			cycle(pace, live, 0, 0);
 		else if (verdict != GC_PACE_TELL)
 			break;
@@ -660,14 +660,15 @@ TEST(requests, "gc_pace/limit: collect, tell, collect, then the policy; told onc
 	CHECK_EQ(pace.nr_overshot, 2);
 }
 
-TEST(no_room, "gc_pace/limit: where what lives fits in each cycle, and there is no room all the same, waiting ends after nine cycles, by the policy")
+TEST(no_room, "gc_pace/limit: where what lives fits in each cycle, and there is no room all the same, nine cycles are waited for; before a refusal one more, alone")
 {
 	struct gc_pace pace = fresh(1);
 	struct gc_wait wait = { 0 };
 	char text[ANSWERS_MAX + 1];
 
 	gc_pace_set_limit(&pace, 100 * MiB, GC_PACE_POLICY_FAIL);
-	CHECK_STR(answers(&pace, 50 * MiB, text), "ctctctctctctctctcf");
+	CHECK_STR(answers(&pace, 50 * MiB, text), "ctctctctctctctctcaf");
+	CHECK_EQ(pace.nr_failed, 1);
 	gc_pace_set_limit(&pace, 100 * MiB, GC_PACE_POLICY_OVERSHOOT);
 	CHECK_STR(answers(&pace, 50 * MiB, text), "ctctctctctctctctco");
 	/* Others tell the program again and again, and take what it lets go. */
