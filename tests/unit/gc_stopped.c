@@ -141,6 +141,23 @@ TEST(pauses, "gc_stopped/a pause is told as long as threads have waited, until t
 	arena_gc_destroy(it.gc);
 }
 
+/* Far more than one turn of the collector's. */
+#define LARGE_DEPTH 17
+
+TEST(parallel, "gc_stopped/while all are stopped a large heap is marked by as many threads as there are CPUs, each object once", "ARENA_GC_CPUS=4", "ARENA_GCVERIFY=1")
+{
+	struct fixture it = set_up_stopped(ARENA_GC_OFF);
+	struct node *tree = plain_tree(&it, LARGE_DEPTH);
+
+	elsewhere(&it, make_garbage, NULL);
+	arena_gc_collect(it.gc);
+	CHECK_EQ(it.gc->crew.nr_helpers, 3);
+	CHECK_EQ(it.gc->nr_marked, (2u << LARGE_DEPTH) - 1);
+	CHECK_EQ(stats_of(it.gc).freed_objects, (2u << 12) - 1);
+	CHECK_EQ(count_leaves(tree), 1 << LARGE_DEPTH);
+	arena_gc_destroy(it.gc);
+}
+
 static void collect_once(void *unused)
 {
 	struct fixture it = set_up_stopped(ARENA_GC_OFF);
