@@ -25,6 +25,10 @@
 #define SHARE_LEAST 8u
 /* Objects between two looks at whether others have nothing: more than GC_AHEAD. */
 #define AT_ONCE 32u
+/* Objects of a span that are scanned together, in the mean: to fetch a page takes as long as to scan some. */
+#define DENSE_LEAST 4u
+/* What memory comes in. */
+#define LINE_BYTES 64u
 
 /* ---------------------------------------------------------------- marking */
 
@@ -203,18 +207,220 @@ __attribute__((noinline)) static struct hand scan_other(struct gc_marker *marker
 	return take_up(marker);
 }
 
-__attribute__((always_inline)) static inline void scan(struct gc_marker *marker, struct hand *hand, uintptr_t object, uint64_t limit)
+/* Whether an address is in the page of an object. */
+static inline unsigned int is_beside(uintptr_t address, uintptr_t object)
+{
+	return (address ^ object) < PAGE_BYTES;
+}
+
+/* How many pointers lead to where it is itself. */
+__attribute__((always_inline)) static inline unsigned int scan(struct gc_marker *marker, struct hand *hand, uintptr_t object, uint64_t limit)
 {
 	const struct gc_span *span = gc_span_of(&marker->gc->space, object);
 	uint64_t words = kind_of(marker->gc, span)->words;
+	unsigned int nr = 0;
 
 	if (unlikely(!words)) {
 		*hand = scan_other(marker, *hand, object, size_min(limit - marker->work, GC_PIECE_BYTES));
-		return;
+		return 0;
 	}
-	for (; words; words &= words - 1)
-		mark(marker, hand, atomic_load_acquire((const uintptr_t *)object + word_lowest(words)));
+	for (; words; words &= words - 1) {
+		uintptr_t address = atomic_load_acquire((const uintptr_t *)object + word_lowest(words));
+
+		nr += is_beside(address, object);
+		mark(marker, hand, address);
+	}
 	marker->work += span->slot_bytes;
+	return nr;
+}
+
+/* ---------------------------------------------------------------- scanning objects of a span together */
+
+/* Far addresses are marked when there is no room for another word of slots. */
+#define FAR_ENTRIES 128u
+
+/* A span's slots, a bit each. */
+typedef uint64_t slots_t __attribute__((vector_size(16)));
+typedef uint64_t loose_slots_t __attribute__((vector_size(16), aligned(1), may_alias));
+_Static_assert(GC_WORDS * sizeof(uint64_t) == 2 * sizeof(slots_t) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "slots are two vectors, bytes in order");
+
+/*
+ * A span whose objects are scanned. What they lead to in the span itself is near: it is found in bits, scanned too, and marked when all of it is, a word of
+ * slots at once. What is elsewhere is far, and marked like any other.
+ */
+struct near {
+	uintptr_t base;		/* of the span */
+	uint64_t bytes, slot_bytes, inverse;
+	uint64_t words;		/* as in the kind */
+	union {
+		uint64_t found[GC_WORDS];
+		slots_t halves[2];
+	};
+	uint64_t before[GC_WORDS]; /* slots that are free, or were marked when it began */
+	uint64_t done[GC_WORDS]; /* these, and what has been scanned */
+	unsigned int nr_words;	/* of slots */
+	uint32_t nr_far;
+	uintptr_t far[FAR_ENTRIES];
+};
+
+/*
+ * The bit of a slot, out of a table: with a shift it would have to be put into memory, by an index, where each step waits for the one before. Row r has bit r of its
+ * byte 31 set, and no other; 32 bytes from 31 - s / 8 on of row s % 8 are bit s.
+ */
+static inline const loose_slots_t *bit_of(uint32_t slot)
+{
+	static const uint8_t rows[8][64] __attribute__((aligned(64))) = {
+		{ [31] = 1 << 0 }, { [31] = 1 << 1 }, { [31] = 1 << 2 }, { [31] = 1 << 3 },
+		{ [31] = 1 << 4 }, { [31] = 1 << 5 }, { [31] = 1 << 6 }, { [31] = 1 << 7 },
+	};
+
+	return (const loose_slots_t *)&rows[slot % 8][31 - slot / 8];
+}
+
+__attribute__((noinline)) static struct hand mark_far(struct gc_marker *marker, struct hand hand, struct near *near)
+{
+	for (uint32_t i = 0; i < near->nr_far; i++)
+		mark(marker, &hand, near->far[i]);
+	near->nr_far = 0;
+	return hand;
+}
+
+/* One word of each of these slots, the first of which is at @at. */
+__attribute__((always_inline)) static inline void scan_word(struct near *near, uintptr_t at, uint64_t slots)
+{
+	uint64_t base = near->base, bytes = near->bytes, slot_bytes = near->slot_bytes, inverse = near->inverse;
+	slots_t low = near->halves[0], high = near->halves[1];
+	uint32_t nr_far = near->nr_far;
+
+	for (; slots; slots &= slots - 1) {
+		uintptr_t address = atomic_load_acquire((const uintptr_t *)(at + word_lowest(slots) * slot_bytes));
+
+		if (address - base < bytes) {
+			const loose_slots_t *bit = bit_of((uint32_t)((address - base) * inverse >> 32));
+
+			low |= bit[0];
+			high |= bit[1];
+		} else if (address) {
+			near->far[nr_far++] = address;
+		}
+	}
+	near->halves[0] = low;
+	near->halves[1] = high;
+	near->nr_far = nr_far;
+}
+
+/* Word by word, so that the loop is short. */
+__attribute__((always_inline)) static inline struct hand scan_slots(struct gc_marker *marker, struct hand hand, struct near *near, unsigned int w, uint64_t slots)
+{
+	uintptr_t at = near->base + w * 64 * near->slot_bytes;
+
+	for (uint64_t words = near->words; words; words &= words - 1) {
+		scan_word(near, at + word_lowest(words) * sizeof(uintptr_t), slots);
+		if (unlikely(near->nr_far > FAR_ENTRIES - 64))
+			hand = mark_far(marker, hand, near);
+	}
+	return hand;
+}
+
+/* Until nothing is found that was not there before. Downwards: children are made before their parents as a rule, and lie below them. */
+__attribute__((noinline)) static struct hand scan_found(struct gc_marker *marker, struct hand hand, struct near *near)
+{
+	uint64_t any;
+
+	do {
+		any = 0;
+		for (unsigned int w = near->nr_words; w-- > 0;) {
+			uint64_t slots = near->found[w] & ~near->done[w];
+
+			any |= slots;
+			near->done[w] |= slots;
+			if (slots)
+				hand = scan_slots(marker, hand, near, w, slots);
+		}
+	} while (any);
+	return mark_far(marker, hand, near);
+}
+
+static struct hand reach_all(struct gc_marker *marker, struct hand hand, struct gc_span *span, unsigned int w, uint64_t slots)
+{
+	for (; slots; slots &= slots - 1) {
+		struct gc_ref ref = { span, w * 64 + (uint32_t)word_lowest(slots) };
+
+		hand = reach(marker, hand, gc_object_base(&marker->gc->space, &ref));
+	}
+	return hand;
+}
+
+/* What has been scanned. Others may have done so as well meanwhile; who marks counts. */
+static struct hand mark_slots(struct gc_marker *marker, struct hand hand, struct gc_span *span, unsigned int w, uint64_t slots)
+{
+	uint64_t fresh = slots & ~atomic_or_relaxed(&span->mark[w], slots);
+	unsigned int nr = (unsigned int)__builtin_popcountll(fresh);
+
+	marker->nr_marked += nr;
+	marker->marked_bytes += nr * span->slot_bytes;
+	if (unlikely(atomic_load_relaxed(&span->has_keys)))
+		hand = reach_all(marker, hand, span, w, fresh);
+	return hand;
+}
+
+static void begin_near(struct near *near, const struct gc_space *space, const struct gc_span *span, uint64_t words)
+{
+	near->base = gc_span_base(space, span);
+	near->bytes = span->pages * PAGE_BYTES;
+	near->slot_bytes = span->slot_bytes;
+	near->inverse = span->inverse;
+	near->words = words;
+	near->halves[0] = near->halves[1] = (slots_t){ 0 };
+	near->nr_words = gc_nr_words(span);
+	near->nr_far = 0;
+	for (unsigned int w = 0; w < near->nr_words; w++) {
+		near->before[w] = ~gc_valid(span, w) | atomic_load_acquire(&span->free[w]); /* as in gc_is_object() */
+		near->done[w] = near->before[w] |= atomic_load_relaxed(&span->mark[w]);
+	}
+}
+
+/* The first one, which is marked. */
+static void find_first(struct near *near, uintptr_t object)
+{
+	uint32_t slot = (uint32_t)((object - near->base) * near->inverse >> 32);
+
+	near->found[slot / 64] = gc_bit(slot);
+	near->done[slot / 64] &= ~gc_bit(slot);
+}
+
+/* All but the first; adds up how many. */
+static struct hand mark_scanned(struct gc_marker *marker, struct hand hand, struct gc_span *span, const struct near *near, unsigned int *nr)
+{
+	for (unsigned int w = 0; w < near->nr_words; w++) {
+		uint64_t slots = near->done[w] & ~near->before[w];
+
+		if (!slots)
+			continue;
+		*nr += (unsigned int)__builtin_popcountll(slots);
+		hand = mark_slots(marker, hand, span, w, slots);
+	}
+	return hand;
+}
+
+/* An object that is marked, and all that it leads to by way of its span: how many objects. */
+__attribute__((always_inline)) static inline unsigned int scan_span(struct gc_marker *marker, struct hand *hand, uintptr_t object, uint64_t limit)
+{
+	struct gc_span *span = gc_span_of(&marker->gc->space, object);
+	uint64_t words = kind_of(marker->gc, span)->words;
+	struct near near;
+	unsigned int nr = 1;
+
+	if (unlikely(!words)) {
+		*hand = scan_other(marker, *hand, object, size_min(limit - marker->work, GC_PIECE_BYTES));
+		return nr;
+	}
+	begin_near(&near, &marker->gc->space, span, words);
+	find_first(&near, object);
+	*hand = scan_found(marker, *hand, &near);
+	*hand = mark_scanned(marker, *hand, span, &near, &nr);
+	marker->work += nr * near.slot_bytes;
+	return nr;
 }
 
 /* ---------------------------------------------------------------- draining */
@@ -229,22 +435,62 @@ static inline uintptr_t fetch(struct gc_marker *marker, uintptr_t object)
 	return arrived;
 }
 
-/* Objects that are at hand, until @limit or for a while; false when there are none. */
-static bool scan_some(struct gc_marker *marker, uint64_t limit)
+/* The next of the objects at hand; 0: there is none. */
+static inline uintptr_t next(struct hand *hand)
+{
+	return hand->nr ? hand->block->entries[--hand->nr] : 0;
+}
+
+/* One by one: how many. If pointers into the page that they are in are more than half as many, what comes next is scanned by spans. */
+static unsigned int scan_each(struct gc_marker *marker, uint64_t limit)
 {
 	struct hand hand = take_up(marker);
-	unsigned int nr = 0;
+	unsigned int nr = 0, nr_beside = 0;
 
 	for (unsigned int i = 0; i < AT_ONCE && marker->work < limit; i++) {
-		uintptr_t object = fetch(marker, hand.nr ? hand.block->entries[--hand.nr] : 0);
+		uintptr_t object = fetch(marker, next(&hand));
 
 		if (likely(object)) {
-			scan(marker, &hand, object, limit);
+			nr_beside += scan(marker, &hand, object, limit);
 			nr++;
 		}
 	}
 	put_down(hand);
+	marker->is_dense = 2 * nr_beside > nr;
 	return nr;
+}
+
+/* What lies below an object in its page comes, too. */
+static inline void fetch_page(uintptr_t object)
+{
+	for (uintptr_t line = object & ~(PAGE_BYTES - 1); line < object; line += LINE_BYTES)
+		__builtin_prefetch((const void *)line);
+}
+
+/* Each with all that it leads to in its span: how many times there was one. If that is little they are scanned one by one again. */
+static unsigned int scan_dense(struct gc_marker *marker, uint64_t limit)
+{
+	struct hand hand = take_up(marker);
+	unsigned int nr = 0, nr_scanned = 0;
+
+	for (unsigned int i = 0; i < AT_ONCE && marker->work < limit; i++) {
+		uintptr_t met = next(&hand), object = fetch(marker, met);
+
+		fetch_page(met);
+		if (likely(object)) {
+			nr_scanned += scan_span(marker, &hand, object, limit);
+			nr++;
+		}
+	}
+	put_down(hand);
+	marker->is_dense = nr_scanned > DENSE_LEAST * nr;
+	return nr;
+}
+
+/* Objects that are at hand, until @limit or for a while; false when there are none. */
+static bool scan_some(struct gc_marker *marker, uint64_t limit)
+{
+	return marker->is_dense ? scan_dense(marker, limit) : scan_each(marker, limit);
 }
 
 /* What mutators have met. */

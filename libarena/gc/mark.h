@@ -21,6 +21,7 @@ struct gc_marker {
 	struct arena_gc *gc;
 	uintptr_t ahead[GC_AHEAD]; /* out of block, on their way into the cache, and scanned in turn; 0: none */
 	uint32_t turn;		/* counts up: whose turn it is */
+	bool is_dense;		/* objects lead to others of their page, lately: they are scanned together */
 	struct gc_block *block;	/* objects that are marked and not scanned, or NULL */
 	struct gc_block *raw;	/* a mutator's that it looks through, or NULL */
 	uint64_t work;		/* bytes scanned, and what looks have cost */

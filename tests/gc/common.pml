@@ -116,20 +116,45 @@ end_memory:
 #define mark(set)	grey = grey | ((set) & ~marked); marked = marked | (set); \
 			buffer[0] = buffer[0] & ~marked; buffer[1] = buffer[1] & ~marked
 
+/* take_grey: some grey object, which is not grey any more. */
+#define take_grey(x)	grey != 0; \
+			x = 1; \
+			do \
+			:: has(grey, x) -> break \
+			:: x < OBJECTS && (grey >> (x + 1)) != 0 -> x++ \
+			od; \
+			grey = grey & ~bit(x)
+
+#ifdef TOGETHER
+byte found;				/* scanned, and to be marked */
+byte before;				/* marked when that began */
+
+/* scan_one: a worker takes some grey object and reads its field. What it finds there is in the same span, is scanned at once, and marked when all of it is; or is not. */
+inline scan_one(x) {
+	atomic { take_grey(x); before = marked };
+	do
+	:: atomic { field[x] != NIL && !has(before | found, field[x]) -> x = field[x]; found = found | bit(x) }
+	:: atomic { mark(bit(field[x]) & ~found); x = 0 };
+		d_step {
+			marked = marked | found;
+			buffer[0] = buffer[0] & ~marked;
+			buffer[1] = buffer[1] & ~marked;
+			found = 0;
+			before = 0
+		};
+		break
+	od
+}
+#else
 /* scan_one: a worker takes some grey object, reads its field and marks what it finds there. */
 inline scan_one(x) {
 	atomic {
-		grey != 0;
-		x = 1;
-		do
-		:: has(grey, x) -> break
-		:: x < OBJECTS && (grey >> (x + 1)) != 0 -> x++
-		od;
-		grey = grey & ~bit(x);
+		take_grey(x);
 		mark(bit(field[x]));
 		x = 0
 	}
 }
+#endif
 
 /* ask: a handshake begins. Every mutator is asked, and answers at a poll of its own; none waits for another. */
 #define ask(h)		phase = h; asked[0] = true; asked[1] = true

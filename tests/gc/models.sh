@@ -103,8 +103,10 @@ runs() {
 	quick lost       threads     60 1000 -DN=3 -DATTACH_WHITE
 	quick lost       threads     60 1000 -DN=3 -DSAFE_NOT_FLUSHED
 	quick holds      barrier     60 1000 -DN=1 -DTSO
+	quick holds      barrier     60 1000 -DN=2 -DTOGETHER
 	long  lost       barrier     60 1000 -DN=3 -DBLACK_TOO_EARLY
 	long  holds      barrier     300 3000 -DN=4
+	long  holds      barrier     300 3000 -DN=3 -DTOGETHER
 	long  holds      termination 600 6000 -DN=4
 	long  holds      termination 600 6000 -DN=3 -DEDGE_GONE
 	long  holds      sweep       600 6000 -DN=4
