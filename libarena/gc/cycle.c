@@ -24,7 +24,7 @@
  * nothing new was marked, although all buffers that were there when it began were looked at, shows that nothing was left. It
  * does not matter how many buffers were handed over: under a program that stores all the time some always are.
  *
- * doc/gc.md has the protocol, and what models of it have shown.
+ * doc/gc.md has the protocol, doc/gc-models.md what models of it have shown.
  */
 #include "gc/cycle.h"
 

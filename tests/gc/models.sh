@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # models [--long] [--list] [MODEL]
 #
-# Checks the models of the collector's protocol (tests/gc/*.pml, doc/gc.md) with Spin: the protocol holds, and each of its variants that
+# Checks the models of the collector's protocol (tests/gc/*.pml, doc/gc-models.md) with Spin: the protocol holds, and each of its variants that
 # leaves something out is caught. A search counts only when it ended: no depth or memory limit reached, no state left out (COLLAPSE
 # compresses states without loss), every statement of the model reached. Seconds are CPU seconds.
 #   MODEL       only that model: barrier, termination, sweep, weak, reads, ephemeron, cleanup, coroutine, stopped, removal, threads
