@@ -8,6 +8,7 @@
  */
 #include "common.h"
 #include <sys/stat.h>
+#include <sys/uio.h>
 
 #define TESTER_UID 1000
 
@@ -92,6 +93,40 @@ TEST_F(space, user_cap)
 	ASSERT_EQ(0, close(other));
 	EXPECT_TRUE(handed_settles(self->dev, 0));
 	EXPECT_EQ(0, space_reserve(self->fd, 0, 16, NULL));
+	restore(saved);
+}
+
+static int pipe_first_bytes(int to, char *map, unsigned int nr)
+{
+	for (unsigned int i = 0; i < nr; i++) {
+		struct iovec byte = { .iov_base = map + i * CHUNK_BYTES, .iov_len = 1 };
+
+		map[i * CHUNK_BYTES] = 1;
+		if (vmsplice(to, &byte, 1, 0) != 1)
+			return errno;
+	}
+	return 0;
+}
+
+/* What somebody else still refers to is its user's until that reference goes. */
+TEST_F(space, quarantined_chunks_stay_charged)
+{
+	struct saved_parameter saved = lower_parameter("max_user_chunks", 8);
+	char *map = space_map(self->fd, 0, 8);
+	struct arena_reclaim zapped;
+	int pipes[2];
+
+	ASSERT_NE(MAP_FAILED, map);
+	ASSERT_EQ(0, pipe2(pipes, O_CLOEXEC));
+	ASSERT_EQ(0, pipe_first_bytes(pipes[1], map, 8));
+	ASSERT_EQ(0, space_zap(self->fd, 0, 8, &zapped));
+	EXPECT_EQ(8, zapped.nr_quarantined);
+	EXPECT_EQ(0, module_stat(self->dev).handed_chunks);
+	EXPECT_EQ(ENOMEM, space_reserve(self->fd, 8, 1, NULL));
+	close(pipes[0]);
+	close(pipes[1]);
+	EXPECT_TRUE(WAIT_UNTIL(!space_reserve(self->fd, 8, 8, NULL), SETTLE_MS));
+	EXPECT_EQ(ENOMEM, space_reserve(self->fd, 16, 1, NULL)) TH_LOG("no more than the cap");
 	restore(saved);
 }
 
