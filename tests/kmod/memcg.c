@@ -59,6 +59,36 @@ TEST_F(space, a_group_gets_no_more_than_its_limit)
 	GROUP_END();
 }
 
+/* Who takes chunks by touching gets a signal at the limit: no OOM kill, and no wait without end. */
+static int work_on_touch(int dev)
+{
+	int fd = space_create_full(dev, SPACE_SLOTS, 0, ARENA_CREATE_ON_TOUCH), signal_nr = 0;
+	char *map = space_map_bare(fd, 0, SPACE_SLOTS);
+	unsigned int nr = 0;
+
+	NEED(1, fd >= 0 && map != MAP_FAILED);
+	while (nr < SPACE_SLOTS && !(signal_nr = fault_write(map + nr * CHUNK_BYTES, nr + 1)))
+		nr++;
+	NEED(2, signal_nr == SIGBUS);
+	NEED(3, nr <= LIMIT_CHUNKS && nr >= LIMIT_CHUNKS - SLACK_CHUNKS);
+	NEED(4, group_bytes() <= LIMIT_CHUNKS * CHUNK_BYTES && group_bytes() >= nr * CHUNK_BYTES);
+	NEED(5, fault_write(map + (nr + 1) * CHUNK_BYTES, 1) == SIGBUS);
+	/* It has what it touched before, and may touch as much again as it gives back. */
+	for (unsigned int i = 0; i < nr; i++)
+		NEED(6, *(volatile uint64_t *)(map + i * CHUNK_BYTES) == i + 1);
+	NEED(7, !space_zap(fd, 0, 1, NULL));
+	NEED(8, !fault_write(map + nr * CHUNK_BYTES, 1));
+	return 0;
+}
+
+TEST_F(space, touches_stop_at_the_limit)
+{
+	GROUP_OR_SKIP(LIMIT_CHUNKS);
+	EXPECT_EQ(0, IN_GROUP(work_on_touch(self->dev)));
+	EXPECT_EQ(0, group_kills());
+	GROUP_END();
+}
+
 /* Kept, idle and quarantined chunks count as well. */
 static int work_kept(int dev)
 {
