@@ -5,10 +5,12 @@
  * fails. Each time it must end in success or in a clean error, must work when it is tried again, must leave
  * the books balanced and the memory of a bystander as it was. Allocations of the core on the way
  * count like the module's own. Needs a kernel with fault injection; tests/vm/run --kind debug has one.
+ * Commands of io_uring are done by a worker of the ring, which is told to fail in place of this task.
  * Does not reach allocations of the module's own threads.
  */
 #include "common.h"
 
+#include <dirent.h>
 #include <liburing.h>
 #include <sys/eventfd.h>
 #include <sys/uio.h>
@@ -28,7 +30,9 @@ struct scene {
 	int dev;
 	int keeper_fd;
 	char *keeper;
-	int fail_fd;
+	int own_fail_fd;
+	int fail_fd;		/* fail-nth of the thread that does the work: this one, or a worker of the ring */
+	struct io_uring ring;
 	int fd;			/* space of the attempt */
 	char *map;		/* mapping of it, or MAP_FAILED */
 	size_t map_bytes;
@@ -315,24 +319,63 @@ static int run_notice(struct scene *s)
 }
 
 /* What the command answers, or -errno when the ring itself fails. */
-static int ring_command(int fd, uint32_t op, const struct arena_uring *payload)
+static int ring_command(struct scene *s, uint32_t op, const struct arena_uring *payload)
 {
-	struct io_uring ring;
-	struct io_uring_sqe *sqe;
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&s->ring);
 	struct io_uring_cqe *cqe;
-	int result = io_uring_queue_init(1, &ring, 0);
+	int result;
 
-	if (result)
-		return result;
-	sqe = io_uring_get_sqe(&ring);
-	io_uring_prep_rw(IORING_OP_URING_CMD, sqe, fd, NULL, 0, 0);
+	io_uring_prep_rw(IORING_OP_URING_CMD, sqe, s->fd, NULL, 0, 0);
 	sqe->cmd_op = op;
 	memcpy(sqe->cmd, payload, sizeof(*payload));
-	result = io_uring_submit_and_wait(&ring, 1);
+	result = io_uring_submit_and_wait(&s->ring, 1);
 	if (result == 1)
-		result = io_uring_wait_cqe(&ring, &cqe) ?: cqe->res;
-	io_uring_queue_exit(&ring);
+		result = io_uring_wait_cqe(&s->ring, &cqe);
+	if (result)
+		return result;
+	result = cqe->res;
+	io_uring_cqe_seen(&s->ring, cqe);
 	return result;
+}
+
+/* The fail-nth of the only worker, or -1. */
+static int worker_fail_open(void)
+{
+	DIR *threads = opendir("/proc/self/task");
+	struct dirent *thread;
+	char path[300], name[32];
+	int fd = -1;
+
+	while (threads && fd < 0 && (thread = readdir(threads))) {
+		snprintf(path, sizeof(path), "/proc/self/task/%s/comm", thread->d_name);
+		if (file_read_text(path, name, sizeof(name)) || strncmp(name, "iou-wrk", 7))
+			continue;
+		snprintf(path, sizeof(path), "/proc/self/task/%s/fail-nth", thread->d_name);
+		fd = open(path, O_RDWR | O_CLOEXEC);
+	}
+	if (threads)
+		closedir(threads);
+	return fd;
+}
+
+/*
+ * The module leaves a command to a worker of the ring, so it is the worker's allocations that fail, not those of
+ * who asks. A first command, which is refused, makes the worker; there is one, which stays.
+ */
+static int prepare_ring(struct scene *s)
+{
+	struct arena_reclaim none = { .size = sizeof(none) };
+	struct arena_uring payload = { .address = (uintptr_t)&none };
+	unsigned int nr_workers[] = { 1, 1 };
+	int error = prepare_dry(s) ?: -io_uring_queue_init(1, &s->ring, 0);
+
+	if (error)
+		return error;
+	if (io_uring_register_iowq_max_workers(&s->ring, nr_workers) ||
+	    ring_command(s, ARENA_IOC_RECLAIM, &payload) != -EINVAL)
+		return EPROTO;
+	s->fail_fd = worker_fail_open();
+	return s->fail_fd < 0 ? ESRCH : 0;
 }
 
 static int run_uring(struct scene *s)
@@ -340,7 +383,7 @@ static int run_uring(struct scene *s)
 	struct arena_reserve reserve = { .size = sizeof(reserve), .length_bytes = OP_SLOTS * CHUNK_BYTES };
 	struct arena_uring payload = { .address = (uintptr_t)&reserve };
 
-	return -ring_command(s->fd, ARENA_IOC_RESERVE, &payload);
+	return -ring_command(s, ARENA_IOC_RESERVE, &payload);
 }
 
 /* Reserve, give half back, reserve again: each call has an answer of its own. */
@@ -356,7 +399,7 @@ static int run_uring_batch(struct scene *s)
 		{ .op = ARENA_IOC_RESERVE, .address = (uintptr_t)&half },
 	};
 	struct arena_uring payload = { .address = (uintptr_t)calls, .nr_calls = ARRAY_SIZE(calls) };
-	int result = ring_command(s->fd, ARENA_URING_BATCH, &payload);
+	int result = ring_command(s, ARENA_URING_BATCH, &payload);
 
 	if (result < 0)
 		return -result;
@@ -404,9 +447,20 @@ static int run_close(struct scene *s)
 	return fd >= 0 && close(fd) ? errno : 0;
 }
 
+static void ring_clear(struct scene *s)
+{
+	if (s->fail_fd != s->own_fail_fd && s->fail_fd >= 0)
+		close(s->fail_fd);
+	if (s->ring.ring_fd > 0)
+		io_uring_queue_exit(&s->ring);
+	s->ring.ring_fd = -1;
+	s->fail_fd = s->own_fail_fd;
+}
+
 /* Gives back what the attempt had, whichever part of it came to be. */
 static void scene_clear(struct scene *s)
 {
+	ring_clear(s);
 	if (s->child > 0) {
 		kill(s->child, SIGKILL);
 		waitpid(s->child, NULL, 0);
@@ -517,8 +571,8 @@ OPERATION(populate, prepare_mapped, run_populate, 1);
 OPERATION(populate_after_fork, prepare_forked, run_populate, OP_SLOTS);
 OPERATION(reserve_ahead, prepare_dry, run_ahead, 0);
 OPERATION(notice, prepare_space, run_notice, 2);
-OPERATION(uring, prepare_dry, run_uring, 2 + OP_SLOTS);
-OPERATION(uring_batch, prepare_dry, run_uring_batch, 2 + OP_SLOTS);
+OPERATION(uring, prepare_ring, run_uring, 2 + OP_SLOTS);
+OPERATION(uring_batch, prepare_ring, run_uring_batch, 2 + OP_SLOTS + 2);
 OPERATION(stat, NULL, run_stat, 0);
 OPERATION(space, prepare_space, run_space, 0);
 OPERATION(trim, prepare_kept, run_trim, 1);
@@ -539,8 +593,9 @@ FIXTURE_SETUP(failnth)
 	s->fd = s->opened = s->pipe[0] = s->pipe[1] = -1;
 	s->dev = open(DEVICE, O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, s->dev);
-	s->fail_fd = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
-	ASSERT_LE(0, s->fail_fd);
+	s->fail_fd = s->own_fail_fd = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, s->own_fail_fd);
+	s->ring.ring_fd = -1;
 	s->keeper_fd = space_create(s->dev, KEEPER_SLOTS);
 	ASSERT_LE(0, s->keeper_fd);
 	s->keeper = space_map(s->keeper_fd, 0, KEEPER_SLOTS);
