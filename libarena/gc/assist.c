@@ -4,7 +4,7 @@
  *
  * For the time of a slice it is a marker like any other, counted as busy in the queue, and at the slice's end it hands over all that it holds. It answers
  * the collector before a slice, never within one: so when it has answered it holds nothing that it took before. A slice is bounded
- * in work, by what was measured lately; an object that is longer is left off in its middle.
+ * in work, by what was measured lately, and takes a span at most beyond; an object that is longer is left off in its middle.
  *
  * Where the heap is at its ceiling and there is nothing to mark, because the collector has not come to it yet, the thread sleeps for a slice, once: on a
  * machine that is busy the collector may be waiting for the very CPU.

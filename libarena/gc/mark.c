@@ -364,6 +364,10 @@ static struct hand mark_slots(struct gc_marker *marker, struct hand hand, struct
 	return hand;
 }
 
+/*
+ * A slot that is free by now is passed by even if an address of an object in it is met later. Who takes it marks it first: nobody scans before all mutators
+ * have answered GC_REQUEST_BLACK.
+ */
 static void begin_near(struct near *near, const struct gc_space *space, const struct gc_span *span, uint64_t words)
 {
 	near->base = gc_span_base(space, span);

@@ -37,7 +37,7 @@ uint64_t gc_mark_roots(struct gc_marker *marker);
 /** Mark what the copies of stacks lead to; returns their bytes. All have answered GC_REQUEST_SCAN. */
 uint64_t gc_mark_stacks(struct gc_marker *marker);
 /**
- * Scan until @work more is done, and at most the last element of an object beyond; false when there is nothing more to be had. Of what it has to itself it
+ * Scan until @work more is done, and at most the last element of an object or the rest of a span beyond; false when there is nothing more to be had. Of what it has to itself it
  * gives a part to those who have nothing.
  */
 bool gc_mark_some(struct gc_marker *marker, uint64_t work);
