@@ -68,16 +68,23 @@ static unsigned long pool_count(struct pool *pool)
 	return nr;
 }
 
-static unsigned long group_idle(struct pool_group *group)
+/* Without those in slots. */
+static unsigned long group_listed(struct pool_group *group)
 {
-	struct cpu_slot_count in_slots = cpu_slot_count(group, NUMA_NO_NODE);
-	unsigned long nr = in_slots.clean + in_slots.dirty;
+	unsigned long nr = 0;
 	int nid;
 
 	for_each_node(nid)
 		if (group->pools[nid])
 			nr += pool_count(group->pools[nid]);
 	return nr;
+}
+
+static unsigned long group_idle(struct pool_group *group)
+{
+	struct cpu_slot_count in_slots = cpu_slot_count(group, NUMA_NO_NODE);
+
+	return group_listed(group) + in_slots.clean + in_slots.dirty;
 }
 
 static unsigned long *chunk_word(struct folio *chunk)
@@ -217,7 +224,7 @@ static bool group_is_quiet(struct pool_group *group)
 	return tries;
 }
 
-static int pool_test_init(struct kunit *test)
+static struct pool_walk *walk_make(struct kunit *test)
 {
 	struct pool_walk *walk = kunit_kzalloc(test, sizeof(*walk), GFP_KERNEL);
 
@@ -227,7 +234,12 @@ static int pool_test_init(struct kunit *test)
 	walk->group = group_create(NULL, GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, walk->group);
 	group_get(walk->group);
-	test->priv = walk;
+	return walk;
+}
+
+static int pool_test_init(struct kunit *test)
+{
+	test->priv = walk_make(test);
 	return 0;
 }
 
@@ -344,6 +356,28 @@ static void pool_test_prefers_clean(struct kunit *test)
 	migrate_enable();
 }
 
+/*
+ * One chunk for each CPU, not one for each group and CPU. What is in no list of the groups is in a
+ * slot, however many of these there are.
+ */
+static void pool_test_slot_of_two_groups(struct kunit *test)
+{
+	struct pool_walk *walk = test->priv, *other = walk_make(test);
+	int i;
+
+	KUNIT_ASSERT_TRUE(test, walk_take(walk, 2) && walk_take(other, 2));
+	KUNIT_ASSERT_EQ(test, group_idle(walk->group) + group_idle(other->group), 0UL);
+	migrate_disable();
+	for (i = 0; i < 2; i++) {
+		KUNIT_EXPECT_TRUE(test, walk_give(walk, 1, false));
+		KUNIT_EXPECT_TRUE(test, walk_give(other, 1, false));
+	}
+	KUNIT_EXPECT_EQ(test, group_listed(walk->group) + group_listed(other->group), 3UL);
+	migrate_enable();
+	KUNIT_EXPECT_TRUE(test, group_is_quiet(other->group));
+	group_destroy(other->group);
+}
+
 #define ORDER_CHUNKS	6
 #define ORDER_DIRTY	2
 
@@ -434,6 +468,7 @@ static struct kunit_case pool_cases[] = {
 	KUNIT_CASE(pool_test_isolate_order),
 	KUNIT_CASE(pool_test_isolate_gives_up),
 	KUNIT_CASE(pool_test_prefers_clean),
+	KUNIT_CASE(pool_test_slot_of_two_groups),
 	{}
 };
 
