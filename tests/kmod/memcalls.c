@@ -6,12 +6,27 @@
  * other ways than a load or a store. A chunk looks like a huge page of a shared file that never
  * goes to disk; wherever such a page has a defined answer, chunks give the same.
  */
-#include "common.h"
+#include "group.h"
 #include <sys/uio.h>
 
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22
 #define MADV_POPULATE_WRITE 23
+#endif
+
+#ifndef MAP_SHARED_VALIDATE
+#define MAP_SHARED_VALIDATE 0x03
+#endif
+#ifndef MAP_SYNC
+#define MAP_SYNC 0x80000
+#endif
+#ifndef MADV_SOFT_OFFLINE
+#define MADV_SOFT_OFFLINE 101
+#endif
+
+/* Of x86 and the generic table alike; the C library may be older than the kernel. */
+#ifndef SYS_mseal
+#define SYS_mseal 462
 #endif
 
 #define LAST_ADVICE	25	/* MADV_COLLAPSE, the newest advice that 6.12 knows */
@@ -270,6 +285,132 @@ TEST_F(space, remove_of_a_part_is_refused)
 	EXPECT_EQ(-1, madvise(map + 4096, 4096, MADV_REMOVE));
 	EXPECT_EQ(EINVAL, errno);
 	EXPECT_TRUE(all_words(map, CHUNK_BYTES, 2));
+}
+
+/* The flags are checked, and none but those of any shared mapping is known. */
+TEST_F(space, shared_validate_knows_no_sync)
+{
+	char *map = mmap(NULL, CHUNK_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED_VALIDATE, self->fd, 0);
+
+	ASSERT_NE(MAP_FAILED, map);
+	fill(map, CHUNK_BYTES, 3);
+	EXPECT_EQ(MAP_FAILED, mmap(NULL, CHUNK_BYTES, PROT_READ, MAP_SHARED_VALIDATE | MAP_SYNC,
+				   self->fd, 0));
+	EXPECT_EQ(EOPNOTSUPP, errno);
+	EXPECT_TRUE(all_words(map, CHUNK_BYTES, 3));
+}
+
+/* Advice by way of a process descriptor is the same advice; what may lose bytes is refused. */
+TEST_F(space, process_madvise_advises)
+{
+	char *map = space_map(self->fd, 0, 2);
+	struct iovec range = { map, 2 * CHUNK_BYTES };
+	int pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+
+	ASSERT_NE(MAP_FAILED, map);
+	ASSERT_LE(0, pidfd);
+	fill(map, 2 * CHUNK_BYTES, 4);
+	EXPECT_EQ(2 * CHUNK_BYTES, syscall(SYS_process_madvise, pidfd, &range, 1, MADV_COLD, 0));
+	EXPECT_EQ(2 * CHUNK_BYTES, syscall(SYS_process_madvise, pidfd, &range, 1, MADV_PAGEOUT, 0));
+	EXPECT_EQ(-1, syscall(SYS_process_madvise, pidfd, &range, 1, MADV_REMOVE, 0));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_TRUE(all_words(map, 2 * CHUNK_BYTES, 4));
+	close(pidfd);
+}
+
+/* Without keys in the processor it is mprotect(). */
+TEST_F(space, pkey_mprotect_protects)
+{
+	char *map = space_map(self->fd, 0, 2);
+	int key = pkey_alloc(0, 0);
+
+	fault_catch();
+	ASSERT_NE(MAP_FAILED, map);
+	fill(map, 2 * CHUNK_BYTES, 6);
+	ASSERT_EQ(0, pkey_mprotect(map, CHUNK_BYTES, key < 0 ? PROT_READ : PROT_READ | PROT_WRITE, key));
+	EXPECT_TRUE(all_words(map, 2 * CHUNK_BYTES, 6));
+	if (key >= 0)
+		ASSERT_EQ(0, pkey_set(key, PKEY_DISABLE_WRITE));
+	EXPECT_EQ(SIGSEGV, fault_write(map, 7));
+	EXPECT_EQ(0, fault_write(map + CHUNK_BYTES, 6));
+	ASSERT_EQ(0, pkey_mprotect(map, CHUNK_BYTES, PROT_READ | PROT_WRITE, 0));
+	EXPECT_TRUE(all_words(map, 2 * CHUNK_BYTES, 6));
+}
+
+/* A view that nobody can remove or change until the process ends. The chunks are not sealed. */
+static int work_sealed(int fd)
+{
+	char *map = space_map(fd, 0, 2);
+
+	NEED(1, map != MAP_FAILED);
+	fill(map, 2 * CHUNK_BYTES, 8);
+	NEED(2, !syscall(SYS_mseal, map, 2 * CHUNK_BYTES, 0));
+	NEED(3, munmap(map, CHUNK_BYTES) && errno == EPERM);
+	NEED(4, mprotect(map, CHUNK_BYTES, PROT_READ) && errno == EPERM);
+	NEED(5, all_words(map, 2 * CHUNK_BYTES, 8));
+	NEED(6, !space_zap(fd, 0, 1, NULL));
+	fault_catch();
+	NEED(7, fault_touch(map) == SIGBUS && !fault_touch(map + CHUNK_BYTES));
+	return 0;
+}
+
+TEST_F(space, mseal_seals_the_view)
+{
+	if (syscall(SYS_mseal, 0, 0, 0) && errno == ENOSYS)
+		SKIP(return, "this kernel has no mseal");
+	EXPECT_EQ(0, IN_CHILD(work_sealed(self->fd)));
+}
+
+/* The kernel's struct pm_scan_arg and struct page_region, since Linux 6.7. */
+struct scan_region {
+	uint64_t start, end, categories;
+};
+
+struct scan {
+	uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
+	uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
+};
+
+#define SCAN		_IOWR('f', 16, struct scan)
+#define SCAN_FILE	(1 << 2)
+#define SCAN_PRESENT	(1 << 3)
+
+TEST_F(space, pagemap_scan_shows_what_is_mapped)
+{
+	int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC), found;
+	char *map = space_map(self->fd, 0, 3);
+	struct scan_region region[4] = {};
+	struct scan scan = { .size = sizeof(scan), .start = (uintptr_t)map,
+			     .end = (uintptr_t)map + 3 * CHUNK_BYTES,
+			     .vec = (uintptr_t)region, .vec_len = ARRAY_SIZE(region),
+			     .category_mask = SCAN_PRESENT,
+			     .return_mask = SCAN_PRESENT | SCAN_FILE };
+
+	ASSERT_NE(MAP_FAILED, map);
+	fill(map, 2 * CHUNK_BYTES, 1);
+	found = ioctl(pagemap, SCAN, &scan);
+	close(pagemap);
+	if (found < 0 && errno == ENOTTY)
+		SKIP(return, "this kernel has no PAGEMAP_SCAN");
+	ASSERT_EQ(1, found) TH_LOG("%m");
+	EXPECT_EQ((uintptr_t)map, region[0].start);
+	EXPECT_EQ((uintptr_t)map + 2 * CHUNK_BYTES, region[0].end);
+	EXPECT_EQ(SCAN_PRESENT | SCAN_FILE, region[0].categories);
+}
+
+/* A chunk cannot be replaced by another one: its page stays where it is, and in use. */
+TEST_F(space, soft_offline_moves_nothing)
+{
+	char *map = space_map(self->fd, 0, 1);
+	int error;
+
+	ASSERT_NE(MAP_FAILED, map);
+	fill(map, CHUNK_BYTES, 12);
+	error = madvise(map + 37 * PAGE_BYTES, PAGE_BYTES, MADV_SOFT_OFFLINE) ? errno : 0;
+	if (error == EINVAL)
+		SKIP(return, "this kernel has no MADV_SOFT_OFFLINE");
+	EXPECT_EQ(EIO, error);
+	EXPECT_TRUE(all_words(map, CHUNK_BYTES, 12));
 }
 
 static void read_whole(const char *path)
