@@ -6,7 +6,8 @@
  * The pools of a node that gets memory later are served by the first thread.
  *
  * Limits: the CPU time is nobody's but the module's. SCHED_IDLE while it zeroes or waits for work,
- * nice 19 otherwise, a rate and a share of CPU keep it out of the way.
+ * nice 19 otherwise, a rate and a share of CPU keep it out of the way. Where the page allocator
+ * zeroes what it gives (CONFIG_INIT_ON_ALLOC_DEFAULT_ON), chunks got ahead are zeroed at nice 19.
  */
 #include <linux/kthread.h>
 #include <linux/mm.h>
@@ -117,10 +118,11 @@ static void clear_uncached_finish(void)
 #endif
 
 /*
- * Who zeroes, or waits, holds nothing that others wait for. The page allocator and memory cgroups,
- * where a thread spends the rest, do: an idle one that is preempted in a read-side section of RCU
- * holds up each grace period of the kernel until it runs again, which took 21 s where CPUs were
- * busy.
+ * Who zeroes, or waits for work, holds no lock and is in no read-side section of RCU. The page
+ * allocator and memory cgroups, where a thread spends the rest, are: an idle one that is preempted
+ * there holds up each grace period of the kernel until it runs again, which took 21 s where CPUs
+ * were busy. For the chunk that it zeroes a group at its limit may wait: pool_take_clearing(),
+ * which gives up, and refuses, when the thread gets no CPU.
  */
 static void clearer_idle(bool idle)
 {

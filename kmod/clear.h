@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Zeroing chunks: at once for whoever waits, or by a thread per node when nobody wants the CPU. */
+/*
+ * Zeroing chunks: at once for whoever waits, or by a thread per node. The thread zeroes when nobody
+ * wants the CPU (SCHED_IDLE), and gets chunks ahead at nice 19: there the page allocator zeroes
+ * them, where it does so for everybody (CONFIG_INIT_ON_ALLOC_DEFAULT_ON, as Debian's kernels).
+ */
 #ifndef ARENA_CLEAR_H
 #define ARENA_CLEAR_H
 
