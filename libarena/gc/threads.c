@@ -465,10 +465,18 @@ struct gc_mutator *gc_threads_first(struct arena_gc *gc)
 	return first;
 }
 
+/* All that may want a CPU wait for the collector. */
+static bool are_stopped(const struct arena_gc *gc)
+{
+	return gc_request_of(atomic_load_relaxed(&gc->asked)) == GC_REQUEST_STOP;
+}
+
 uint32_t gc_threads_running(struct arena_gc *gc)
 {
 	uint32_t nr = 0;
 
+	if (are_stopped(gc))
+		return 0;
 	lock_acquire(&gc->threads_lock);
 	/* Relaxed: it may be different the moment after. */
 	for (struct gc_mutator *mutator = gc->mutators; mutator; mutator = mutator->next)
@@ -482,6 +490,8 @@ bool gc_threads_are_on(struct arena_gc *gc, uint32_t cpu, struct os_cpus *cpus)
 	uint32_t nr = 0;
 
 	*cpus = (struct os_cpus){ 0 };
+	if (are_stopped(gc))
+		return false;
 	lock_acquire(&gc->threads_lock);
 	/* None of them is gone before it has the lock. */
 	for (struct gc_mutator *mutator = gc->mutators; mutator && nr++ < LOOKS_MAX; mutator = mutator->next)

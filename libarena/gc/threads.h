@@ -33,9 +33,9 @@ void gc_threads_end(struct arena_gc *gc);
 void gc_threads_fork_child(struct arena_gc *gc);
 /** Memory of mutators that are the parent's goes. */
 void gc_threads_free_lost(struct arena_gc *gc);
-/** How many of them run: may want a CPU. O(threads). */
+/** How many of them run: may want a CPU. None while they are stopped. O(threads). */
 uint32_t gc_threads_running(struct arena_gc *gc);
-/** Whether one of them that runs is on @cpu; *@cpus: where they are. Of the newest 64. */
+/** Whether one of them that runs is on @cpu; *@cpus: where they are. Of the newest 64; none while they are stopped. */
 bool gc_threads_are_on(struct arena_gc *gc, uint32_t cpu, struct os_cpus *cpus);
 /** The first of the mutators; what is behind it does not change during a cycle. */
 struct gc_mutator *gc_threads_first(struct arena_gc *gc);

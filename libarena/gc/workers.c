@@ -52,8 +52,7 @@ struct share {
 
 static struct share share_now(struct arena_gc *gc)
 {
-	bool is_stopped = gc_request_of(atomic_load_relaxed(&gc->asked)) == GC_REQUEST_STOP; /* all mutators wait */
-	uint32_t nr_running = is_stopped ? 0 : gc_threads_running(gc), nr_cpus = gc->drive.pace.nr_cpus; /* fixed */
+	uint32_t nr_running = gc_threads_running(gc), nr_cpus = gc->drive.pace.nr_cpus; /* fixed */
 	struct share share;
 
 	share.percent = gc_drive_workers(&gc->drive, &share.nr_whole);

@@ -3,6 +3,7 @@
 #include <sched.h>
 
 #include "gc/aside.h"
+#include "gc/look.h"
 #include "gc_fixture.h"
 
 /* A scheduler may move the test between two of its steps. */
@@ -121,6 +122,46 @@ TEST(safe, "gc_aside/a mutator that waits is in nobody's way")
 	cpu_set_t cpus = allowed();
 
 	CHECK(!is_moved((struct other){ .cpu = first_cpu(), .is_safe = true }, &cpus, 10));
+}
+
+/* The collector's, while all are stopped: on the CPU of the one that waits for it. */
+static void step_while_stopped(struct arena_gc *gc, void *moved)
+{
+	cpu_set_t there = only(first_cpu()), before = allowed();
+
+	run_on(&there);
+	run_on(&before);
+	*(bool *)moved |= gc_step_aside(gc);
+}
+
+static void *stop_often(void *context)
+{
+	struct other *other = context;
+	bool moved = false;
+
+	for (int i = 0; i < 50; i++)
+		gc_look(other->gc, step_while_stopped, &moved);
+	atomic_store_release(&other->may_end, 1u);
+	return moved ? other : NULL;
+}
+
+TEST(stopped, "gc_aside/nor is one that is stopped")
+{
+	struct other other = { .gc = arena_gc_create(&(struct arena_gc_options){ .source = ARENA_SOURCE_THP }) };
+	cpu_set_t before = allowed(), there = only(first_cpu());
+	pthread_t thread;
+	void *moved;
+
+	CHECK_EQ(arena_gc_attach(other.gc), 0);
+	CHECK_EQ(pthread_create(&thread, NULL, stop_often, &other), 0);
+	run_on(&there);
+	while (!atomic_load_acquire(&other.may_end))
+		arena_gc_poll();
+	run_on(&before);
+	CHECK_EQ(pthread_join(thread, &moved), 0);
+	CHECK(!moved);
+	arena_gc_detach(other.gc);
+	arena_gc_destroy(other.gc);
 }
 
 TEST(nowhere, "gc_aside/who may run nowhere else stays")
