@@ -8,6 +8,7 @@
  * Limits: the CPU time is nobody's but the module's. SCHED_IDLE while it zeroes or waits for work,
  * nice 19 otherwise, a rate and a share of CPU keep it out of the way. Where the page allocator
  * zeroes what it gives (CONFIG_INIT_ON_ALLOC_DEFAULT_ON), chunks got ahead are zeroed at nice 19.
+ * Who has to wait for what a thread has in hand makes it anybody's equal meanwhile.
  */
 #include <linux/kthread.h>
 #include <linux/mm.h>
@@ -30,6 +31,7 @@
  * served
  * @wait: the thread waits here while @queue is empty
  * @task: fixed after init
+ * @nr_waiting: who wait for what the thread has in hand; raised before its policy is looked at
  * @cleared: chunks, ever
  */
 struct clearer {
@@ -37,6 +39,7 @@ struct clearer {
 	struct list_head queue;
 	wait_queue_head_t wait;
 	struct task_struct *task;
+	atomic_t nr_waiting;
 	atomic_long_t cleared;
 };
 
@@ -117,22 +120,34 @@ static void clear_uncached_finish(void)
 }
 #endif
 
+/* Takes no lock that sleeps but for deadlines, which are none: a waiter may hold what it likes. */
+static void clearer_schedule(struct clearer *clearer, bool idle)
+{
+	bool is_urgent = atomic_read(&clearer->nr_waiting);
+	const struct sched_attr attr = {
+		.size = sizeof(attr),
+		.sched_policy = idle && !is_urgent ? SCHED_IDLE : SCHED_NORMAL,
+		.sched_nice = is_urgent ? 0 : MAX_NICE,
+	};
+
+	sched_setattr_nocheck(clearer->task, &attr);
+}
+
 /*
  * Who zeroes, or waits for work, holds no lock and is in no read-side section of RCU. The page
  * allocator and memory cgroups, where a thread spends the rest, are: an idle one that is preempted
  * there holds up each grace period of the kernel until it runs again, which took 21 s where CPUs
- * were busy. For the chunk that it zeroes a group at its limit may wait: pool_take_clearing(),
- * which gives up, and refuses, when the thread gets no CPU.
+ * were busy.
  */
-static void clearer_idle(bool idle)
+static void clearer_idle(struct clearer *clearer, bool idle)
 {
-	const struct sched_attr attr = {
-		.size = sizeof(attr),
-		.sched_policy = idle ? SCHED_IDLE : SCHED_NORMAL,
-		.sched_nice = MAX_NICE,
-	};
-
-	sched_setattr_nocheck(current, &attr);
+	clearer_schedule(clearer, idle);
+	/*
+	 * Who came while it was set may have set it first. The run queue's lock orders both: then
+	 * his count is seen here.
+	 */
+	if (idle && atomic_read(&clearer->nr_waiting))
+		clearer_schedule(clearer, idle);
 }
 
 static void chunk_clear_uncached(struct folio *chunk)
@@ -165,6 +180,20 @@ u64 cleared_at_touch_chunks(void)
 static struct clearer *clearer_of(int nid)
 {
 	return clearers[nid] ?: first_clearer;
+}
+
+void clear_wait_begin(int nid)
+{
+	struct clearer *clearer = clearer_of(nid);
+
+	atomic_inc(&clearer->nr_waiting);
+	clearer_schedule(clearer, false);
+}
+
+/* The thread sees it when it next sets what it is. */
+void clear_wait_end(int nid)
+{
+	atomic_dec(&clearer_of(nid)->nr_waiting);
 }
 
 static void clearer_lock(struct clearer *clearer) __acquires(&clearer->lock)
@@ -283,9 +312,9 @@ static bool clearer_step(struct clearer *clearer, struct pool *pool)
 
 	if (!chunk)
 		return false;
-	clearer_idle(true);
+	clearer_idle(clearer, true);
 	chunk_clear_uncached(chunk);
-	clearer_idle(false);
+	clearer_idle(clearer, false);
 	atomic_long_inc(&clearer->cleared);
 	trace_clear(folio_nid(chunk), 1);
 	pool_clear_end(pool, chunk);
@@ -297,9 +326,9 @@ static void clearer_await(struct clearer *clearer)
 {
 	if (!list_empty(&clearer->queue))
 		return;
-	clearer_idle(true);
+	clearer_idle(clearer, true);
 	wait_event_idle(clearer->wait, !list_empty(&clearer->queue) || kthread_should_stop());
-	clearer_idle(false);
+	clearer_idle(clearer, false);
 }
 
 static int clearer_main(void *data)

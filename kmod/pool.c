@@ -348,10 +348,19 @@ static unsigned long pool_trim_elsewhere(struct pool_group *group, nodemask_t *n
 }
 
 /*
- * Longer than zeroing a chunk takes, short enough when the thread that does it gets no CPU because
- * others have more important work.
+ * Longer than zeroing a chunk takes, also beside others that want the CPU; short enough where tasks
+ * of real time leave none to the thread that does it.
  */
 #define CLEARING_WAIT_JIFFIES HZ
+
+static void pool_await_clearing(struct pool *pool)
+{
+	clear_wait_begin(pool->nid);
+	/* The same. */
+	wait_event_killable_timeout(clearing_done, !smp_load_acquire(&pool->is_busy),
+				    CLEARING_WAIT_JIFFIES);
+	clear_wait_end(pool->nid);
+}
 
 /*
  * What the clearing thread has in hand is on no list, but charged: without it a group at its limit
@@ -366,8 +375,8 @@ static unsigned long pool_take_clearing(struct pool *pool, struct list_head *chu
 	/* Pairs with the one in pool_set_busy(): the lists were looked at before. */
 	smp_mb();
 	/* Pairs with the release in pool_set_idle(). */
-	wait_event_killable_timeout(clearing_done, !smp_load_acquire(&pool->is_busy),
-				    CLEARING_WAIT_JIFFIES);
+	if (smp_load_acquire(&pool->is_busy))
+		pool_await_clearing(pool);
 	return pool_take_idle(pool, chunks, nr);
 }
 
@@ -555,7 +564,7 @@ static void pool_set_busy(struct pool *pool)
 
 static void pool_set_idle(struct pool *pool)
 {
-	/* Pairs with the acquire in pool_take_clearing(). */
+	/* Pairs with the acquires in pool_take_clearing(). */
 	smp_store_release(&pool->is_busy, false);
 	if (wq_has_sleeper(&clearing_done))
 		wake_up_all(&clearing_done);

@@ -12,6 +12,7 @@
 
 #define LIMIT_CHUNKS	32
 #define ROUNDS		60
+#define SPINNERS	12
 /* What is left to the group besides chunks: less than one of them. */
 #define ROOM_BYTES	(CHUNK_BYTES / 2)
 
@@ -61,32 +62,62 @@ static int work_all_again(int dev)
 	return 0;
 }
 
-/* Somebody who leaves little of the processors to the thread that clears. */
+/* The kernel's number of the clearing thread of node 0; -1 when there is none. */
+static pid_t clearing_thread(void)
+{
+	DIR *listing = opendir("/proc");
+	struct dirent *entry;
+	char path[300], name[32];
+	pid_t found = -1;
+
+	while (listing && found < 0 && (entry = readdir(listing))) {
+		snprintf(path, sizeof(path), "/proc/%s/comm", entry->d_name);
+		if (!file_read_text(path, name, sizeof(name)) && !strncmp(name, "arena_clear/0", 13))
+			found = atoi(entry->d_name);
+	}
+	closedir(listing);
+	return found;
+}
+
+/* Where the thread that clears runs, with all who leave nothing of that processor to an idle one. */
+#define CLEARING_CPU 1
+
+static int pin(pid_t pid, int first, int last)
+{
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	for (int cpu = first; cpu <= last; cpu++)
+		CPU_SET((size_t)cpu, &cpus);
+	return sched_setaffinity(pid, sizeof(cpus), &cpus);
+}
+
 static pid_t spinner_start(void)
 {
 	pid_t child = fork();
 
-	if (!child) {
-		setpriority(PRIO_PROCESS, 0, 19);
-		for (;;)
-			continue;
-	}
+	if (!child && pin(0, CLEARING_CPU, CLEARING_CPU))
+		exit(1);
+	while (!child)
+		continue;
 	return child;
 }
 
 /* What a group has just given back it can have again, all of it, though it could have no more. */
 TEST_F(space, a_full_group_gets_back_all_that_it_gave)
 {
-	pid_t spinners[2];
+	pid_t spinners[SPINNERS], thread = clearing_thread();
 
 	GROUP_OR_SKIP(LIMIT_CHUNKS);
-	for (int i = 0; i < 2; i++)
+	ASSERT_EQ(0, pin(thread, CLEARING_CPU, CLEARING_CPU));
+	for (int i = 0; i < SPINNERS; i++)
 		spinners[i] = spinner_start();
 	EXPECT_EQ(0, IN_GROUP(work_all_again(self->dev)));
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < SPINNERS; i++) {
 		kill(spinners[i], SIGKILL);
 		waitpid(spinners[i], NULL, 0);
 	}
+	EXPECT_EQ(0, pin(thread, 0, CLEARING_CPU));
 	GROUP_END();
 }
 
@@ -202,23 +233,6 @@ TEST_F(space, the_clearing_thread_keeps_to_its_share)
 	EXPECT_EQ(0, parameter_set("clear_max_percent", 100));
 	EXPECT_TRUE(WAIT_UNTIL(!module_stat(self->dev).dirty_chunks, 10 * SETTLE_MS));
 	parameter_set("clear_max_chunks_per_s", rate);
-}
-
-/* The kernel's number of the clearing thread of node 0; -1 when there is none. */
-static pid_t clearing_thread(void)
-{
-	DIR *listing = opendir("/proc");
-	struct dirent *entry;
-	char path[300], name[32];
-	pid_t found = -1;
-
-	while (listing && found < 0 && (entry = readdir(listing))) {
-		snprintf(path, sizeof(path), "/proc/%s/comm", entry->d_name);
-		if (!file_read_text(path, name, sizeof(name)) && !strncmp(name, "arena_clear/0", 13))
-			found = atoi(entry->d_name);
-	}
-	closedir(listing);
-	return found;
 }
 
 /* Idle while it waits for work, and not while it has some: it may hold what others wait for. One chunk in a second is seen. */
