@@ -135,7 +135,7 @@ TEST(calloc_untouched, "heap/calloc of chunks that were used before takes no mem
 
 	CHECK(heap && heap_alloc(heap, 300000));
 	if (checked_is_on())
-		harness_skip("objects are looked after, and written to");
+		harness_skip("what is freed is written to where objects are looked after");
 	for (int round = 0; round < 3; round++) {
 		object = heap_calloc(heap, bytes);
 		CHECK(object);
