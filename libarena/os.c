@@ -396,7 +396,7 @@ uint32_t os_nr_cpus(void)
 	uint32_t nr = 0;
 
 	os_cpus_allowed(&cpus);
-	for (size_t i = 0; i < sizeof(cpus.mask) / sizeof(cpus.mask[0]); i++)
+	for (size_t i = 0; i < OS_CPU_WORDS; i++)
 		nr += (uint32_t)__builtin_popcountll(cpus.mask[i]);
 	return nr ? nr : 1;
 }
@@ -409,7 +409,7 @@ bool os_leave_cpus(const struct os_cpus *taken)
 	bool has_left;
 
 	os_cpus_allowed(&allowed);
-	for (size_t i = 0; i < sizeof(rest.mask) / sizeof(rest.mask[0]); i++)
+	for (size_t i = 0; i < OS_CPU_WORDS; i++)
 		rest.mask[i] = allowed.mask[i] & ~taken->mask[i];
 	/* It fails, and changes nothing, when nothing is left. */
 	has_left = !syscall(SYS_sched_setaffinity, 0, sizeof(rest), &rest);

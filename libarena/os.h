@@ -75,21 +75,25 @@ uint64_t os_thread_cpu_ns(void);
 uint64_t os_process_cpu_ns(void);
 /** CPUs that the calling thread may run on, at least 1. */
 uint32_t os_nr_cpus(void);
-/** A set of CPUs: room for 8,192, which is as many as kernels are built for. */
+/** As many CPUs as kernels are built for. */
+#define OS_MAX_CPUS 8192
+#define OS_CPU_WORDS (OS_MAX_CPUS / 64)
+
+/** A set of CPUs. */
 struct os_cpus {
-	uint64_t mask[128];
+	uint64_t mask[OS_CPU_WORDS];
 };
 
 /** Where the kernel keeps the number of the CPU that the calling thread runs on, or did last: until the thread ends. NULL where it does not. */
 const uint32_t *os_cpu_word(void);
 static inline bool os_cpus_has(const struct os_cpus *cpus, uint32_t cpu)
 {
-	return cpu < 64 * sizeof(cpus->mask) / sizeof(cpus->mask[0]) && (cpus->mask[cpu / 64] >> cpu % 64 & 1);
+	return cpu < OS_MAX_CPUS && (cpus->mask[cpu / 64] >> cpu % 64 & 1);
 }
 
 static inline void os_cpus_add(struct os_cpus *cpus, uint32_t cpu)
 {
-	if (cpu < 64 * sizeof(cpus->mask) / sizeof(cpus->mask[0]))
+	if (cpu < OS_MAX_CPUS)
 		cpus->mask[cpu / 64] |= (uint64_t)1 << cpu % 64;
 }
 
