@@ -137,6 +137,8 @@ TEST_F(space, info_describes_the_module)
 	EXPECT_TRUE(info.features & ARENA_FEATURE_KEEP);
 	EXPECT_TRUE(info.features & ARENA_FEATURE_PMD);
 	EXPECT_TRUE(info.features & ARENA_FEATURE_QUARANTINE);
+	/* Not where the module was loaded with shrinker=0: noshrinker.c. */
+	EXPECT_TRUE(info.features & ARENA_FEATURE_NOTICE);
 	EXPECT_LT(0, info.max_space_chunks);
 	EXPECT_LT(0, info.max_user_chunks);
 	EXPECT_LT(0, info.max_total_chunks);
