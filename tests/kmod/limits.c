@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
  * Chunks that are on their way: in the hands of the clearing thread, or asked for ahead. They are
- * neither lost to their group nor made for one that is gone.
+ * neither lost to their group, nor made for one that is gone, nor at the expense of what it has otherwise.
  *
- * VM: memory=1536M cpus=2
+ * VM: memory=1536M cpus=2, RAM disks (limits.vm)
  */
 #include "group.h"
 #include <dirent.h>
@@ -147,6 +147,89 @@ TEST_F(space, what_a_removed_group_asked_for_is_forgotten)
 	EXPECT_EQ(taken, module_stat(self->dev).taken_chunks);
 	EXPECT_EQ(0, idle_chunks(self->dev));
 	parameter_set("clear_max_chunks_per_s", rate);
+}
+
+/* Of 4 MiB or more, all zeros. */
+#define DISKS		"/dev/ram%d"
+#define NR_DISKS	16
+
+/* Reads disks until only ROOM_BYTES are left to the group, which pays for the page cache. That goes when they are closed. */
+static void group_fill_cache(uint64_t limit_bytes)
+{
+	static char block[16 * PAGE_BYTES];
+	char path[32];
+
+	for (int i = 0; i < NR_DISKS; i++) {
+		int disk;
+
+		snprintf(path, sizeof(path), DISKS, i);
+		disk = open(path, O_RDONLY | O_CLOEXEC);
+		/* Without it more is read than was asked for. */
+		posix_fadvise(disk, 0, 0, POSIX_FADV_RANDOM);
+		while (group_bytes() + ROOM_BYTES + sizeof(block) < limit_bytes && read(disk, block, sizeof(block)) > 0)
+			continue;
+	}
+}
+
+/** struct reclaimed - what tells that memory of the group was looked for */
+struct reclaimed {
+	uint64_t times_full;
+	uint64_t scanned_pages;
+};
+
+static struct reclaimed group_reclaimed(void)
+{
+	return (struct reclaimed){
+		.times_full = file_number(GROUP "/memory.events", "max"),
+		.scanned_pages = file_number(GROUP "/memory.stat", "pgscan"),
+	};
+}
+
+/* Whether what was asked for ahead has reached the thread. */
+static bool thread_ran(int dev, uint64_t since_ns)
+{
+	return module_stat(dev).clearing_ns != since_ns;
+}
+
+static int work_ahead_of_cache(int dev)
+{
+	int fd = space_create(dev, SPACE_SLOTS);
+	uint64_t limit_bytes = LIMIT_CHUNKS * CHUNK_BYTES, taken, ran_ns;
+	struct reclaimed before, after;
+
+	/* The group has a pool from here on, and no chunk in it. */
+	NEED(1, fd >= 0 && !space_reserve(fd, 0, 2, NULL) && !space_zap(fd, 0, 2, NULL));
+	NEED(2, WAIT_UNTIL(nothing_idles(dev), SETTLE_MS));
+	group_fill_cache(limit_bytes);
+	NEED(3, group_bytes() + CHUNK_BYTES > limit_bytes);
+	before = group_reclaimed();
+	taken = module_stat(dev).taken_chunks;
+	ran_ns = module_stat(dev).clearing_ns;
+	NEED(4, !range_ahead(fd, 8));
+	NEED(5, WAIT_UNTIL(thread_ran(dev, ran_ns), SETTLE_MS));
+	sleep_ms(300 * slowness());
+	after = group_reclaimed();
+	NEED(6, after.times_full == before.times_full);
+	NEED(7, after.scanned_pages == before.scanned_pages);
+	NEED(8, module_stat(dev).taken_chunks == taken);
+	/* Who means it gets the memory of the cache. */
+	NEED(9, !space_reserve(fd, 0, 8, NULL));
+	after = group_reclaimed();
+	NEED(10, after.times_full > before.times_full && after.scanned_pages > before.scanned_pages);
+	return 0;
+}
+
+/* What is asked for ahead comes from what the group has to spare: nothing of it is reclaimed. */
+TEST_F(space, what_is_asked_for_ahead_costs_no_page_cache)
+{
+	if (access("/dev/ram0", R_OK))
+		SKIP(return, "no RAM disk");
+	GROUP_OR_SKIP(LIMIT_CHUNKS);
+	EXPECT_EQ(0, IN_GROUP(work_ahead_of_cache(self->dev)));
+	EXPECT_EQ(0, group_kills());
+	GROUP_END();
+	/* The next test counts what idles. */
+	EXPECT_TRUE(WAIT_UNTIL(nothing_idles(self->dev), SETTLE_MS));
 }
 
 /* Whoever wants memory back gets it: what was asked for ahead is not made again at once. */
