@@ -14,12 +14,19 @@
 #define PAGE_BYTES ((size_t)4 * KiB)
 #define CHUNK_BYTES ((size_t)2 * MiB)
 
+/* Chunks of one call, where calls are measured by size: powers of four, so that six sizes span three decades. */
+enum { NR_CALL_SIZES = 6 };
+static inline size_t size_chunks(size_t i)
+{
+	return (size_t)1 << 2 * i;
+}
+
 /* Fixed after the command line is read. */
 struct options {
 	unsigned int sources;	 /* bit per enum arena_source */
 	bool sources_asked;	 /* named by the user: not to be had is then a failure */
 	bool json;
-	size_t chunks;		 /* per repetition of fault, or most per call of reclaim; 0: the default */
+	size_t chunks;		 /* per repetition of fault and fork, or most per call of reclaim; 0: the default */
 	size_t reps;		 /* 0: each benchmark's own default */
 	size_t objects;		 /* of append and nodes */
 	size_t requests;	 /* of request, in all repetitions together */

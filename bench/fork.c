@@ -5,7 +5,8 @@
  * Each repetition touches N chunks, forks a child that does nothing but wait, and reads one byte of each chunk again. Rows:
  * thp (anonymous huge pages) and dev (a space with copy on write). "fork" is the call alone, "fork_and_read" includes the
  * parent's first read of each chunk, since the module unmaps them. From both, what the fork of the same process without
- * the memory took is subtracted. The module's counters must say that nothing was copied.
+ * the memory took is subtracted. The module's counters must say that nothing was copied. Then dev goes through more sizes: "fork_call"
+ * is the whole call, and "fork_slope" the slope of a line through them.
  *
  * Not measured: the first write after a fork, which copies 2 MiB (dev) or a page (thp).
  */
@@ -116,40 +117,89 @@ static int fork_thp(size_t nr_chunks, struct report *report)
 	return error;
 }
 
-static int fork_dev_mapped(const struct dev_space *space, const struct fork_times *bare, struct report *report)
+/* 0, 1 after a message, or -ENOMEM when there are not so many chunks to be had. */
+static int fork_dev_mapped(const struct dev_space *space, struct fork_times *times)
 {
 	struct arena_stat before, after;
 	struct arena_reserve reserve;
-	struct fork_times times;
 	int error = dev_space_reserve(space, space->nr_chunks, &reserve);
 
 	if (error)
-		return fork_fail("dev", "RESERVE", -error);
+		return error == -ENOMEM ? error : fork_fail("dev", "RESERVE", -error);
 	fork_touch(space->base, space->nr_chunks);
 	dev_space_stat(space, &before);
-	if (fork_once("dev", space->base, space->nr_chunks, &times))
+	if (fork_once("dev", space->base, space->nr_chunks, times))
 		return 1;
 	dev_space_stat(space, &after);
 	if (after.handed_chunks != before.handed_chunks || after.taken_chunks != before.taken_chunks)
 		return bench_fail("fork: dev: chunks were copied");
-	fork_add(report, "dev", space->nr_chunks, bare, &times);
 	return 0;
 }
 
-static int fork_dev(size_t nr_chunks, struct report *report)
+/* Likewise; also what the process's fork takes without the memory. */
+static int fork_dev_once(size_t nr_chunks, struct fork_times *bare, struct fork_times *times)
 {
 	struct dev_space space;
-	struct fork_times bare;
 	int error;
 
-	if (fork_once("dev", NULL, 0, &bare))
+	if (fork_once("dev", NULL, 0, bare))
 		return 1;
 	error = dev_space_init(&space, nr_chunks, ARENA_CREATE_FORK_COW);
 	if (error)
 		return fork_fail("dev", "CREATE", -error);
-	error = fork_dev_mapped(&space, &bare, report);
+	error = fork_dev_mapped(&space, times);
 	dev_space_fini(&space);
 	return error;
+}
+
+static int fork_dev(size_t nr_chunks, struct report *report)
+{
+	struct fork_times bare, times;
+	int error = fork_dev_once(nr_chunks, &bare, &times);
+
+	if (error)
+		return error < 0 ? fork_fail("dev", "RESERVE", -error) : 1;
+	fork_add(report, "dev", nr_chunks, &bare, &times);
+	return 0;
+}
+
+/* The sizes up to *@nr_sizes in one pass; *@nr_sizes becomes how many fit. No report: to warm up. */
+static int fork_pass(size_t *nr_sizes, struct report *report)
+{
+	double chunks[NR_CALL_SIZES], calls[NR_CALL_SIZES];
+	struct fork_times bare, times;
+	char text[32];
+
+	for (size_t i = 0; i < *nr_sizes; i++) {
+		int error = fork_dev_once(size_chunks(i), &bare, &times);
+
+		snprintf(text, sizeof(text), "chunks=%zu", size_chunks(i));
+		if (error == -ENOMEM) {
+			bench_skip("fork: dev: %s: RESERVE: %s", text, strerror(ENOMEM));
+			*nr_sizes = i;
+			break;
+		}
+		if (error)
+			return 1;
+		chunks[i] = (double)size_chunks(i);
+		calls[i] = (double)times.fork - (double)bare.fork;
+		if (report)
+			report_add(report, "fork", text, "dev", "fork_call", clock_unit(), calls[i]);
+	}
+	snprintf(text, sizeof(text), "%s/chunk", clock_unit());
+	if (report && *nr_sizes >= 2)
+		report_add(report, "fork", "slope", "dev", "fork_slope", text, stat_slope(chunks, calls, *nr_sizes));
+	return 0;
+}
+
+/* How many of the sizes were asked for. */
+static size_t fork_nr_sizes(const struct options *options)
+{
+	size_t nr = 0, most = options->chunks ? options->chunks : size_chunks(NR_CALL_SIZES - 1);
+
+	while (nr < NR_CALL_SIZES && size_chunks(nr) <= most)
+		nr++;
+	return nr;
 }
 
 static bool fork_wants(const struct options *options, enum arena_source source)
@@ -160,7 +210,7 @@ static bool fork_wants(const struct options *options, enum arena_source source)
 int bench_fork(const struct options *options, struct report *report)
 {
 	size_t reps = options->reps ? options->reps : FORK_REPS;
-	size_t nr_chunks = options->chunks ? options->chunks : FORK_CHUNKS;
+	size_t nr_chunks = options->chunks ? options->chunks : FORK_CHUNKS, nr_sizes = fork_nr_sizes(options);
 	bool dev = fork_wants(options, ARENA_SOURCE_DEV), thp = fork_wants(options, ARENA_SOURCE_THP);
 	int error = dev ? dev_space_check() : 0;
 
@@ -178,6 +228,8 @@ int bench_fork(const struct options *options, struct report *report)
 		if (!error && dev)
 			error = fork_dev(nr_chunks, rep ? report : NULL);
 	}
+	for (size_t rep = 0; rep <= reps && !error && dev; rep++)
+		error = fork_pass(&nr_sizes, rep ? report : NULL);
 	sched_setscheduler(0, SCHED_OTHER, &(struct sched_param){ 0 });
 	return error;
 }

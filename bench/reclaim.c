@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * What giving memory back to the module costs its caller, by number of chunks.
+ * What mapping memory of the module ahead and giving it back cost their caller, by number of chunks.
  *
- * One space; each repetition goes through the sizes: reserve and touch the first N chunks, KEEP them, reserve them
- * again, ZAP them, each in one timed call. The contract is that KEEP and its re-reserve do not depend on N, and that ZAP
- * grows by page table entries alone: the slope of a line through all sizes is printed as zap_slope.
+ * One space; each repetition goes through the sizes: reserve the first N chunks, POPULATE them, KEEP them, reserve them
+ * again, ZAP them, each in one timed call. The contract is that KEEP and its re-reserve do not depend on N, and that POPULATE and
+ * ZAP grow by page table entries alone: the slope of a line through all sizes is printed for each.
  *
  * Not measured: clearing, which the module does later on its own threads.
  */
@@ -20,31 +20,27 @@
 
 enum { RECLAIM_REPS = 11 };
 
-/* Powers of four, so that six sizes span three decades. */
-static const size_t reclaim_sizes[] = { 1, 4, 16, 64, 256, 1024 };
-enum { NR_SIZES = sizeof(reclaim_sizes) / sizeof(reclaim_sizes[0]) };
-
-struct reclaim_times {
-	uint64_t keep;
-	uint64_t rereserve;
-	uint64_t zap;
-};
+enum reclaim_call { CALL_POPULATE, CALL_KEEP, CALL_RERESERVE, CALL_ZAP, NR_CALLS };
+static const char *const call_names[NR_CALLS] = { "populate", "keep", "rereserve", "zap" };
 
 static int reclaim_fail(size_t nr_chunks, const char *what, int error)
 {
 	return bench_fail("reclaim: chunks=%zu: %s: %s", nr_chunks, what, strerror(-error));
 }
 
-static int reclaim_fill(const struct dev_space *space, size_t nr_chunks)
+/* Reserves the chunks, all of them ready, and maps them; how long the latter took. */
+static int reclaim_fill(const struct dev_space *space, size_t nr_chunks, uint64_t *time)
 {
 	struct arena_reserve reserve;
 	int error = dev_space_reserve(space, nr_chunks, &reserve);
+	uint64_t start = clock_now();
 
-	if (error)
-		return error;
-	for (size_t i = 0; i < nr_chunks; i++)
+	if (!error)
+		error = dev_space_populate(space, nr_chunks);
+	*time = clock_now() - start;
+	for (size_t i = 0; i < nr_chunks && !error; i++)
 		*(volatile char *)(space->base + i * CHUNK_BYTES) = 1;
-	return 0;
+	return error;
 }
 
 static int time_keep(const struct dev_space *space, size_t nr_chunks, uint64_t *time)
@@ -90,87 +86,95 @@ static int time_zap(const struct dev_space *space, size_t nr_chunks, uint64_t *t
 	return error ? reclaim_fail(nr_chunks, "ZAP", error) : 0;
 }
 
-static int reclaim_once(const struct dev_space *space, size_t nr_chunks, struct reclaim_times *times)
+static int reclaim_once(const struct dev_space *space, size_t nr_chunks, uint64_t *times)
 {
 	struct proc_usage usage;
-	int error = reclaim_fill(space, nr_chunks);
+	int error = reclaim_fill(space, nr_chunks, &times[CALL_POPULATE]);
 
 	if (error)
-		return reclaim_fail(nr_chunks, "RESERVE", error);
+		return reclaim_fail(nr_chunks, "RESERVE and POPULATE", error);
 	if (proc_usage(space->base, space->nr_chunks * CHUNK_BYTES, &usage) ||
 	    usage.file_pmd_bytes != nr_chunks * CHUNK_BYTES)
 		return bench_fail("reclaim: chunks=%zu: not really dev: FilePmdMapped is %zu kB", nr_chunks,
 				  usage.file_pmd_bytes / KiB);
-	if (time_keep(space, nr_chunks, &times->keep) || time_rereserve(space, nr_chunks, &times->rereserve))
+	if (time_keep(space, nr_chunks, &times[CALL_KEEP]) || time_rereserve(space, nr_chunks, &times[CALL_RERESERVE]))
 		return 1;
-	return time_zap(space, nr_chunks, &times->zap);
+	return time_zap(space, nr_chunks, &times[CALL_ZAP]);
 }
 
 /* How many of the sizes fit, tried once each; this is also the warm-up. -1 after a message. */
 static int reclaim_fit(const struct dev_space *space)
 {
-	struct reclaim_times times;
+	uint64_t times[NR_CALLS];
 
-	for (int i = 0; i < NR_SIZES; i++) {
-		size_t nr_chunks = reclaim_sizes[i];
+	for (int i = 0; i < NR_CALL_SIZES; i++) {
+		size_t nr_chunks = size_chunks((size_t)i);
 		struct arena_reclaim reclaim;
 		int error;
 
 		if (nr_chunks > space->nr_chunks)
 			return i;
-		error = reclaim_fill(space, nr_chunks);
+		error = reclaim_fill(space, nr_chunks, times);
 		if (error == -ENOMEM) {
 			bench_skip("reclaim: chunks=%zu: RESERVE: %s (%zu MiB available; the module's caps are half of RAM"
 				   " by default)", nr_chunks, strerror(ENOMEM), proc_available_bytes() / MiB);
 			return i;
 		}
 		if (error)
-			return reclaim_fail(nr_chunks, "RESERVE", error), -1;
+			return reclaim_fail(nr_chunks, "RESERVE and POPULATE", error), -1;
 		error = dev_space_reclaim(space, nr_chunks, ARENA_RECLAIM_ZAP, &reclaim);
 		if (error)
 			return reclaim_fail(nr_chunks, "ZAP", error), -1;
-		if (reclaim_once(space, nr_chunks, &times))
+		if (reclaim_once(space, nr_chunks, times))
 			return -1;
 	}
-	return NR_SIZES;
+	return NR_CALL_SIZES;
 }
 
-static void reclaim_report(struct report *report, size_t nr_chunks, const struct reclaim_times *times)
+static void reclaim_report(struct report *report, size_t nr_chunks, const uint64_t *times)
 {
-	const char *unit = clock_unit();
 	char name[32];
 
 	snprintf(name, sizeof(name), "chunks=%zu", nr_chunks);
-	report_add(report, "reclaim", name, "dev", "keep", unit, (double)times->keep);
-	report_add(report, "reclaim", name, "dev", "rereserve", unit, (double)times->rereserve);
-	report_add(report, "reclaim", name, "dev", "zap", unit, (double)times->zap);
+	for (int call = 0; call < NR_CALLS; call++)
+		report_add(report, "reclaim", name, "dev", call_names[call], clock_unit(), (double)times[call]);
 }
 
-/* One pass over the sizes, and the slope of ZAP in it. */
+/* What one chunk more costs a call, by the least squares over the first @nr_sizes sizes. */
+static void slope_report(struct report *report, enum reclaim_call call, const double *times, int nr_sizes)
+{
+	char metric[32], unit[32];
+	double chunks[NR_CALL_SIZES];
+
+	for (int i = 0; i < nr_sizes; i++)
+		chunks[i] = (double)size_chunks((size_t)i);
+	snprintf(metric, sizeof(metric), "%s_slope", call_names[call]);
+	snprintf(unit, sizeof(unit), "%s/chunk", clock_unit());
+	report_add(report, "reclaim", "slope", "dev", metric, unit, stat_slope(chunks, times, (size_t)nr_sizes));
+}
+
+/* One pass over the sizes, and the slope of each call in it. */
 static int reclaim_pass(const struct dev_space *space, int nr_sizes, struct report *report)
 {
-	double chunks[NR_SIZES], zaps[NR_SIZES];
-	struct reclaim_times times;
-	char unit[32];
+	double all[NR_CALLS][NR_CALL_SIZES];
+	uint64_t times[NR_CALLS];
 
 	for (int i = 0; i < nr_sizes; i++) {
-		if (reclaim_once(space, reclaim_sizes[i], &times))
+		if (reclaim_once(space, size_chunks((size_t)i), times))
 			return 1;
-		reclaim_report(report, reclaim_sizes[i], &times);
-		chunks[i] = (double)reclaim_sizes[i];
-		zaps[i] = (double)times.zap;
+		reclaim_report(report, size_chunks((size_t)i), times);
+		for (int call = 0; call < NR_CALLS; call++)
+			all[call][i] = (double)times[call];
 	}
-	if (nr_sizes < 2)
-		return 0;
-	snprintf(unit, sizeof(unit), "%s/chunk", clock_unit());
-	report_add(report, "reclaim", "slope", "dev", "zap_slope", unit, stat_slope(chunks, zaps, (size_t)nr_sizes));
+	for (int call = 0; call < NR_CALLS && nr_sizes >= 2; call++)
+		slope_report(report, (enum reclaim_call)call, all[call], nr_sizes);
 	return 0;
 }
 
 int bench_reclaim(const struct options *options, struct report *report)
 {
 	size_t reps = options->reps ? options->reps : RECLAIM_REPS;
-	size_t max_chunks = options->chunks ? options->chunks : reclaim_sizes[NR_SIZES - 1];
+	size_t max_chunks = options->chunks ? options->chunks : size_chunks(NR_CALL_SIZES - 1);
 	struct dev_space space;
 	int error = dev_space_check(), nr_sizes;
 

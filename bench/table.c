@@ -3,7 +3,8 @@
  * Prints results that were measured elsewhere, in a VM say, and what they mean against the project's bars.
  *
  * The bars: the first touch of a ready chunk against that of THP and hugetlb, POPULATE against that touch, KEEP that is flat in the
- * number of chunks, and, where instructions were counted, what each path may cost. One verdict per kernel. Those of the other benchmarks
+ * number of chunks over all its sizes, and, where instructions were counted, what each path may cost. What one chunk more costs a
+ * call that has no bar is printed all the same. One verdict per kernel. Those of the other benchmarks
  * are in bars.c.
  */
 #include "bench/bars.h"
@@ -11,6 +12,7 @@
 #include "bench/report.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -119,39 +121,54 @@ static bool check_populate(const struct rows *rows, const char *kernel)
 	return verdict(ratio <= bar);
 }
 
-static bool check_flat(const struct rows *rows, const char *kernel, const char *metric)
+static const struct row *rows_find_size(const struct rows *rows, const char *kernel, const char *metric, size_t nr_chunks)
 {
-	double min = 0, max = 0, percent;
-	size_t nr = 0;
+	char name[32];
 
+	snprintf(name, sizeof(name), "chunks=%zu", nr_chunks);
 	for (size_t i = 0; i < rows->nr; i++) {
 		const struct row *row = &rows->data[i];
 
-		if (strcmp(row->kernel, kernel) || strcmp(row->bench, "reclaim") || strcmp(row->metric, metric) ||
-		    strncmp(row->name, "chunks=", 7))
-			continue;
-		min = !nr || row->value.median < min ? row->value.median : min;
-		max = !nr || row->value.median > max ? row->value.median : max;
-		nr++;
+		if (!strcmp(row->kernel, kernel) && !strcmp(row->bench, "reclaim") && !strcmp(row->metric, metric) &&
+		    !strcmp(row->name, name))
+			return row;
 	}
-	if (nr < 2) {
-		printf("%s: %s by chunks: not measured\n", kernel, metric);
-		return false;
+	return NULL;
+}
+
+/* Flat from one chunk to the most: a size that is missing may be the one that is not. */
+static bool check_flat(const struct rows *rows, const char *kernel, const char *metric)
+{
+	double min = INFINITY, max = 0, percent;
+
+	for (size_t i = 0; i < NR_CALL_SIZES; i++) {
+		const struct row *row = rows_find_size(rows, kernel, metric, size_chunks(i));
+
+		if (!row) {
+			printf("%s: %s of %zu chunks: not measured\n", kernel, metric, size_chunks(i));
+			return false;
+		}
+		min = fmin(min, row->value.median);
+		max = fmax(max, row->value.median);
 	}
 	percent = 100 * (max - min) / (max + min);
-	printf("%s: %s over %zu sizes: %.0f to %.0f, max/min %.3f, +-%.1f %% (bar %.0f %%)", kernel, metric, nr, min, max,
+	printf("%s: %s over %d sizes: %.0f to %.0f, max/min %.3f, +-%.1f %% (bar %.0f %%)", kernel, metric, NR_CALL_SIZES, min, max,
 	       max / min, percent, FLAT_BAR_PERCENT);
 	return verdict(percent <= FLAT_BAR_PERCENT);
 }
 
-/* Most instructions that a path may take, on kernels before 6.12 and from then on. */
+/* Most instructions that a path may take, on kernels before 6.12 and from then on; 0: as many as it takes. */
 static const struct kernel_bar {
 	const char *label, *bench, *metric;
 	double before, since;
 } kernel_bars[] = {
 	{ "first touch of a ready chunk", "fault", "first_touch", 7600, 4000 },
+	{ "POPULATE, each further chunk", "reclaim", "populate_slope", 0, 0 },
+	{ "KEEP, each further chunk", "reclaim", "keep_slope", 0, 0 },
+	{ "RESERVE of what was kept, each further chunk", "reclaim", "rereserve_slope", 0, 0 },
 	{ "ZAP per chunk", "reclaim", "zap_slope", 6000, 1500 },
 	{ "first fork after touching, per chunk", "fork", "fork", 6000, 1500 },
+	{ "first fork after touching, each further chunk", "fork", "fork_slope", 0, 0 },
 };
 
 static bool is_before_6_12(const char *kernel)
@@ -166,14 +183,17 @@ static bool check_bar(const struct rows *rows, const char *kernel, const struct 
 {
 	const struct row *row = rows_find(rows, kernel, bar->bench, "dev", bar->metric);
 	double most = is_before_6_12(kernel) ? bar->before : bar->since;
+	int digits;
 
 	if (!row) {
 		printf("%s: %s: not measured\n", kernel, bar->label);
 		return false;
 	}
-	printf("%s: %s: %.0f [%.0f, %.0f] %s", kernel, bar->label, row->value.median, row->value.low, row->value.high,
-	       row->unit);
-	if (strncmp(row->unit, "instructions", strlen("instructions"))) {
+	/* What is flat has slopes of less than one. */
+	digits = fabs(row->value.median) < 10 ? 3 : 0;
+	printf("%s: %s: %.*f [%.*f, %.*f] %s", kernel, bar->label, digits, row->value.median, digits, row->value.low, digits,
+	       row->value.high, row->unit);
+	if (most <= 0 || strncmp(row->unit, "instructions", strlen("instructions"))) {
 		puts("");
 		return true;
 	}

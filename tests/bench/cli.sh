@@ -191,12 +191,15 @@ good_results() {
 	result dev populate chunks=128 3300 fault
 	result thp first_touch chunks=128 560000 fault
 	result hugetlb first_touch chunks=128 278000 fault
-	for chunks in 1 64 1024; do
+	for chunks in 1 4 16 64 256 1024; do
 		result dev keep "chunks=$chunks" 1000 reclaim
 		result dev rereserve "chunks=$chunks" 900 reclaim
 	done
-	result dev zap_slope slope 1234 reclaim
+	for slope in populate:3210 keep:0.25 rereserve:0.125 zap:1234; do
+		result dev "${slope%:*}_slope" slope "${slope#*:}" reclaim
+	done
 	result dev fork chunks=128 1300 fork
+	result dev fork_slope slope 860 fork
 }
 good_results >"$folder/good"
 run_ok "table --check passes when all bars are met" "$bench" table --check "$folder/good"
@@ -205,8 +208,18 @@ run_fails "table --check notices a slow first touch" "hugetlb / dev.*MISSED" "$b
 good_results | sed '/"populate"/s/3300/3600/g' >"$folder/idle"
 run_fails "table --check notices POPULATE that saves nothing" "populate / touch.*MISSED" "$bench" table --check "$folder/idle"
 good_results | sed '/"chunks=1024".*"keep"/s/1000/1300/g' >"$folder/steep"
-run_fails "table --check notices KEEP that is not flat" "keep over 3 sizes.*MISSED" \
+run_fails "table --check notices KEEP that is not flat" "keep over 6 sizes.*MISSED" \
 	"$bench" table --check "$folder/steep"
+for chunks in 1 4 16 64 256 1024; do
+	good_results | grep -v "\"chunks=$chunks\".*\"rereserve\"" >"$folder/gap"
+	run_fails "table --check asks for RESERVE of $chunks chunks" "rereserve of $chunks chunks: not measured" \
+		"$bench" table --check "$folder/gap"
+done
+for slope in populate:POPULATE keep:KEEP rereserve:"RESERVE of what was kept" fork:"first fork after touching"; do
+	good_results | grep -v "\"${slope%:*}_slope\"" >"$folder/flat"
+	run_fails "table --check asks for the slope of ${slope#*:}" "${slope#*:}, each further chunk: not measured" \
+		"$bench" table --check "$folder/flat"
+done
 good_results | sed 's/1234/5900/g' >"$folder/dear"
 run_fails "table --check notices a ZAP that costs too much" "ZAP per chunk: 5900.*MISSED" \
 	"$bench" table --check "$folder/dear"
