@@ -100,6 +100,6 @@ vm-mutants:
 vm-selftest:
 	@tests/vm/selftest
 
-## vm-module-lint: the module under sparse and the kernel's extra warnings, both series
+## vm-module-lint: the module and its own tests under sparse and the kernel's extra warnings, both series
 vm-module-lint:
-	@for series in $(or $(SERIES),6.1 6.12); do tests/vm/module --sparse --w1 $$series || exit 1; done
+	@for series in $(or $(SERIES),6.1 6.12); do tests/vm/module --sparse --w1 --kunit $$series || exit 1; done
