@@ -10,16 +10,19 @@
 #include <linux/bpf.h>
 #include <linux/perf_event.h>
 #include <stddef.h>
+#include <sys/uio.h>
 
-#define EVENT		"/sys/kernel/tracing/events/arena/fault/"
+#define EVENTS		"/sys/kernel/tracing/events/arena/"
+#define EVENT		EVENTS "fault/"
 #define TOUCHED		24
 #define FIRST_SLOT	5
 
-static long long event_id(void)
+static long long event_id(const char *event)
 {
-	char text[32];
+	char path[128], text[32];
 
-	return file_read_text(EVENT "id", text, sizeof(text)) ? -1 : atoll(text);
+	snprintf(path, sizeof(path), EVENTS "%s/id", event);
+	return file_read_text(path, text, sizeof(text)) ? -1 : atoll(text);
 }
 
 /* Where the field `slot` lies in the event, as its format says. */
@@ -36,16 +39,21 @@ static int slot_offset(void)
 	return offset;
 }
 
-/* Counts what this thread does, on any processor. */
-static int counter_open(void)
+static int counter_of(const char *event, pid_t pid, int cpu)
 {
 	struct perf_event_attr attr = {
 		.type = PERF_TYPE_TRACEPOINT,
 		.size = sizeof(attr),
-		.config = (uint64_t)event_id(),
+		.config = (uint64_t)event_id(event),
 	};
 
-	return (int)syscall(SYS_perf_event_open, &attr, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
+	return (int)syscall(SYS_perf_event_open, &attr, pid, cpu, -1, PERF_FLAG_FD_CLOEXEC);
+}
+
+/* Counts what this thread does, on any processor. */
+static int counter_open(void)
+{
+	return counter_of("fault", 0, -1);
 }
 
 static uint64_t counter_read(int counter)
@@ -87,6 +95,67 @@ TEST_F(space, perf_counts_exactly_the_faults_of_its_process)
 	EXPECT_TRUE(touch_all(self->fd));
 	EXPECT_EQ(TOUCHED, counter_read(counter));
 	close(counter);
+}
+
+/* What was touched comes back dirty, and is zeroed. */
+static bool give_touched(int fd)
+{
+	return touch_all(fd) && !space_zap(fd, 0, SPACE_SLOTS, NULL);
+}
+
+static bool leave_in_pipe(int fd)
+{
+	char *map = space_map(fd, 0, 1);
+	struct iovec page = { .iov_base = map, .iov_len = 1 };
+	int ends[2];
+	bool left;
+
+	if (map == MAP_FAILED || pipe(ends))
+		return false;
+	map[0] = 1;
+	left = vmsplice(ends[1], &page, 1, 0) == 1 && !space_zap(fd, 0, 1, NULL);
+	close(ends[0]);
+	close(ends[1]);
+	return !munmap(map, CHUNK_BYTES) && left;
+}
+
+static bool give_idle_back(int fd)
+{
+	return !space_reserve(fd, 0, 4, NULL) && !space_zap(fd, 0, 4, NULL) &&
+	       !module_trim(fd, ~0ULL, 0, NULL);
+}
+
+/* The kernel asks for kept chunks; their owners are told. */
+static bool press(int fd)
+{
+	return !space_reserve(fd, 0, 4, NULL) && !space_keep(fd, 0, 4, NULL) &&
+	       !file_write_text("/proc/sys/vm/drop_caches", "2\n");
+}
+
+static const struct {
+	const char *name;
+	bool (*act)(int fd);
+} events[] = {
+	{ "chunk_take", give_touched },	  { "chunk_give", give_touched }, { "reserve", give_touched },
+	{ "reclaim", give_touched },	  { "fault", give_touched },	  { "clear", give_touched },
+	{ "quarantine", leave_in_pipe },  { "trim", give_idle_back },	  { "pressure", press },
+	{ "notice", press },
+};
+
+/* On the VM's one processor, because what the module's threads do counts as well. */
+TEST_F_TIMEOUT(space, perf_counts_every_event, 100)
+{
+	fault_catch();
+	for (size_t i = 0; i < ARRAY_SIZE(events); i++) {
+		int counter = counter_of(events[i].name, -1, 0);
+
+		ASSERT_LE(0, counter) TH_LOG("%s: %m", events[i].name);
+		EXPECT_EQ(0, counter_read(counter)) TH_LOG("%s", events[i].name);
+		EXPECT_TRUE(events[i].act(self->fd)) TH_LOG("%s", events[i].name);
+		EXPECT_TRUE(WAIT_UNTIL(counter_read(counter), SETTLE_MS)) TH_LOG("%s", events[i].name);
+		close(counter);
+		ASSERT_EQ(0, space_zap(self->fd, 0, SPACE_SLOTS, NULL));
+	}
 }
 
 static int bpf(int command, union bpf_attr *attr)
