@@ -8,14 +8,13 @@
  * Commands of io_uring are done by a worker of the ring, which is told to fail in place of this task.
  * Does not reach allocations of the module's own threads.
  */
-#include "common.h"
+#include "failnth.h"
 
 #include <dirent.h>
 #include <liburing.h>
 #include <sys/eventfd.h>
 #include <sys/uio.h>
 
-#define FAULTS "/sys/kernel/debug/"
 #define OP_SLOTS 4
 #define KEEPER_SLOTS 2
 #define KEEPER_WORD 0x6b65657065722121ULL
@@ -479,49 +478,11 @@ static void scene_clear(struct scene *s)
 	s->fd = s->opened = s->pipe[0] = s->pipe[1] = -1;
 }
 
-static void fail_set(struct scene *s, unsigned int nth)
-{
-	char text[16];
-	int length = snprintf(text, sizeof(text), "%u", nth);
-
-	if (pwrite(s->fail_fd, text, (size_t)length, 0) != length)
-		abort();
-}
-
-/* Has the allocation that was to fail been reached? Ends the failing in any case. */
-static bool fail_was_hit(struct scene *s)
-{
-	char text[16] = "";
-
-	if (pread(s->fail_fd, text, sizeof(text) - 1, 0) <= 0)
-		abort();
-	fail_set(s, 0);
-	return atoi(text) == 0;
-}
-
 /* What an operation may answer when memory is short. Some of the core's calls say EAGAIN or EFAULT. */
 static bool is_clean_error(int error)
 {
 	return error == ENOMEM || error == EAGAIN || error == ENOSPC || error == EFAULT ||
 	       error == ENFILE;
-}
-
-/* By default the core's injection spares what may sleep, and says a lot. */
-static bool faults_available(void)
-{
-	static const char *const settings[][2] = {
-		{ FAULTS "failslab/ignore-gfp-wait", "N" },
-		{ FAULTS "failslab/verbose", "0" },
-		{ FAULTS "fail_page_alloc/ignore-gfp-wait", "N" },
-		{ FAULTS "fail_page_alloc/ignore-gfp-highmem", "N" },
-		{ FAULTS "fail_page_alloc/min-order", "0" },
-		{ FAULTS "fail_page_alloc/verbose", "0" },
-	};
-
-	for (size_t i = 0; i < sizeof(settings) / sizeof(*settings); i++)
-		if (file_write_text(settings[i][0], settings[i][1]))
-			return false;
-	return !access("/proc/thread-self/fail-nth", W_OK);
 }
 
 FIXTURE(failnth)
@@ -542,7 +503,8 @@ FIXTURE_VARIANT(failnth)
 
 /*
  * The last column is the fewest allocations that the operation must have met. 0: it meets none at all. Counters
- * and the walk over spaces copy to the stack, and what is asked for ahead is allocated by a thread.
+ * and the walk over spaces copy to the stack, and what is asked for ahead is allocated by a thread. Of a fork it only says
+ * that there are some: how many of them are the module's is told by failfork.c.
  */
 OPERATION(open, NULL, run_open, 2);
 OPERATION(create, NULL, run_create, 4);
@@ -619,9 +581,9 @@ TEST_F_TIMEOUT(failnth, every_allocation, ATTEMPTS_S)
 		nth++;
 		error = variant->prepare ? variant->prepare(s) : 0;
 		ASSERT_EQ(0, error) TH_LOG("prepare: %s", strerror(error));
-		fail_set(s, nth);
+		fail_set(s->fail_fd, nth);
 		error = variant->run(s);
-		hit = fail_was_hit(s);
+		hit = !fail_end(s->fail_fd);
 		if (error && hit) {
 			EXPECT_TRUE(is_clean_error(error)) TH_LOG("point %u: %s", nth, strerror(error));
 			error = variant->run(s);
@@ -639,24 +601,12 @@ TEST_F_TIMEOUT(failnth, every_allocation, ATTEMPTS_S)
 	printf("# %u allocations failed\n", nth - 1);
 }
 
-/* Where the kernel has no fault injection, one line says so, not one for each operation. */
 int run_all(int argc, char **argv);
 #define main run_all
 TEST_HARNESS_MAIN
 #undef main
 
-/*
- * The C library's rseq area is written by the kernel at every preemption, and a task whose area cannot
- * be written, because the page for it could not be had, is killed. So the tests run without one.
- */
 int main(int argc, char **argv)
 {
-	if (faults_available()) {
-		if (getenv("GLIBC_TUNABLES"))
-			return run_all(argc, argv);
-		setenv("GLIBC_TUNABLES", "glibc.pthread.rseq=0", 1);
-		execv("/proc/self/exe", argv);
-	}
-	printf("TAP version 13\n1..0 # SKIP this kernel is built without fault injection\n");
-	return KSFT_SKIP;
+	return fail_main(argc, argv, run_all);
 }
