@@ -11,6 +11,8 @@
  * Any byte of another owner is a failure (stressor/model.h says who owns what), and so is a chunk
  * that is left at the end.
  *
+ * How often each thing happened is printed, and in a run of ALL_SECONDS or more each must have.
+ *
  * The seed is printed first. With --seed every process draws the same operations again; what they
  * meet depends on how the kernel interleaves them, so a failure may need a few runs to come back.
  * Not a measurement: under emulation the mix says nothing about speed.
@@ -26,6 +28,8 @@
 #define USER_TESTER	1000
 #define LIFE_OPERATIONS	900U
 #define STEP_MS		25
+/* Long enough for what happens least, on a host that is busy; as much longer where all takes longer. */
+#define ALL_SECONDS	(120U * (uint64_t)slowness())
 
 /** struct operation - by how often it is drawn */
 static const struct operation {
@@ -57,14 +61,15 @@ static const struct operation {
 	{ "pipe in, zap", op_pipe_and_zap, 2 },
 	{ "pipe in, write", op_pipe_and_write, 4 },
 	{ "pipe out", op_pipe_out, 7 },
-	{ "ring register", op_ring_register, 1 },
+	{ "ring register", op_ring_register, 2 },
 	{ "ring use", op_ring_use, 2 },
-	{ "ring release", op_ring_release, 1 },
+	{ "ring release", op_ring_release, 2 },
 	{ "ring read", op_ring_read, 2 },
 	{ "fork", op_fork, 5 },
 	{ "vfork", op_vfork, 1 },
 	{ "dofork", op_dofork, 1 },
 };
+_Static_assert(ARRAY_SIZE(operations) <= MAX_OPERATIONS, "struct shared counts them");
 
 static const struct operation *draw_operation(struct actor *a)
 {
@@ -96,6 +101,7 @@ static void actor_operate(struct actor *a)
 	/* Before, so that the log names the operation that did not return. */
 	log_operation(a, operation->name, t.stage, t.first, t.nr, -1);
 	result = operation->run(a, &t);
+	a->shared->nr_done[operation - operations] += result != NOT_DONE;
 	a->logged[(a->nr_logged - 1) % NR_LOGGED].result = result;
 }
 
@@ -160,6 +166,8 @@ static void world_run(struct world *w, int64_t seconds)
 
 	file_write_text("/proc/self/oom_score_adj", "-1000");
 	groups_create();
+	for (size_t i = 0; i < NR_EVENTS; i++)
+		w->has[i] = !access(happenings[i].needs, F_OK);
 	while (now_ms() < limit_ms && !w->shared->failed) {
 		for (unsigned int i = 0; i < NR_ACTORS; i++)
 			actor_tend(w, i);
@@ -193,14 +201,57 @@ static bool world_is_clean(struct world *w)
 	return clean;
 }
 
+static uint64_t nr_copies_without_memory(const struct shared *s)
+{
+	return s->nr_lost + s->nr_refused;
+}
+
 static void print_counts(const struct shared *s, unsigned int nr_started)
 {
 	printf("# %u processes, %" PRIu64 " operations, %" PRIu64 " forks, %" PRIu64 " kills, %"
-	       PRIu64 " pages in pipes\n# %" PRIu64 " commands by rings, %" PRIu64
-	       " runs, notices seen %" PRIu64 " times\n# %" PRIu64 " times out of memory, %" PRIu64
-	       " inherited chunks lost, %" PRIu64 " writes of owners refused\n",
-	       nr_started, s->nr_operations, s->nr_forks, s->nr_kills, s->nr_piped,
-	       s->nr_commands, s->nr_runs, s->nr_notices, s->nr_no_memory, s->nr_lost, s->nr_refused);
+	       PRIu64 " pages in pipes, %" PRIu64 " registered\n# %" PRIu64 " commands by rings, %" PRIu64
+	       " runs, notices seen %" PRIu64 " times\n# %" PRIu64 " times out of memory; %" PRIu64
+	       " copies without memory: %" PRIu64 " inherited chunks lost, %" PRIu64 " writes refused\n",
+	       nr_started, s->nr_operations, s->nr_forks, s->nr_kills, s->nr_piped, s->nr_registered,
+	       s->nr_commands, s->nr_runs, s->nr_notices, s->nr_no_memory, nr_copies_without_memory(s), s->nr_lost,
+	       s->nr_refused);
+	for (size_t i = 0; i < ARRAY_SIZE(operations); i++)
+		printf("%s%s %" PRIu64, i % 8 ? ", " : i ? "\n# " : "# ", operations[i].name, s->nr_done[i]);
+	printf("\n#");
+	for (size_t i = 0; i < NR_EVENTS; i++)
+		printf("%s %s %" PRIu64, i ? "," : "", happenings[i].name, s->nr_events[i]);
+	printf("\n");
+}
+
+/* One line for what never happened. */
+static bool has_happened(const char *name, uint64_t times)
+{
+	if (!times)
+		fprintf(stderr, "# never: %s\n", name);
+	return times;
+}
+
+/* Linux 6.1 registers no buffer in a chunk, so none can be used. */
+static bool can_happen(const struct shared *s, const struct operation *operation)
+{
+	return s->nr_registered || (operation->run != op_ring_use && operation->run != op_ring_release);
+}
+
+/* What the machine does not have is left out. */
+static bool all_has_happened(const struct shared *s, const bool *has)
+{
+	bool all = has_happened("a child", s->nr_forks) & has_happened("a page in a pipe", s->nr_piped) &
+		   has_happened("a command of a ring", s->nr_commands) & has_happened("a run", s->nr_runs) &
+		   has_happened("a notice", s->nr_notices) & has_happened("out of memory", s->nr_no_memory) &
+		   has_happened("a copy without memory", nr_copies_without_memory(s));
+
+	for (size_t i = 0; i < ARRAY_SIZE(operations); i++)
+		if (can_happen(s, &operations[i]))
+			all &= has_happened(operations[i].name, s->nr_done[i]);
+	for (size_t i = 0; i < NR_EVENTS; i++)
+		if (has[i])
+			all &= has_happened(happenings[i].name, s->nr_events[i]);
+	return all;
 }
 
 static int report(bool passed, const char *name)
@@ -223,13 +274,15 @@ static uint64_t parse(int argc, char **argv, const char *name, uint64_t otherwis
 int main(int argc, char **argv)
 {
 	struct world w = { .common = -1 };
+	uint64_t seconds;
 	int failed;
 
 	if (argc == 2 && !strcmp(argv[1], "--nothing"))
 		return 0;
 	w.seed = parse(argc, argv, "--seed", (uint64_t)time(NULL) * 1000003 + (uint64_t)getpid());
 	w.rng = w.seed;
-	printf("TAP version 13\n# seed %" PRIu64 "\n1..2\n", w.seed);
+	seconds = parse(argc, argv, "--seconds", DEFAULT_SECONDS);
+	printf("TAP version 13\n# seed %" PRIu64 "\n1..%d\n", w.seed, seconds < ALL_SECONDS ? 2 : 3);
 	fflush(stdout);
 	fault_catch();
 	w.shared = mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -240,10 +293,12 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	w.shared->next_id = COMMON_ID + 1;
-	world_run(&w, (int64_t)parse(argc, argv, "--seconds", DEFAULT_SECONDS));
+	world_run(&w, (int64_t)seconds);
 	print_counts(w.shared, w.nr_started);
 	failed = report(!w.shared->failed && w.shared->nr_operations,
 			"nobody sees a byte of another owner");
 	failed |= report(world_is_clean(&w), "nothing is left");
+	if (seconds >= ALL_SECONDS)
+		failed |= report(w.shared->failed || all_has_happened(w.shared, w.has), "everything has happened");
 	return failed;
 }

@@ -84,7 +84,7 @@ static inline int op_race_zap(struct actor *a, struct target *t)
 	int result;
 
 	if (ring.fd < 0 || !is_exact(s) || s->kind == KIND_ON_TOUCH || !ring_submit(&sqe))
-		return 0;
+		return NOT_DONE;
 	while (!ring_is_done())
 		for (unsigned int i = t->first; i < t->first + t->nr && !ring_is_done(); i++)
 			if (s->state[i] == HELD)

@@ -139,7 +139,7 @@ static inline int op_fork(struct actor *a, struct target *t)
 
 	tend_child(a, child);
 	if (*child || a->depth >= MAX_DEPTH)
-		return 0;
+		return NOT_DONE;
 	*child = fork();
 	if (*child == 0)
 		child_live(a, seed);
@@ -173,7 +173,9 @@ static inline int op_dofork(struct actor *a, struct target *t)
 	pid_t child;
 	int status;
 
-	if (s->fd < 0 || madvise(s->map, SPACE_BYTES, MADV_DOFORK))
+	if (s->fd < 0)
+		return NOT_DONE;
+	if (madvise(s->map, SPACE_BYTES, MADV_DOFORK))
 		return errno;
 	child = fork();
 	if (child == 0) {

@@ -23,6 +23,9 @@
 #define NR_PIPED	12U	/* pages in flight; a pipe takes 16 */
 #define NR_CHILDREN	3U
 #define COMMON_ID	1U
+#define MAX_OPERATIONS	64U
+/* Of an operation for which there was nothing to do: it does not count. */
+#define NOT_DONE	(-1000)
 
 #define WORD(id, slot, gen) ((uint64_t)(id) << 40 | (uint64_t)(slot) << 32 | (uint32_t)(gen))
 #define WORD_ID(word)	((uint32_t)((word) >> 40))
@@ -63,12 +66,17 @@ struct logged {
 	int result;
 };
 
+/* What happens to processes from outside (world.h). */
+enum event { EVENT_KILL, EVENT_MOVE, EVENT_LIMIT, EVENT_HOG, EVENT_HOTPLUG, EVENT_TUNE, EVENT_DEMAND, NR_EVENTS };
+
 /** struct shared - what all processes of the stressor have in common; all fields are atomic */
 struct shared {
 	_Atomic uint32_t next_id;
 	_Atomic uint32_t failed;
 	_Atomic uint64_t nr_operations, nr_forks, nr_kills, nr_lost, nr_refused, nr_no_memory, nr_piped;
-	_Atomic uint64_t nr_commands, nr_runs, nr_notices;
+	_Atomic uint64_t nr_commands, nr_runs, nr_notices, nr_registered;
+	_Atomic uint64_t nr_done[MAX_OPERATIONS];	/* by operation */
+	_Atomic uint64_t nr_events[NR_EVENTS];
 };
 
 /** struct actor - one process */
@@ -249,14 +257,14 @@ static inline void check_slot(struct actor *a, struct stage *s, unsigned int slo
 
 /*
  * A write that needs a copy, and no memory for it: it does not happen, and what was there still is.
- * For a view that came by fork it may have gone to its owner; the next read will tell.
+ * For a view that came by fork it may have gone to its owner; the next read will tell. Either is a copy without memory.
  */
 static inline bool write_is_refused(struct actor *a, const struct stage *s, unsigned int slot,
 				    int signal_nr)
 {
 	if (s->kind != KIND_COW || s->state[slot] != HELD || signal_nr != SIGBUS)
 		return false;
-	a->shared->nr_refused += !s->inherited;
+	a->shared->nr_refused++;
 	return true;
 }
 

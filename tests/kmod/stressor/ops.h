@@ -58,11 +58,14 @@ static inline void stage_create(struct actor *a, enum kind kind)
 	static const uint32_t flags[] = { 0, ARENA_CREATE_ON_TOUCH, 0, ARENA_CREATE_FORK_SHARE,
 					  ARENA_CREATE_FORK_COW };
 	struct stage *s = &a->stage[kind];
+	unsigned int max_chunks;
 
 	*s = (struct stage){ .kind = kind, .fd = -1, .domain = a->id };
 	if (!kind_is_offered(a->dev, kind))
 		return;
-	s->fd = space_create_full(a->dev, NR_SLOTS, 0, flags[kind]);
+	/* A bound that copies exceed: they find no memory, whatever the machine has. */
+	max_chunks = kind == KIND_COW && pick(a, 2) ? NR_SLOTS : 0;
+	s->fd = space_create_full(a->dev, NR_SLOTS, max_chunks, flags[kind]);
 	if (s->fd < 0 && errno != ENOMEM)
 		fail(a, "CREATE of %s: %m", kind_names[kind]);
 	if (s->fd >= 0)
@@ -103,7 +106,7 @@ static inline int op_reserve(struct actor *a, struct target *t)
 	int error;
 
 	if (is_exact(s) && has_state(t, LOST))
-		return 0;
+		return NOT_DONE;
 	error = call_space(a, s->fd, ARENA_IOC_RESERVE, &r);
 	if (error == ENOMEM)
 		a->shared->nr_no_memory++;
@@ -136,7 +139,7 @@ static inline int op_keep(struct actor *a, struct target *t)
 	int error;
 
 	if (is_exact(t->stage) && has_state(t, LOST))
-		return 0;
+		return NOT_DONE;
 	error = reclaim(a, t, ARENA_RECLAIM_KEEP);
 	if (error && error != ENXIO && error != ENOMEM)
 		fail(a, "KEEP: %s", strerror(error));
@@ -187,7 +190,7 @@ static inline int op_populate(struct actor *a, struct target *t)
 	int error;
 
 	if (t->stage->kind == KIND_ON_TOUCH)
-		return 0;
+		return NOT_DONE;
 	error = call_space(a, t->stage->fd, ARENA_IOC_POPULATE, &p);
 	/* EFAULT: a slot is empty, or a copy could not be made. */
 	if (error && error != EFAULT && error != ENOMEM)
@@ -257,7 +260,7 @@ static inline int op_punch(struct actor *a, struct target *t)
 	char *at = t->stage->map + t->first * CHUNK_BYTES;
 
 	if (t->nr == NR_SLOTS)
-		return 0;
+		return NOT_DONE;
 	if (munmap(at, t->nr * CHUNK_BYTES))
 		fail_call(a, "munmap");
 	if (fault_touch(at) != SIGSEGV)
@@ -277,7 +280,7 @@ static inline int op_grow(struct actor *a, struct target *t)
 
 	/* A copy-on-write mapping does not grow. */
 	if (s->kind == KIND_COW)
-		return 0;
+		return NOT_DONE;
 	map = mmap(NULL, SPACE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, s->fd, 0);
 	if (map == MAP_FAILED)
 		return ENOMEM;
@@ -347,7 +350,7 @@ static inline int op_lock(struct actor *a, struct target *t)
 	int error;
 
 	if (t->stage->kind == KIND_ON_TOUCH)
-		return 0;
+		return NOT_DONE;
 	error = mlock(at, t->nr * CHUNK_BYTES) ? errno : 0;
 	op_read(a, t);
 	/* Also after a failure, which may leave some of it locked. */
@@ -361,7 +364,7 @@ static inline int op_renew(struct actor *a, struct target *t)
 	enum kind kind = t->stage->kind;
 
 	if (kind == KIND_COMMON)
-		return 0;
+		return NOT_DONE;
 	stage_end(t->stage);
 	stage_create(a, kind);
 	return 0;

@@ -60,7 +60,7 @@ static inline int op_pipe_out(struct actor *a, struct target *t)
 	const struct piped *p = &a->piped[a->first_piped % NR_PIPED];
 
 	if (!a->nr_piped)
-		return 0;
+		return NOT_DONE;
 	if (read(a->ends[0], page, PAGE_BYTES) != (ssize_t)PAGE_BYTES)
 		fail(a, "the pipe lost a page: %m");
 	check_held_page(a, p, page);
@@ -79,10 +79,10 @@ static inline int op_pipe_in(struct actor *a, struct target *t)
 	if (a->nr_piped == NR_PIPED)
 		return op_pipe_out(a, t);
 	if (is_exact(s) && s->state[t->first] != HELD)
-		return 0;
+		return NOT_DONE;
 	check_slot(a, s, t->first);
 	if (s->state[t->first] == LOST)
-		return 0;
+		return NOT_DONE;
 	if (vmsplice(a->ends[1], &page, 1, SPLICE_F_NONBLOCK) != (ssize_t)PAGE_BYTES)
 		return errno;
 	a->piped[(a->first_piped + a->nr_piped++) % NR_PIPED] = piped_of(a, s, t->first);
@@ -93,9 +93,11 @@ static inline int op_pipe_in(struct actor *a, struct target *t)
 /* The pipe holds the page, the slot is given back: the chunk may go to nobody. */
 static inline int op_pipe_and_zap(struct actor *a, struct target *t)
 {
+	int piped = op_pipe_in(a, t), error;
+
 	t->nr = 1;
-	op_pipe_in(a, t);
-	return op_zap(a, t);
+	error = op_zap(a, t);
+	return piped == NOT_DONE ? NOT_DONE : error;
 }
 
 /*
@@ -121,14 +123,15 @@ static inline int op_ring_register(struct actor *a, struct target *t)
 	struct iovec page = { .iov_base = (void *)(uintptr_t)at, .iov_len = PAGE_BYTES };
 
 	if (ring.fd < 0 || ring.held.stage || (is_exact(s) && s->state[t->first] != HELD))
-		return 0;
+		return NOT_DONE;
 	check_slot(a, s, t->first);
 	if (s->state[t->first] == LOST)
-		return 0;
+		return NOT_DONE;
 	if (syscall(SYS_io_uring_register, ring.fd, IORING_REGISTER_BUFFERS, &page, 1))
 		return errno;
 	ring.held = piped_of(a, s, t->first);
 	ring.page = at;
+	a->shared->nr_registered++;
 	return 0;
 }
 
@@ -147,7 +150,7 @@ static inline int op_ring_use(struct actor *a, struct target *t)
 	int file, result;
 
 	if (!ring.held.stage)
-		return 0;
+		return NOT_DONE;
 	file = memfd_create("stressor", MFD_CLOEXEC);
 	if (file < 0)
 		return errno;
@@ -167,7 +170,7 @@ static inline int op_ring_use(struct actor *a, struct target *t)
 static inline int op_ring_release(struct actor *a, struct target *t)
 {
 	if (!ring.held.stage)
-		return 0;
+		return NOT_DONE;
 	syscall(SYS_io_uring_register, ring.fd, IORING_UNREGISTER_BUFFERS, NULL, 0);
 	ring.held.stage = NULL;
 	return 0;
@@ -183,10 +186,10 @@ static inline int op_ring_read(struct actor *a, struct target *t)
 	int file, result = 0;
 
 	if (ring.fd < 0 || !is_exact(s) || s->state[slot] != HELD)
-		return 0;
+		return NOT_DONE;
 	check_slot(a, s, slot);
 	if (s->state[slot] != HELD)
-		return 0;
+		return NOT_DONE;
 	file = memfd_create("stressor", MFD_CLOEXEC);
 	if (file < 0)
 		return errno;

@@ -13,6 +13,7 @@
 #define NR_GROUPS	3U
 #define GROUPS		"/sys/fs/cgroup/stressor"
 #define HOG_BYTES	(320UL << 20)
+#define SECOND_CPU	"/sys/devices/system/cpu/cpu1/online"
 
 /** struct world - the process that watches over the others */
 struct world {
@@ -25,6 +26,7 @@ struct world {
 	pid_t actors[NR_ACTORS];
 	pid_t hog;
 	bool cpu_off;
+	bool has[NR_EVENTS];	/* what can happen on this machine */
 };
 
 static inline unsigned int world_pick(struct world *w, unsigned int limit)
@@ -62,21 +64,21 @@ static inline void groups_end(void)
 		WAIT_UNTIL(rmdir(group_file(i, "")) == 0 || errno == ENOENT, SETTLE_MS);
 }
 
-static inline void world_move(struct world *w)
+/* What follows answers 0 when it has happened. */
+static inline int world_move(struct world *w)
 {
 	pid_t pid = w->actors[world_pick(w, NR_ACTORS)];
 	unsigned int group = world_pick(w, NR_GROUPS + 1);
 
 	if (group == NR_GROUPS)
-		write_number("/sys/fs/cgroup/cgroup.procs", (unsigned long long)pid);
-	else
-		write_number(group_file(group, "cgroup.procs"), (unsigned long long)pid);
+		return write_number("/sys/fs/cgroup/cgroup.procs", (unsigned long long)pid);
+	return write_number(group_file(group, "cgroup.procs"), (unsigned long long)pid);
 }
 
-static inline void world_limit(struct world *w)
+static inline int world_limit(struct world *w)
 {
-	write_number(group_file(world_pick(w, NR_GROUPS), "memory.max"),
-		     (16ULL + world_pick(w, 128)) << 20);
+	return write_number(group_file(world_pick(w, NR_GROUPS), "memory.max"),
+			    (16ULL + world_pick(w, 128)) << 20);
 }
 
 /* Somebody else's ordinary memory, which the kernel finds where chunks idle or are kept. */
@@ -93,85 +95,87 @@ static inline void hog_run(void)
 		pause();
 }
 
-static inline void world_hog(struct world *w)
+static inline int world_hog(struct world *w)
 {
 	if (w->hog) {
 		kill(w->hog, SIGKILL);
 		waitpid(w->hog, NULL, 0);
 		w->hog = 0;
-		return;
+		return 0;
 	}
 	w->hog = fork();
 	if (w->hog == 0)
 		hog_run();
 	if (w->hog < 0)
 		w->hog = 0;
+	return !w->hog;
 }
 
-static inline void world_hotplug(struct world *w)
+static inline int world_hotplug(struct world *w)
 {
 	w->cpu_off = !w->cpu_off;
-	write_number("/sys/devices/system/cpu/cpu1/online", !w->cpu_off);
+	return write_number(SECOND_CPU, !w->cpu_off);
 }
 
-static inline void world_tune(struct world *w)
+static inline int world_tune(struct world *w)
 {
 	switch (world_pick(w, 4)) {
 	case 0:
-		parameter_set("clear_max_chunks_per_s", world_pick(w, 2) ? 1024 : 50);
-		break;
+		return parameter_set("clear_max_chunks_per_s", world_pick(w, 2) ? 1024 : 50);
 	case 1:
-		parameter_set("pool_max_chunks", world_pick(w, 64));
-		break;
+		return parameter_set("pool_max_chunks", world_pick(w, 64));
 	case 2:
-		file_write_text("/proc/sys/vm/drop_caches", "3");
-		break;
+		return file_write_text("/proc/sys/vm/drop_caches", "3");
 	default:
-		file_write_text("/proc/sys/vm/compact_memory", "1");
+		return file_write_text("/proc/sys/vm/compact_memory", "1");
 	}
 }
 
 /* Without idle chunks the kernel can only ask for kept ones; a grace that differs is over at other times. */
-static inline void world_demand(struct world *w)
+static inline int world_demand(struct world *w)
 {
-	parameter_set("notice_grace_ms", world_pick(w, 3) * 200);
+	int error = parameter_set("notice_grace_ms", world_pick(w, 3) * 200);
+
 	module_trim(w->dev, ~0ULL, 0, NULL);
-	file_write_text("/proc/sys/vm/drop_caches", "2");
+	return file_write_text("/proc/sys/vm/drop_caches", "2") ?: error;
 }
 
-static inline void world_kill(struct world *w)
+static inline int world_kill(struct world *w)
 {
-	if (!kill(w->actors[world_pick(w, NR_ACTORS)], SIGKILL))
-		w->shared->nr_kills++;
+	if (kill(w->actors[world_pick(w, NR_ACTORS)], SIGKILL))
+		return -1;
+	w->shared->nr_kills++;
+	return 0;
 }
+
+/** struct happening - an event, and of how many steps in SHARES it is that of */
+static const struct happening {
+	const char *name;
+	int (*happen)(struct world *w);
+	unsigned int share;
+	const char *needs;	/* a file without which it cannot be */
+} happenings[NR_EVENTS] = {
+	[EVENT_KILL] = { "kill", world_kill, 3, "/proc/self" },
+	[EVENT_MOVE] = { "cgroup move", world_move, 5, GROUPS "0/cgroup.procs" },
+	[EVENT_LIMIT] = { "cgroup limit", world_limit, 1, GROUPS "0/memory.max" },
+	[EVENT_HOG] = { "hog", world_hog, 1, "/proc/self" },
+	[EVENT_HOTPLUG] = { "processor off or on", world_hotplug, 1, SECOND_CPU },
+	[EVENT_TUNE] = { "tuning", world_tune, 1, PARAMETERS },
+	[EVENT_DEMAND] = { "demand", world_demand, 1, PARAMETERS },
+};
+#define SHARES 24
 
 /* One of them, a few times a second. */
 static inline void world_step(struct world *w)
 {
-	switch (world_pick(w, 24)) {
-	case 0 ... 2:
-		world_kill(w);
-		break;
-	case 3 ... 7:
-		world_move(w);
-		break;
-	case 8:
-		world_limit(w);
-		break;
-	case 9:
-		world_hog(w);
-		break;
-	case 10:
-		world_hotplug(w);
-		break;
-	case 11:
-		world_tune(w);
-		break;
-	case 12:
-		world_demand(w);
-		break;
-	default:
-		break;
+	unsigned int at = world_pick(w, SHARES);
+
+	for (unsigned int i = 0; i < NR_EVENTS; i++) {
+		if (at < happenings[i].share) {
+			w->shared->nr_events[i] += !happenings[i].happen(w);
+			return;
+		}
+		at -= happenings[i].share;
 	}
 }
 
