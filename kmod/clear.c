@@ -8,7 +8,6 @@
  * Limits: the CPU time is nobody's but the module's. SCHED_IDLE while it zeroes or waits for work,
  * nice 19 otherwise, a rate and a share of CPU keep it out of the way. Where the page allocator
  * zeroes what it gives (CONFIG_INIT_ON_ALLOC_DEFAULT_ON), chunks got ahead are zeroed at nice 19.
- * Who has to wait for what a thread has in hand makes it anybody's equal meanwhile.
  */
 #include <linux/kthread.h>
 #include <linux/mm.h>
@@ -31,7 +30,6 @@
  * served
  * @wait: the thread waits here while @queue is empty
  * @task: fixed after init
- * @nr_waiting: who wait for what the thread has in hand; raised before its policy is looked at
  * @cleared: chunks, ever
  */
 struct clearer {
@@ -39,7 +37,6 @@ struct clearer {
 	struct list_head queue;
 	wait_queue_head_t wait;
 	struct task_struct *task;
-	atomic_t nr_waiting;
 	atomic_long_t cleared;
 };
 
@@ -120,46 +117,52 @@ static void clear_uncached_finish(void)
 }
 #endif
 
-/* Takes no lock that sleeps but for deadlines, which are none: a waiter may hold what it likes. */
-static void clearer_schedule(struct clearer *clearer, bool idle)
+/*
+ * Who zeroes, or waits for work, is in no read-side section of RCU and holds no lock but one under
+ * which it is not preempted. The page allocator and memory cgroups, where a thread spends the rest, are: an idle one that is preempted
+ * there holds up each grace period of the kernel until it runs again, which took 21 s where CPUs
+ * were busy. The chunk that it zeroes can be taken away from it: pool_take_hand().
+ */
+static void clearer_idle(bool idle)
 {
-	bool is_urgent = atomic_read(&clearer->nr_waiting);
 	const struct sched_attr attr = {
 		.size = sizeof(attr),
-		.sched_policy = idle && !is_urgent ? SCHED_IDLE : SCHED_NORMAL,
-		.sched_nice = is_urgent ? 0 : MAX_NICE,
+		.sched_policy = idle ? SCHED_IDLE : SCHED_NORMAL,
+		.sched_nice = MAX_NICE,
 	};
 
-	sched_setattr_nocheck(clearer->task, &attr);
+	sched_setattr_nocheck(current, &attr);
 }
 
-/*
- * Who zeroes, or waits for work, holds no lock and is in no read-side section of RCU. The page
- * allocator and memory cgroups, where a thread spends the rest, are: an idle one that is preempted
- * there holds up each grace period of the kernel until it runs again, which took 21 s where CPUs
- * were busy.
- */
-static void clearer_idle(struct clearer *clearer, bool idle)
+/* Zeroed with the lock held: a few microseconds, for which who takes the chunk away waits. */
+#define CLEAR_BATCH_PAGES 8
+
+/* Zero some pages of @chunk; false when somebody has taken it away. */
+static bool chunk_clear_batch(struct pool *pool, struct folio *chunk, unsigned long first)
 {
-	clearer_schedule(clearer, idle);
-	/*
-	 * Who came while it was set may have set it first. The run queue's lock orders both: then
-	 * his count is seen here.
-	 */
-	if (idle && atomic_read(&clearer->nr_waiting))
-		clearer_schedule(clearer, idle);
+	bool is_in_hand;
+	unsigned long i;
+
+	spin_lock(&pool->hand_lock);
+	is_in_hand = pool->in_hand == chunk;
+	for (i = first; is_in_hand && i < first + CLEAR_BATCH_PAGES; i++)
+		page_clear_uncached(folio_address(chunk) + i * PAGE_SIZE);
+	/* Nothing of it may arrive later, when somebody else writes there. */
+	clear_uncached_finish();
+	spin_unlock(&pool->hand_lock);
+	return is_in_hand;
 }
 
-static void chunk_clear_uncached(struct folio *chunk)
+static bool chunk_clear_uncached(struct pool *pool, struct folio *chunk)
 {
 	unsigned long i;
 
-	for (i = 0; i < CHUNK_PAGES; i++) {
-		page_clear_uncached(folio_address(chunk) + i * PAGE_SIZE);
+	for (i = 0; i < CHUNK_PAGES; i += CLEAR_BATCH_PAGES) {
+		if (!chunk_clear_batch(pool, chunk, i))
+			return false;
 		cond_resched();
 	}
-	clear_uncached_finish();
-	chunk_set_uncleared(chunk, false);
+	return true;
 }
 
 void chunk_clear_now(struct folio *chunk)
@@ -180,20 +183,6 @@ u64 cleared_at_touch_chunks(void)
 static struct clearer *clearer_of(int nid)
 {
 	return clearers[nid] ?: first_clearer;
-}
-
-void clear_wait_begin(int nid)
-{
-	struct clearer *clearer = clearer_of(nid);
-
-	atomic_inc(&clearer->nr_waiting);
-	clearer_schedule(clearer, false);
-}
-
-/* The thread sees it when it next sets what it is. */
-void clear_wait_end(int nid)
-{
-	atomic_dec(&clearer_of(nid)->nr_waiting);
 }
 
 static void clearer_lock(struct clearer *clearer) __acquires(&clearer->lock)
@@ -305,18 +294,21 @@ static void clearer_share(struct pace *pace)
 	schedule_timeout_idle(pause);
 }
 
-/* Zero one chunk; false when none is left. */
+/* Zero one chunk, unless somebody takes it away meanwhile; false when none is left. */
 static bool clearer_step(struct clearer *clearer, struct pool *pool)
 {
 	struct folio *chunk = pool_clear_begin(pool);
+	bool is_clear;
 
 	if (!chunk)
 		return false;
-	clearer_idle(clearer, true);
-	chunk_clear_uncached(chunk);
-	clearer_idle(clearer, false);
-	atomic_long_inc(&clearer->cleared);
-	trace_clear(folio_nid(chunk), 1);
+	clearer_idle(true);
+	is_clear = chunk_clear_uncached(pool, chunk);
+	clearer_idle(false);
+	if (is_clear) {
+		atomic_long_inc(&clearer->cleared);
+		trace_clear(pool->nid, 1);
+	}
 	pool_clear_end(pool, chunk);
 	return true;
 }
@@ -326,9 +318,9 @@ static void clearer_await(struct clearer *clearer)
 {
 	if (!list_empty(&clearer->queue))
 		return;
-	clearer_idle(clearer, true);
+	clearer_idle(true);
 	wait_event_idle(clearer->wait, !list_empty(&clearer->queue) || kthread_should_stop());
-	clearer_idle(clearer, false);
+	clearer_idle(false);
 }
 
 static int clearer_main(void *data)

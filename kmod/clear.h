@@ -19,13 +19,6 @@ void clear_exit(void);
 /** @pool has something to do for its node's thread. The caller has a reference to its group. */
 void clear_queue(struct pool *pool);
 
-/**
- * Somebody waits for what the thread of node @nid has in hand, and then no longer: meanwhile it
- * runs like any other thread. It need not be busy.
- */
-void clear_wait_begin(int nid);
-void clear_wait_end(int nid);
-
 /** Zero @chunk for somebody who waits for it. */
 void chunk_clear_now(struct folio *chunk);
 

@@ -42,7 +42,7 @@ struct pool_counters {
 static struct pool_counters *counters;	/* by node; fixed after init */
 static struct kmem_cache *pool_cache;
 static atomic_long_t nr_idle;		/* in the lists of all pools */
-static DECLARE_WAIT_QUEUE_HEAD(clearing_done);	/* a thread has no chunk in hand any more */
+static DECLARE_WAIT_QUEUE_HEAD(thread_done);	/* a clearing thread is not busy any more */
 
 #ifdef ARENA_KUNIT
 atomic_long_t pool_locks;
@@ -114,6 +114,7 @@ static struct pool *pool_create(struct pool_group *group, int nid, gfp_t gfp)
 	pool->group = group;
 	pool->nid = nid;
 	spin_lock_init(&pool->lock);
+	spin_lock_init(&pool->hand_lock);
 	idle_init(&pool->idle);
 	INIT_LIST_HEAD(&pool->queue);
 	INIT_LIST_HEAD(&pool->shrink);
@@ -348,19 +349,30 @@ static unsigned long pool_trim_elsewhere(struct pool_group *group, nodemask_t *n
 }
 
 /*
- * Longer than zeroing a chunk takes, also beside others that want the CPU; short enough where tasks
- * of real time leave none to the thread that does it.
+ * What the clearing thread is just zeroing: as it is, some of it zeroed. An idle thread may get no
+ * CPU to finish it, so nobody waits for that. NULL when there is none, or a memory error hit it.
  */
-#define CLEARING_WAIT_JIFFIES HZ
-
-static void pool_await_clearing(struct pool *pool)
+static struct folio *pool_take_hand(struct pool *pool)
 {
-	clear_wait_begin(pool->nid);
-	/* The same. */
-	wait_event_killable_timeout(clearing_done, !smp_load_acquire(&pool->is_busy),
-				    CLEARING_WAIT_JIFFIES);
-	clear_wait_end(pool->nid);
+	struct folio *chunk;
+
+	pool_lock(pool);
+	spin_lock(&pool->hand_lock);
+	chunk = pool->in_hand;
+	pool->in_hand = NULL;
+	spin_unlock(&pool->hand_lock);
+	if (chunk)
+		idle_clear_end(&pool->idle);
+	WRITE_ONCE(pool->used_jiffies, jiffies);
+	spin_unlock(&pool->lock);
+	return chunk && chunk_is_sound(chunk) ? chunk : NULL;
 }
+
+/*
+ * Longer than the clearing thread takes to get a chunk or to return some, short enough when it gets
+ * no CPU because others have more important work.
+ */
+#define BUSY_WAIT_JIFFIES HZ
 
 /*
  * What the clearing thread has in hand is on no list, but charged: without it a group at its limit
@@ -370,14 +382,18 @@ static void pool_await_clearing(struct pool *pool)
 static unsigned long pool_take_clearing(struct pool *pool, struct list_head *chunks,
 					unsigned long nr)
 {
-	if (!pool)
-		return 0;
+	struct folio *chunk = pool ? pool_take_hand(pool) : NULL;
+
+	if (chunk)
+		list_add_tail(&chunk->lru, chunks);
+	if (!pool || (chunk && nr == 1))
+		return !!chunk;
 	/* Pairs with the one in pool_set_busy(): the lists were looked at before. */
 	smp_mb();
 	/* Pairs with the release in pool_set_idle(). */
-	if (smp_load_acquire(&pool->is_busy))
-		pool_await_clearing(pool);
-	return pool_take_idle(pool, chunks, nr);
+	wait_event_killable_timeout(thread_done, !smp_load_acquire(&pool->is_busy),
+				    BUSY_WAIT_JIFFIES);
+	return !!chunk + pool_take_idle(pool, chunks, nr - !!chunk);
 }
 
 /*
@@ -564,10 +580,10 @@ static void pool_set_busy(struct pool *pool)
 
 static void pool_set_idle(struct pool *pool)
 {
-	/* Pairs with the acquires in pool_take_clearing(). */
+	/* Pairs with the acquire in pool_take_clearing(). */
 	smp_store_release(&pool->is_busy, false);
-	if (wq_has_sleeper(&clearing_done))
-		wake_up_all(&clearing_done);
+	if (wq_has_sleeper(&thread_done))
+		wake_up_all(&thread_done);
 }
 
 /*
@@ -673,26 +689,42 @@ struct folio *pool_clear_begin(struct pool *pool)
 {
 	struct folio *chunk;
 
-	pool_set_busy(pool);
 	pool_lock(pool);
 	chunk = pool_pop_locked(pool, idle_pop_dirty);
 	if (chunk)
 		idle_clear_begin(&pool->idle);
+	pool->in_hand = chunk;
 	spin_unlock(&pool->lock);
-	if (!chunk)
-		pool_set_idle(pool);
 	return chunk;
+}
+
+/* False when somebody else has taken it. */
+static bool pool_leave_hand(struct pool *pool, struct folio *chunk)
+{
+	bool is_in_hand;
+
+	spin_lock(&pool->hand_lock);
+	is_in_hand = pool->in_hand == chunk;
+	pool->in_hand = NULL;
+	spin_unlock(&pool->hand_lock);
+	return is_in_hand;
 }
 
 void pool_clear_end(struct pool *pool, struct folio *chunk)
 {
-	bool is_sound = chunk_is_sound(chunk);
+	bool is_sound;
 
-	pool_lock(pool);
-	idle_clear_end(&pool->idle);
-	if (is_sound)
-		pool_push_locked(pool, chunk);
-	spin_unlock(&pool->lock);
+	/* It is neither in hand nor on a list for a moment. */
+	pool_set_busy(pool);
+	if (pool_leave_hand(pool, chunk)) {
+		chunk_set_uncleared(chunk, false);
+		is_sound = chunk_is_sound(chunk);
+		pool_lock(pool);
+		idle_clear_end(&pool->idle);
+		if (is_sound)
+			pool_push_locked(pool, chunk);
+		spin_unlock(&pool->lock);
+	}
 	pool_set_idle(pool);
 }
 

@@ -31,8 +31,11 @@ struct pool_group;
  * @lock: guards @idle and @nr_ahead
  * @idle: the chunks; the counts are also read without the lock
  * @nr_ahead: idle chunks that somebody wants soon; 0 when there are or cannot be so many
- * @is_busy: the clearing thread may have chunks in hand that are on no list; written by it alone,
- *	release after they are back on a list or uncharged, acquire by who waits for that
+ * @hand_lock: held while some of @in_hand is zeroed, and by who takes that
+ * @in_hand: the chunk that the clearing thread zeroes; set under @lock, taken under @hand_lock,
+ *	by others than the thread under both
+ * @is_busy: the clearing thread may be getting chunks, or returning some, that are on no list;
+ *	written by it alone, release after they are on a list or uncharged, acquire by who waits
  * @used_jiffies: when somebody took or gave last; racy
  * @queue: in the queue of the clearing thread; guard clearer.lock
  * @is_queued: in that queue, or being served; guard clearer.lock
@@ -44,6 +47,8 @@ struct pool {
 	spinlock_t lock;
 	struct idle idle;
 	unsigned long nr_ahead;
+	spinlock_t hand_lock;
+	struct folio *in_hand;
 	bool is_busy;
 	unsigned long used_jiffies;
 	struct list_head queue;
@@ -98,7 +103,9 @@ void pool_push(struct pool *pool, struct folio *chunk);
 
 /* For the clearing threads. */
 bool pool_has_work(struct pool *pool);
+/** A dirty chunk to zero with hand_lock held as long as it is in_hand; NULL when there is none. */
 struct folio *pool_clear_begin(struct pool *pool);
+/** @chunk is zeroed, or was taken away. */
 void pool_clear_end(struct pool *pool, struct folio *chunk);
 void pool_return_surplus(struct pool *pool);
 /** One chunk for pool_ahead(); false when there is none to get. */

@@ -97,7 +97,7 @@ static pid_t spinner_start(void)
 	pid_t child = fork();
 
 	if (!child && pin(0, CLEARING_CPU, CLEARING_CPU))
-		exit(1);
+		_exit(1);
 	while (!child)
 		continue;
 	return child;
@@ -107,6 +107,7 @@ static pid_t spinner_start(void)
 TEST_F(space, a_full_group_gets_back_all_that_it_gave)
 {
 	pid_t spinners[SPINNERS], thread = clearing_thread();
+	int status;
 
 	GROUP_OR_SKIP(LIMIT_CHUNKS);
 	ASSERT_EQ(0, pin(thread, CLEARING_CPU, CLEARING_CPU));
@@ -114,8 +115,8 @@ TEST_F(space, a_full_group_gets_back_all_that_it_gave)
 		spinners[i] = spinner_start();
 	EXPECT_EQ(0, IN_GROUP(work_all_again(self->dev)));
 	for (int i = 0; i < SPINNERS; i++) {
-		kill(spinners[i], SIGKILL);
-		waitpid(spinners[i], NULL, 0);
+		EXPECT_TRUE(spinners[i] > 0 && !kill(spinners[i], SIGKILL));
+		EXPECT_TRUE(waitpid(spinners[i], &status, 0) > 0 && WIFSIGNALED(status));
 	}
 	EXPECT_EQ(0, pin(thread, 0, CLEARING_CPU));
 	GROUP_END();
