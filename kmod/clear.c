@@ -119,9 +119,10 @@ static void clear_uncached_finish(void)
 
 /*
  * Who zeroes, or waits for work, is in no read-side section of RCU and holds no lock but one under
- * which it is not preempted. The page allocator and memory cgroups, where a thread spends the rest, are: an idle one that is preempted
- * there holds up each grace period of the kernel until it runs again, which took 21 s where CPUs
- * were busy. The chunk that it zeroes can be taken away from it: pool_take_hand().
+ * which it is not preempted. The page allocator and memory cgroups, where a thread spends the rest,
+ * are: an idle one that is preempted there holds up each grace period of the kernel until it runs
+ * again, which took 21 s where CPUs were busy. What it zeroes can be taken away from it:
+ * pool_take_every().
  */
 static void clearer_idle(bool idle)
 {
@@ -134,22 +135,32 @@ static void clearer_idle(bool idle)
 	sched_setattr_nocheck(current, &attr);
 }
 
-/* Zeroed with the lock held: a few microseconds, for which who takes the chunk away waits. */
-#define CLEAR_BATCH_PAGES 8
+/* Zeroed with the lock held: microseconds, for which who takes the chunk away waits. */
+#define CLEAR_BATCH_PAGES 4
 
-/* Zero some pages of @chunk; false when somebody has taken it away. */
-static bool chunk_clear_batch(struct pool *pool, struct folio *chunk, unsigned long first)
+static void pages_clear_uncached(struct folio *chunk, unsigned long first)
 {
-	bool is_in_hand;
 	unsigned long i;
 
-	spin_lock(&pool->hand_lock);
-	is_in_hand = pool->in_hand == chunk;
-	for (i = first; is_in_hand && i < first + CLEAR_BATCH_PAGES; i++)
+	for (i = first; i < first + CLEAR_BATCH_PAGES; i++)
 		page_clear_uncached(folio_address(chunk) + i * PAGE_SIZE);
 	/* Nothing of it may arrive later, when somebody else writes there. */
 	clear_uncached_finish();
-	spin_unlock(&pool->hand_lock);
+}
+
+/*
+ * Zero some pages of @chunk; false when somebody has taken it away. A raw lock, because an idle
+ * thread is not preempted under it.
+ */
+static bool chunk_clear_batch(struct pool *pool, struct folio *chunk, unsigned long first)
+{
+	bool is_in_hand;
+
+	raw_spin_lock(&pool->hand_lock);
+	is_in_hand = pool->in_hand == chunk;
+	if (is_in_hand)
+		pages_clear_uncached(chunk, first);
+	raw_spin_unlock(&pool->hand_lock);
 	return is_in_hand;
 }
 
@@ -309,7 +320,7 @@ static bool clearer_step(struct clearer *clearer, struct pool *pool)
 		atomic_long_inc(&clearer->cleared);
 		trace_clear(pool->nid, 1);
 	}
-	pool_clear_end(pool, chunk);
+	pool_clear_end(pool);
 	return true;
 }
 

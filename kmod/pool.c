@@ -114,7 +114,7 @@ static struct pool *pool_create(struct pool_group *group, int nid, gfp_t gfp)
 	pool->group = group;
 	pool->nid = nid;
 	spin_lock_init(&pool->lock);
-	spin_lock_init(&pool->hand_lock);
+	raw_spin_lock_init(&pool->hand_lock);
 	idle_init(&pool->idle);
 	INIT_LIST_HEAD(&pool->queue);
 	INIT_LIST_HEAD(&pool->shrink);
@@ -182,7 +182,7 @@ static bool chunk_is_sound(struct folio *chunk)
 	return false;
 }
 
-/* @chunk is sound: whoever brings it asks before he takes the lock, because asking may be long. */
+/* @chunk is sound: who brings many asks before he takes the lock, because asking may be long. */
 static void pool_push_locked(struct pool *pool, struct folio *chunk)
 {
 	idle_push(&pool->idle, chunk);
@@ -234,20 +234,28 @@ unsigned long pool_try_isolate(struct pool *pool, unsigned long max, struct list
 	return nr;
 }
 
-/* Up to @nr idle chunks of one pool, under one lock acquisition. */
-static unsigned long pool_take_idle(struct pool *pool, struct list_head *chunks, unsigned long nr)
+static unsigned long pool_take_locked(struct pool *pool, struct list_head *chunks, unsigned long nr)
 {
 	struct folio *chunk;
 	unsigned long got = 0;
 
-	if (!pool || !pool_nr_idle(pool))
-		return 0;
-	pool_lock(pool);
 	WRITE_ONCE(pool->used_jiffies, jiffies);
 	while (got < nr && (chunk = pool_pop_locked(pool, idle_pop))) {
 		list_add_tail(&chunk->lru, chunks);
 		got++;
 	}
+	return got;
+}
+
+/* Up to @nr idle chunks of one pool, under one lock acquisition. */
+static unsigned long pool_take_idle(struct pool *pool, struct list_head *chunks, unsigned long nr)
+{
+	unsigned long got;
+
+	if (!pool || !pool_nr_idle(pool))
+		return 0;
+	pool_lock(pool);
+	got = pool_take_locked(pool, chunks, nr);
 	spin_unlock(&pool->lock);
 	return got;
 }
@@ -348,24 +356,40 @@ static unsigned long pool_trim_elsewhere(struct pool_group *group, nodemask_t *n
 	return nr;
 }
 
-/*
- * What the clearing thread is just zeroing: as it is, some of it zeroed. An idle thread may get no
- * CPU to finish it, so nobody waits for that. NULL when there is none, or a memory error hit it.
- */
-static struct folio *pool_take_hand(struct pool *pool)
+/* What the clearing thread is just zeroing, as it is; NULL when there is none. */
+static struct folio *pool_take_hand_locked(struct pool *pool)
 {
 	struct folio *chunk;
 
-	pool_lock(pool);
-	spin_lock(&pool->hand_lock);
+	raw_spin_lock(&pool->hand_lock);
 	chunk = pool->in_hand;
 	pool->in_hand = NULL;
-	spin_unlock(&pool->hand_lock);
+	raw_spin_unlock(&pool->hand_lock);
 	if (chunk)
 		idle_clear_end(&pool->idle);
-	WRITE_ONCE(pool->used_jiffies, jiffies);
+	return chunk;
+}
+
+/*
+ * The same, and the chunk that is just being zeroed: an idle thread may get no CPU to finish it.
+ * Chunks pass from the lists to the thread's hand and back under the lock, so none is overlooked.
+ */
+static unsigned long pool_take_every(struct pool *pool, struct list_head *chunks, unsigned long nr)
+{
+	struct folio *chunk = NULL;
+	unsigned long got;
+
+	if (!pool)
+		return 0;
+	pool_lock(pool);
+	got = pool_take_locked(pool, chunks, nr);
+	if (got < nr)
+		chunk = pool_take_hand_locked(pool);
 	spin_unlock(&pool->lock);
-	return chunk && chunk_is_sound(chunk) ? chunk : NULL;
+	if (!chunk || !chunk_is_sound(chunk))
+		return got;
+	list_add_tail(&chunk->lru, chunks);
+	return got + 1;
 }
 
 /*
@@ -375,25 +399,20 @@ static struct folio *pool_take_hand(struct pool *pool)
 #define BUSY_WAIT_JIFFIES HZ
 
 /*
- * What the clearing thread has in hand is on no list, but charged: without it a group at its limit
- * would not get back what it has given. The lists have been looked at before. What the thread
+ * What the clearing thread gets, or returns, is on no list, but charged: without it a group at its
+ * limit would not get back what it has given. All else has been looked at before. What the thread
  * returned to the system meanwhile is uncharged: the caller tries once more.
  */
-static unsigned long pool_take_clearing(struct pool *pool, struct list_head *chunks,
-					unsigned long nr)
+static unsigned long pool_take_busy(struct pool *pool, struct list_head *chunks, unsigned long nr)
 {
-	struct folio *chunk = pool ? pool_take_hand(pool) : NULL;
-
-	if (chunk)
-		list_add_tail(&chunk->lru, chunks);
-	if (!pool || (chunk && nr == 1))
-		return !!chunk;
+	if (!pool)
+		return 0;
 	/* Pairs with the one in pool_set_busy(): the lists were looked at before. */
 	smp_mb();
 	/* Pairs with the release in pool_set_idle(). */
 	wait_event_killable_timeout(thread_done, !smp_load_acquire(&pool->is_busy),
 				    BUSY_WAIT_JIFFIES);
-	return !!chunk + pool_take_idle(pool, chunks, nr - !!chunk);
+	return pool_take_every(pool, chunks, nr);
 }
 
 /*
@@ -423,10 +442,10 @@ static unsigned long pool_take_hard(struct pool_group *group, struct list_head *
 	cpu_slot_flush(group);
 	for_each_node_mask(nid, *nodes)
 		if (got < nr)
-			got += pool_take_idle(READ_ONCE(group->pools[nid]), chunks, nr - got);
+			got += pool_take_every(READ_ONCE(group->pools[nid]), chunks, nr - got);
 	for_each_node_mask(nid, *nodes)
 		if (got < nr && gfpflags_allow_blocking(gfp))
-			got += pool_take_clearing(READ_ONCE(group->pools[nid]), chunks, nr - got);
+			got += pool_take_busy(READ_ONCE(group->pools[nid]), chunks, nr - got);
 	if (got < nr && !fatal_signal_pending(current))
 		got += pool_take_last(group, chunks, nr - got, near, nodes, gfp);
 	return got;
@@ -574,13 +593,13 @@ void pool_ahead(struct pool_group *group, int nid, unsigned long nr)
 /* Before chunks leave a list, and before a new one is charged. */
 static void pool_set_busy(struct pool *pool)
 {
-	/* Pairs with the one in pool_take_clearing(): whoever misses them sees this. */
+	/* Pairs with the one in pool_take_busy(): whoever misses them sees this. */
 	smp_store_mb(pool->is_busy, true);
 }
 
 static void pool_set_idle(struct pool *pool)
 {
-	/* Pairs with the acquire in pool_take_clearing(). */
+	/* Pairs with the acquire in pool_take_busy(). */
 	smp_store_release(&pool->is_busy, false);
 	if (wq_has_sleeper(&thread_done))
 		wake_up_all(&thread_done);
@@ -698,34 +717,18 @@ struct folio *pool_clear_begin(struct pool *pool)
 	return chunk;
 }
 
-/* False when somebody else has taken it. */
-static bool pool_leave_hand(struct pool *pool, struct folio *chunk)
+void pool_clear_end(struct pool *pool)
 {
-	bool is_in_hand;
+	struct folio *chunk;
 
-	spin_lock(&pool->hand_lock);
-	is_in_hand = pool->in_hand == chunk;
-	pool->in_hand = NULL;
-	spin_unlock(&pool->hand_lock);
-	return is_in_hand;
-}
-
-void pool_clear_end(struct pool *pool, struct folio *chunk)
-{
-	bool is_sound;
-
-	/* It is neither in hand nor on a list for a moment. */
-	pool_set_busy(pool);
-	if (pool_leave_hand(pool, chunk)) {
+	pool_lock(pool);
+	chunk = pool_take_hand_locked(pool);
+	if (chunk) {
 		chunk_set_uncleared(chunk, false);
-		is_sound = chunk_is_sound(chunk);
-		pool_lock(pool);
-		idle_clear_end(&pool->idle);
-		if (is_sound)
+		if (chunk_is_sound(chunk))
 			pool_push_locked(pool, chunk);
-		spin_unlock(&pool->lock);
 	}
-	pool_set_idle(pool);
+	spin_unlock(&pool->lock);
 }
 
 static void pool_stats_group(struct pool_group *group, int nid, struct pool_stats *stats)

@@ -31,9 +31,9 @@ struct pool_group;
  * @lock: guards @idle and @nr_ahead
  * @idle: the chunks; the counts are also read without the lock
  * @nr_ahead: idle chunks that somebody wants soon; 0 when there are or cannot be so many
- * @hand_lock: held while some of @in_hand is zeroed, and by who takes that
- * @in_hand: the chunk that the clearing thread zeroes; set under @lock, taken under @hand_lock,
- *	by others than the thread under both
+ * @hand_lock: held while some of @in_hand is zeroed; innermost
+ * @in_hand: the chunk that the clearing thread zeroes, on no list; guard @lock, and @hand_lock
+ *	for who takes it
  * @is_busy: the clearing thread may be getting chunks, or returning some, that are on no list;
  *	written by it alone, release after they are on a list or uncharged, acquire by who waits
  * @used_jiffies: when somebody took or gave last; racy
@@ -47,7 +47,7 @@ struct pool {
 	spinlock_t lock;
 	struct idle idle;
 	unsigned long nr_ahead;
-	spinlock_t hand_lock;
+	raw_spinlock_t hand_lock;
 	struct folio *in_hand;
 	bool is_busy;
 	unsigned long used_jiffies;
@@ -105,8 +105,8 @@ void pool_push(struct pool *pool, struct folio *chunk);
 bool pool_has_work(struct pool *pool);
 /** A dirty chunk to zero with hand_lock held as long as it is in_hand; NULL when there is none. */
 struct folio *pool_clear_begin(struct pool *pool);
-/** @chunk is zeroed, or was taken away. */
-void pool_clear_end(struct pool *pool, struct folio *chunk);
+/** It is zeroed, or was taken away. */
+void pool_clear_end(struct pool *pool);
 void pool_return_surplus(struct pool *pool);
 /** One chunk for pool_ahead(); false when there is none to get. */
 bool pool_get_ahead(struct pool *pool);
