@@ -7,6 +7,7 @@
  * Nothing fails here.
  */
 #include "failnth.h"
+#include "group.h"
 
 #include <sched.h>
 #include <sys/uio.h>
@@ -88,17 +89,6 @@ static void spaces_close(struct spaces *p)
 	}
 }
 
-/* Nor will: what a pipe held is in quarantine first. Then a copy comes from the page allocator. */
-static bool nothing_idles(int dev)
-{
-	struct arena_stat stat;
-
-	if (module_trim(dev, ~0ULL, 0, NULL))
-		return false;
-	stat = module_stat(dev);
-	return !stat.clean_chunks && !stat.dirty_chunks && !stat.quarantined_chunks;
-}
-
 /* How many allocations one fork meets, none of which fails; NEVER when it cannot be told. */
 static unsigned int count_once(const struct test *t, bool ordinary, bool referred)
 {
@@ -109,6 +99,7 @@ static unsigned int count_once(const struct test *t, bool ordinary, bool referre
 
 	if (!error && referred)
 		error = spaces_refer(&spaces);
+	/* What a pipe held is in quarantine first. Then a copy comes from the page allocator. */
 	if (!error && WAIT_UNTIL(nothing_idles(t->dev), SETTLE_MS)) {
 		fail_set(t->fail_fd, NEVER);
 		child = fork();

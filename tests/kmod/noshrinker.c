@@ -4,16 +4,9 @@
  *
  * VM: memory=1536M cpus=2, shrinker=0 (noshrinker.vm). What INFO says elsewhere is in uapi_abi.c.
  */
-#include "common.h"
+#include "group.h"
 
 #define NR_KEPT 4
-
-static uint64_t idle_chunks(int fd)
-{
-	struct arena_stat s = module_stat(fd);
-
-	return s.clean_chunks + s.dirty_chunks;
-}
 
 TEST_F(space, pressure_takes_nothing_and_no_notice_is_claimed)
 {
