@@ -22,7 +22,7 @@ static inline int op_ahead(struct actor *a, struct target *t)
 {
 	int error = reserve_with(a, t, ARENA_RESERVE_AHEAD);
 
-	if (error && error != ENOMEM)
+	if (error && error != ENOMEM && !is_without_view(t->stage, error))
 		fail(a, "RESERVE AHEAD: %s", strerror(error));
 	return error;
 }
@@ -43,7 +43,8 @@ static inline int op_run(struct actor *a, struct target *t)
 	int error;
 
 	error = reserve_with(a, t, ARENA_RESERVE_CONTIG | pick(a, 2) * ARENA_RESERVE_NO_CLEAR);
-	if (error && error != EBUSY && error != ENOSPC && error != ENOMEM)
+	if (error && error != EBUSY && error != ENOSPC && error != ENOMEM &&
+	    !is_without_view(t->stage, error))
 		fail(a, "RESERVE CONTIG: %s", strerror(error));
 	if (!is_exact(t->stage))
 		return error;
@@ -90,7 +91,7 @@ static inline int op_race_zap(struct actor *a, struct target *t)
 			if (s->state[i] == HELD)
 				race_slot(a, s, i, WORD(a->id, i, gen));
 	result = ring_result();
-	if (result && result != -ENOMEM && result != -ECANCELED)
+	if (result && result != -ENOMEM && result != -ECANCELED && !is_without_view(s, -result))
 		fail(a, "ZAP by a worker: %s", strerror(-result));
 	/* It did not happen: what was written in one place of 33 is written in all. */
 	for (unsigned int i = t->first; result && i < t->first + t->nr; i++)

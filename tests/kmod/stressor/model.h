@@ -214,6 +214,26 @@ static inline bool may_signal(const struct stage *s, unsigned int slot)
 	return !is_exact(s) || s->state[slot] != HELD || s->inherited;
 }
 
+/*
+ * A child's view may lose what it inherited at any time, until it has written to it: an access is
+ * SIGBUS then. What was lost is zeros once it has been reserved anew.
+ */
+static inline void forget_lost(struct actor *a, struct stage *s, unsigned int slot)
+{
+	uint64_t word;
+
+	if (!s->inherited || fault_read(sample(s, slot, 0), &word) || word || !s->word[slot])
+		return;
+	s->word[slot] = 0;
+	a->shared->nr_lost++;
+}
+
+/* Fork had no memory for a view at all. */
+static inline bool is_without_view(const struct stage *s, int error)
+{
+	return s->inherited && error == ENXIO;
+}
+
 /* An access was answered by a signal: it must be SIGBUS, and be allowed. */
 static inline void check_signal(struct actor *a, struct stage *s, unsigned int slot, int signal_nr)
 {

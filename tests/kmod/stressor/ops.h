@@ -110,13 +110,15 @@ static inline int op_reserve(struct actor *a, struct target *t)
 	error = call_space(a, s->fd, ARENA_IOC_RESERVE, &r);
 	if (error == ENOMEM)
 		a->shared->nr_no_memory++;
-	if (error && error != ENOMEM)
+	if (error && error != ENOMEM && !is_without_view(s, error))
 		fail(a, "RESERVE: %s", strerror(error));
 	if (error || !is_exact(s))
 		return error;
 	for (unsigned int i = t->first; i < t->first + t->nr; i++) {
 		if (s->state[i] == KEPT)
 			take_back_kept(a, s, i);
+		else
+			forget_lost(a, s, i);
 		s->state[i] = HELD;
 		check_slot(a, s, i);
 	}
@@ -135,7 +137,7 @@ static inline int reclaim(struct actor *a, struct target *t, uint32_t how)
 
 static inline int op_keep(struct actor *a, struct target *t)
 {
-	bool whole = !has_state(t, NOTHING), certain = !has_state(t, KEPT) && !has_state(t, LOST);
+	bool whole = !has_state(t, NOTHING), certain = !has_state(t, KEPT) && !t->stage->inherited;
 	int error;
 
 	if (is_exact(t->stage) && has_state(t, LOST))
@@ -171,7 +173,7 @@ static inline int op_zap(struct actor *a, struct target *t)
 	default:
 		error = reclaim(a, t, ARENA_RECLAIM_ZAP);
 	}
-	if (error && error != ENOMEM)
+	if (error && error != ENOMEM && !is_without_view(t->stage, error))
 		fail(a, "ZAP: %s", strerror(error));
 	if (error || !is_exact(t->stage))
 		return error;
