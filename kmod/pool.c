@@ -203,18 +203,35 @@ static __always_inline struct folio *pool_pop_locked(struct pool *pool,
 	return chunk;
 }
 
+/* What the clearing thread is just zeroing, as it is; NULL when there is none. */
+static struct folio *pool_take_hand_locked(struct pool *pool)
+{
+	struct folio *chunk;
+
+	raw_spin_lock(&pool->hand_lock);
+	chunk = pool->in_hand;
+	pool->in_hand = NULL;
+	raw_spin_unlock(&pool->hand_lock);
+	if (chunk)
+		idle_clear_end(&pool->idle);
+	return chunk;
+}
+
 static unsigned long pool_isolate_locked(struct pool *pool, unsigned long max,
 					 struct list_head *chunks)
 {
-	unsigned long nr;
+	struct folio *chunk;
+	unsigned long nr = 0;
 
-	for (nr = 0; nr < max; nr++) {
-		struct folio *chunk = idle_pop_reclaim(&pool->idle);
-
-		if (!chunk)
-			break;
+	while (nr < max && (chunk = idle_pop_reclaim(&pool->idle))) {
 		atomic_long_dec(&nr_idle);
 		list_add(&chunk->lru, chunks);
+		nr++;
+	}
+	/* Idle too, and counted so: the thread may get no CPU to finish it. */
+	if (nr < max && (chunk = pool_take_hand_locked(pool))) {
+		list_add(&chunk->lru, chunks);
+		nr++;
 	}
 	/* Whoever takes chunks away does not want to see them made again. */
 	if (nr)
@@ -356,22 +373,8 @@ static unsigned long pool_trim_elsewhere(struct pool_group *group, nodemask_t *n
 	return nr;
 }
 
-/* What the clearing thread is just zeroing, as it is; NULL when there is none. */
-static struct folio *pool_take_hand_locked(struct pool *pool)
-{
-	struct folio *chunk;
-
-	raw_spin_lock(&pool->hand_lock);
-	chunk = pool->in_hand;
-	pool->in_hand = NULL;
-	raw_spin_unlock(&pool->hand_lock);
-	if (chunk)
-		idle_clear_end(&pool->idle);
-	return chunk;
-}
-
 /*
- * The same, and the chunk that is just being zeroed: an idle thread may get no CPU to finish it.
+ * Idle chunks, and the one that is just being zeroed: an idle thread may get no CPU to finish it.
  * Chunks pass from the lists to the thread's hand and back under the lock, so none is overlooked.
  */
 static unsigned long pool_take_every(struct pool *pool, struct list_head *chunks, unsigned long nr)
@@ -712,6 +715,7 @@ struct folio *pool_clear_begin(struct pool *pool)
 	chunk = pool_pop_locked(pool, idle_pop_dirty);
 	if (chunk)
 		idle_clear_begin(&pool->idle);
+	WARN_ON_ONCE(pool->in_hand);
 	pool->in_hand = chunk;
 	spin_unlock(&pool->lock);
 	return chunk;

@@ -395,6 +395,7 @@ static struct pool *order_pool(struct kunit *test, struct pool_walk *walk)
 	KUNIT_ASSERT_TRUE(test, walk_take(walk, ORDER_CHUNKS));
 	pool->group = walk->group;
 	spin_lock_init(&pool->lock);
+	raw_spin_lock_init(&pool->hand_lock);
 	idle_init(&pool->idle);
 	list_for_each_entry_safe(chunk, next, &walk->held, lru) {
 		list_del(&chunk->lru);
@@ -445,6 +446,40 @@ static void pool_test_isolate_gives_up(struct kunit *test)
 	walk_give(walk, ORDER_CHUNKS, true);
 }
 
+/* What is being zeroed is taken like all else, last and as it is: its thread may get no CPU. */
+static void pool_test_isolate_hand(struct kunit *test)
+{
+	struct pool_walk *walk = test->priv;
+	struct pool *pool = order_pool(test, walk);
+	struct folio *chunk = pool_clear_begin(pool);
+
+	KUNIT_EXPECT_EQ(test, pool_nr_idle(pool), (unsigned long)ORDER_CHUNKS);
+	KUNIT_EXPECT_EQ(test, pool_try_isolate(pool, ORDER_CHUNKS, &walk->held),
+			(unsigned long)ORDER_CHUNKS);
+	KUNIT_EXPECT_PTR_EQ(test, chunk, list_first_entry(&walk->held, struct folio, lru));
+	KUNIT_EXPECT_TRUE(test, chunk_is_uncleared(chunk));
+	/* It is somebody's by now. */
+	pool_clear_end(pool);
+	KUNIT_EXPECT_TRUE(test, chunk_is_uncleared(chunk));
+	KUNIT_EXPECT_EQ(test, pool_nr_idle(pool), 0UL);
+	walk_give(walk, ORDER_CHUNKS, true);
+}
+
+/* Who wants fewer leaves it, and it comes back clean. */
+static void pool_test_isolate_leaves_hand(struct kunit *test)
+{
+	struct pool_walk *walk = test->priv;
+	struct pool *pool = order_pool(test, walk);
+	struct folio *chunk = pool_clear_begin(pool);
+
+	KUNIT_EXPECT_EQ(test, pool_try_isolate(pool, ORDER_CHUNKS - 1, &walk->held), ORDER_CHUNKS - 1UL);
+	KUNIT_EXPECT_PTR_EQ(test, pool->in_hand, chunk);
+	pool_clear_end(pool);
+	KUNIT_EXPECT_FALSE(test, chunk_is_uncleared(chunk));
+	KUNIT_EXPECT_EQ(test, pool_try_isolate(pool, 2, &walk->held), 1UL);
+	walk_give(walk, ORDER_CHUNKS, true);
+}
+
 /* One lock for many. */
 static void pool_test_locks_batch(struct kunit *test)
 {
@@ -467,6 +502,8 @@ static struct kunit_case pool_cases[] = {
 	KUNIT_CASE(pool_test_locks_batch),
 	KUNIT_CASE(pool_test_isolate_order),
 	KUNIT_CASE(pool_test_isolate_gives_up),
+	KUNIT_CASE(pool_test_isolate_hand),
+	KUNIT_CASE(pool_test_isolate_leaves_hand),
 	KUNIT_CASE(pool_test_prefers_clean),
 	KUNIT_CASE(pool_test_slot_of_two_groups),
 	{}

@@ -13,6 +13,7 @@
 #define LIMIT_CHUNKS	32
 #define ROUNDS		60
 #define SPINNERS	12
+#define TRIMMED_CHUNKS	8
 /* What is left to the group besides chunks: less than one of them. */
 #define ROOM_BYTES	(CHUNK_BYTES / 2)
 
@@ -103,23 +104,56 @@ static pid_t spinner_start(void)
 	return child;
 }
 
+/* From now on the thread that clears gets next to nothing of a processor. */
+static bool spinners_start(pid_t *spinners)
+{
+	if (pin(clearing_thread(), CLEARING_CPU, CLEARING_CPU))
+		return false;
+	for (int i = 0; i < SPINNERS; i++)
+		spinners[i] = spinner_start();
+	return true;
+}
+
+static bool spinners_end(const pid_t *spinners)
+{
+	bool all = true;
+	int status;
+
+	for (int i = 0; i < SPINNERS; i++)
+		all &= spinners[i] > 0 && !kill(spinners[i], SIGKILL) &&
+		       waitpid(spinners[i], &status, 0) > 0 && WIFSIGNALED(status);
+	return all && !pin(clearing_thread(), 0, CLEARING_CPU);
+}
+
 /* What a group has just given back it can have again, all of it, though it could have no more. */
 TEST_F(space, a_full_group_gets_back_all_that_it_gave)
 {
-	pid_t spinners[SPINNERS], thread = clearing_thread();
-	int status;
+	pid_t spinners[SPINNERS];
 
 	GROUP_OR_SKIP(LIMIT_CHUNKS);
-	ASSERT_EQ(0, pin(thread, CLEARING_CPU, CLEARING_CPU));
-	for (int i = 0; i < SPINNERS; i++)
-		spinners[i] = spinner_start();
+	ASSERT_TRUE(spinners_start(spinners));
 	EXPECT_EQ(0, IN_GROUP(work_all_again(self->dev)));
-	for (int i = 0; i < SPINNERS; i++) {
-		EXPECT_TRUE(spinners[i] > 0 && !kill(spinners[i], SIGKILL));
-		EXPECT_TRUE(waitpid(spinners[i], &status, 0) > 0 && WIFSIGNALED(status));
-	}
-	EXPECT_EQ(0, pin(thread, 0, CLEARING_CPU));
+	EXPECT_TRUE(spinners_end(spinners));
 	GROUP_END();
+}
+
+/* Who takes back all that idles gets what is just being zeroed, too. */
+TEST_F(space, trim_leaves_nothing_that_idles)
+{
+	pid_t spinners[SPINNERS];
+	char *map = space_map_bare(self->fd, 0, TRIMMED_CHUNKS);
+
+	ASSERT_NE(MAP_FAILED, map);
+	ASSERT_TRUE(spinners_start(spinners));
+	for (int round = 0; round < ROUNDS / 3; round++) {
+		EXPECT_EQ(0, space_reserve(self->fd, 0, TRIMMED_CHUNKS, NULL));
+		memset(map, 1, TRIMMED_CHUNKS * CHUNK_BYTES);
+		EXPECT_EQ(0, space_zap(self->fd, 0, TRIMMED_CHUNKS, NULL));
+		sleep_ms(round % 5);
+		EXPECT_EQ(0, module_trim(self->dev, ~0ULL, 0, NULL));
+		EXPECT_EQ(0, idle_chunks(self->dev)) TH_LOG("round %d", round);
+	}
+	EXPECT_TRUE(spinners_end(spinners));
 }
 
 static int work_ahead_and_go(int dev)
