@@ -75,10 +75,7 @@ static void pool_lock(struct pool *pool) __acquires(&pool->lock)
 	spin_lock(&pool->lock);
 }
 
-/*
- * A chunk with a memory error goes out of the books, but never back into use: its last reference is
- * not dropped.
- */
+/* One with a memory error is never used again: its last reference is not dropped. */
 static void chunk_to_system(struct folio *chunk)
 {
 	atomic_long_inc(&counters[folio_nid(chunk)].returned);
