@@ -286,9 +286,10 @@ int main(int argc, char **argv)
 	fflush(stdout);
 	fault_catch();
 	w.shared = mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	processors_fd = memfd_create("processors", MFD_CLOEXEC);
 	w.dev = open(DEVICE, O_RDWR | O_CLOEXEC);
 	w.common = w.dev < 0 ? -1 : space_create(w.dev, NR_SLOTS);
-	if (w.common < 0 || w.shared == MAP_FAILED) {
+	if (w.common < 0 || processors_fd < 0 || w.shared == MAP_FAILED) {
 		printf("Bail out! %s: %s\n", DEVICE, strerror(errno));
 		return 1;
 	}

@@ -44,13 +44,38 @@ static inline void ring_map(struct io_uring_params *p)
 	ring.cqes = (struct io_uring_cqe *)(void *)(m + p->cq_off.cqes);
 }
 
+/*
+ * Linux 6.1 follows a null pointer when a processor comes or goes while a process gets its first
+ * ring: io_wq_create() registers its queue for that before the queue is filled in. So neither
+ * happens during the other. Record locks of this file, because they end with their process.
+ */
+static int processors_fd = -1;
+
+static inline int processors_lock(int command, short type)
+{
+	struct flock lock = { .l_type = type, .l_whence = SEEK_SET };
+
+	return fcntl(processors_fd, command, &lock);
+}
+
+static inline int ring_setup(struct io_uring_params *p)
+{
+	int fd;
+
+	if (processors_lock(F_SETLKW, F_RDLCK))
+		return -1;
+	fd = (int)syscall(SYS_io_uring_setup, 4, p);
+	processors_lock(F_SETLK, F_UNLCK);
+	return fd;
+}
+
 /* Without a ring (no memory, not allowed) the operations on it do nothing. */
 static inline void ring_open(void)
 {
 	struct io_uring_params p = { .flags = 0 };
 
 	ring.held.stage = NULL;
-	ring.fd = (int)syscall(SYS_io_uring_setup, 4, &p);
+	ring.fd = ring_setup(&p);
 	if (ring.fd < 0)
 		return;
 	ring_map(&p);

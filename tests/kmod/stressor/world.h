@@ -113,8 +113,14 @@ static inline int world_hog(struct world *w)
 
 static inline int world_hotplug(struct world *w)
 {
-	w->cpu_off = !w->cpu_off;
-	return write_number(SECOND_CPU, !w->cpu_off);
+	int error;
+
+	if (processors_lock(F_SETLK, F_WRLCK))
+		return -1;
+	error = write_number(SECOND_CPU, w->cpu_off);
+	w->cpu_off ^= !error;
+	processors_lock(F_SETLK, F_UNLCK);
+	return error;
 }
 
 static inline int world_tune(struct world *w)
@@ -189,8 +195,8 @@ static inline void world_end(struct world *w)
 	}
 	if (w->hog)
 		world_hog(w);
-	if (w->cpu_off)
-		world_hotplug(w);
+	/* A process of theirs may still be getting a ring. */
+	WAIT_UNTIL(!w->cpu_off || !world_hotplug(w), SETTLE_MS);
 	groups_end();
 }
 
