@@ -49,7 +49,7 @@ static bool node_fill(int dev, int node)
 	bool filled = fd >= 0 && !space_reserve(fd, 0, NR, NULL) && !space_zap(fd, 0, NR, NULL);
 
 	close(fd);
-	/* What the clearing thread has in hand is not to be had. */
+	/* The shrinker only tries the lock, which the clearing thread may have. */
 	return filled && WAIT_UNTIL(!module_stat(dev).dirty_chunks, SETTLE_MS);
 }
 
