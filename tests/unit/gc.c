@@ -2,6 +2,7 @@
 /* Collected heaps: types, objects of all sizes, garbage in cycles, roots and handles, threads that come and go, bad input. */
 #include <errno.h>
 #include <pthread.h>
+#include <regex.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -199,11 +200,59 @@ __attribute__((noinline)) static void store_hidden(struct node **location)
 	arena_gc_store(location, (void *)~hidden);
 }
 
-TEST(new_value, "gc/what a stack that is not scanned stores to a root that is, is marked", "ARENA_GCVERIFY=1")
+/* The three ways to change one pointer; the cell holds NULL. */
+static void put_by_store(struct node **location, struct node *node)
+{
+	arena_gc_store(location, node);
+}
+
+static void put_by_swap(struct node **location, struct node *node)
+{
+	CHECK(!arena_gc_swap(location, node));
+}
+
+static void put_by_cas(struct node **location, struct node *node)
+{
+	CHECK(!arena_gc_cas(location, location, node));
+	CHECK(arena_gc_cas(location, NULL, node));
+}
+
+static void (*const ways_to_put[])(struct node **location, struct node *node) = { put_by_store, put_by_swap, put_by_cas };
+
+static struct node *take_by_store(struct node **location)
+{
+	struct node *taken = arena_gc_load(location);
+
+	arena_gc_store(location, NULL);
+	return taken;
+}
+
+static struct node *take_by_swap(struct node **location)
+{
+	return arena_gc_swap(location, NULL);
+}
+
+static struct node *take_by_cas(struct node **location)
+{
+	struct node *taken = arena_gc_load(location);
+
+	CHECK(arena_gc_cas(location, taken, NULL));
+	return taken;
+}
+
+static struct node *(*const ways_to_take[])(struct node **location) = { take_by_store, take_by_swap, take_by_cas };
+
+__attribute__((noinline)) static void put_hidden(void (*put)(struct node **location, struct node *node))
+{
+	put(&cell[0], (void *)~hidden);
+}
+
+static void put_unscanned(void (*put)(struct node **location, struct node *node))
 {
 	struct fixture it = set_up(ARENA_GC_OFF);
 	pthread_t other;
 
+	cell[0] = NULL;
 	CHECK_EQ(arena_gc_add_roots(it.gc, cell, sizeof(cell)), 0);
 	hide_node(&it, 7);
 	wipe_stack();
@@ -211,7 +260,7 @@ TEST(new_value, "gc/what a stack that is not scanned stores to a root that is, i
 	poll_until_black();
 	/* Roots are scanned now. */
 	be_silent();
-	store_hidden(&cell[0]);
+	put_hidden(put);
 	wipe_stack();
 	poll_until_done(it.gc);
 	CHECK(is_alive(it.gc, cell[0], 7));
@@ -219,12 +268,19 @@ TEST(new_value, "gc/what a stack that is not scanned stores to a root that is, i
 	arena_gc_destroy(it.gc);
 }
 
-TEST(old_value, "gc/what is taken out of an object that is not scanned yet is marked", "ARENA_GCVERIFY=1")
+TEST(new_value, "gc/what a stack that is not scanned stores to a root that is, by store, swap or cas, is marked", "ARENA_GCVERIFY=1")
+{
+	for (size_t i = 0; i < ARRAY_LEN(ways_to_put); i++)
+		put_unscanned(ways_to_put[i]);
+}
+
+static void take_scanned(struct node *(*take)(struct node **location))
 {
 	struct fixture it = set_up(ARENA_GC_OFF);
 	struct node *taken;
 	pthread_t other;
 
+	cell[0] = NULL;
 	CHECK_EQ(arena_gc_add_roots(it.gc, cell, sizeof(cell)), 0);
 	hide_node(&it, 7);
 	arena_gc_store(&cell[0], new_node(&it, (void *)~hidden, NULL, 8));
@@ -233,13 +289,18 @@ TEST(old_value, "gc/what is taken out of an object that is not scanned yet is ma
 	poll_until(GC_BARRIER_OLD);
 	/* Of thousands of threads most store nothing while a cycle runs. */
 	CHECK(!gc_own->buffer);
-	taken = arena_gc_load(&cell[0]->left);
-	arena_gc_store(&cell[0]->left, NULL);
+	taken = take(&cell[0]->left);
 	CHECK(gc_own->buffer && arena_gc_local_.next == gc_own->buffer->entries + 1);
 	poll_until_done(it.gc);
 	CHECK(is_alive(it.gc, taken, 7));
 	CHECK(!pthread_join(other, NULL));
 	arena_gc_destroy(it.gc);
+}
+
+TEST(old_value, "gc/what is taken out of an object that is not scanned yet, by store, swap or cas, is marked", "ARENA_GCVERIFY=1")
+{
+	for (size_t i = 0; i < ARRAY_LEN(ways_to_take); i++)
+		take_scanned(ways_to_take[i]);
 }
 
 /* Answers at once, takes what the other thread has put into the cell, and holds it. */
@@ -326,6 +387,28 @@ TEST(stack, "gc/a pointer into the middle, in a register across a call, keeps an
 	arena_gc_collect(it.gc);
 	CHECK_STR(middle, "still here");
 	CHECK_EQ(arena_gc_usable_bytes(it.gc, middle), 3072);
+	arena_gc_destroy(it.gc);
+}
+
+/* The last use of @node is what keeps it: its address is nowhere else. */
+__attribute__((noinline)) static bool outlives_a_cycle(const struct fixture *it)
+{
+	struct node *node = new_node(it, NULL, NULL, 7);
+	uintptr_t address = ~(uintptr_t)node;
+	bool is_there;
+
+	wipe_stack();
+	arena_gc_collect(it->gc);
+	is_there = !is_gone(it->gc, address);
+	arena_gc_keep_alive(node);
+	return is_there;
+}
+
+TEST(keep_alive, "gc/an object stays until the call that keeps it")
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+
+	CHECK(outlives_a_cycle(&it));
 	arena_gc_destroy(it.gc);
 }
 
@@ -677,6 +760,21 @@ static void plain_store(void *argument)
 	poll_until_done(it->gc);
 }
 
+/* Out of thin air, as from memory that the collector does not know. */
+static void store_freed(void *argument)
+{
+	const struct fixture *it = argument;
+
+	CHECK_EQ(arena_gc_add_roots(it->gc, cell, sizeof(cell)), 0);
+	arena_gc_store(&cell[0], new_node(it, new_node(it, NULL, NULL, 2), NULL, 1));
+	hide_node(it, 7);
+	wipe_stack();
+	arena_gc_collect(it->gc);
+	CHECK(is_gone(it->gc, hidden));
+	store_hidden(&cell[0]->right);
+	arena_gc_collect(it->gc);
+}
+
 static void plain_store_to_handle(void *argument)
 {
 	const struct fixture *it = argument;
@@ -723,6 +821,7 @@ TEST(misuse, "gc/misuse aborts and says why", "ARENA_GCVERIFY=1")
 		{ unpin_none, "no object that is uncollectable" },
 		{ destroy_in_use, "still attached" },
 		{ plain_store, "a store without its barrier" },
+		{ store_freed, "where no object is any more" },
 	};
 
 	if (harness_thread_sanitized())
@@ -753,13 +852,31 @@ TEST(where, "gc/verification says which root holds what is lost, and which handl
 	CHECK_HAS(death.text, expected);
 }
 
-static void collect_once(void *unused)
+static void collect_twice(void *unused)
 {
 	struct fixture it = set_up(ARENA_GC_OFF);
+	struct node *tree = new_tree(&it, 16);
 
 	(void)unused;
 	arena_gc_collect(it.gc);
+	arena_gc_collect(it.gc);
+	arena_gc_keep_alive(tree);
 	arena_gc_destroy(it.gc);
+}
+
+/* N is a number, D one with decimals. */
+static bool matches(const char *text, const char *line)
+{
+	char pattern[1024], *end = pattern;
+	regex_t regex;
+	bool is_there;
+
+	for (const char *c = line; *c; c++)
+		end += sprintf(end, *c == 'N' ? "[0-9]+" : *c == 'D' ? "[0-9]+[.][0-9][0-9]" : *c == '+' ? "[+]" : "%c", *c);
+	CHECK(!regcomp(&regex, pattern, REG_EXTENDED | REG_NOSUB));
+	is_there = !regexec(&regex, text, 0, NULL, 0);
+	regfree(&regex);
+	return is_there;
 }
 
 TEST(trace, "gc/ARENA_GCTRACE=1 prints a line for each cycle, in Go's order")
@@ -769,9 +886,10 @@ TEST(trace, "gc/ARENA_GCTRACE=1 prints a line for each cycle, in Go's order")
 	if (harness_thread_sanitized())
 		harness_skip("the thread sanitizer cannot fork a process with threads");
 	setenv("ARENA_GCTRACE", "1", 1);
-	harness_child(&death, collect_once, NULL);
-	CHECK_HAS(death.text, "gc 1 @0.");
-	CHECK_HAS(death.text, " ms clock, 0+");
-	CHECK_HAS(death.text, " MB goal, ");
-	CHECK_HAS(death.text, " ms handshake, ");
+	harness_child(&death, collect_twice, NULL);
+	CHECK(!death.signal && !death.status);
+	CHECK(matches(death.text, "gc 1 @Ds N%: D+D+D ms clock, 0+D/D/0+0 ms cpu, N->N->3 MB, N MB goal, N MB stacks, N MB globals, 1 P; "
+				  "D ms runtime, D ms handshake, N rounds\n"));
+	CHECK(matches(death.text, "gc 2 @Ds N%: D+D+D ms clock, "));
+	CHECK(!strstr(death.text, "gc 3 "));
 }
