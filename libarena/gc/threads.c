@@ -27,8 +27,9 @@
 #include "gc/delay.h"
 #include "gc/note.h"
 
-/* Who has not answered after that long is named in the trace. */
+/* Who has not answered after that long is named in the trace, and no more of them than one would read. */
 #define LATE_NS ((uint64_t)10 * 1000 * 1000)
+#define LATE_NAMES 8
 /* So many threads are looked at for where they run: among more there is hardly a CPU that none of them is on. */
 #define LOOKS_MAX 64
 #define MUTATOR_BYTES align_up(sizeof(struct gc_mutator), PAGE_BYTES)
@@ -587,33 +588,40 @@ static bool settle(struct gc_mutator *mutator, uint32_t asked)
 	return true;
 }
 
-/* How many have yet to answer; *@late is one of them. */
-static unsigned int settle_all(struct arena_gc *gc, uint32_t asked, uint32_t *late)
-{
-	unsigned int nr = 0;
+/* Who have yet to answer: how many, and some by name. */
+struct late {
+	unsigned int nr;
+	uint32_t thread_ids[LATE_NAMES];
+};
 
+static bool settle_all(struct arena_gc *gc, uint32_t asked, struct late *late)
+{
+	late->nr = 0;
 	lock_acquire(&gc->threads_lock);
 	for (struct gc_mutator *mutator = gc->mutators; mutator; mutator = mutator->next)
-		if (!settle(mutator, asked)) {
-			nr++;
-			*late = mutator->thread_id;
-		}
+		if (!settle(mutator, asked) && late->nr++ < LATE_NAMES)
+			late->thread_ids[late->nr - 1] = mutator->thread_id;
 	lock_release(&gc->threads_lock);
-	return nr;
+	return !late->nr;
 }
 
-static void name_late(const struct arena_gc *gc, uint32_t thread_id, uint64_t begin_ns)
+static void name_late(const struct arena_gc *gc, const struct late *late, uint64_t begin_ns)
 {
-	uint64_t waited_ms = (os_clock_ns() - begin_ns) / 1000000;
+	unsigned long waited_ms = (unsigned long)((os_clock_ns() - begin_ns) / 1000000);
 
-	if (gc->is_traced)
-		report("gc: thread %u has not answered for %lu ms: it neither allocates nor polls", thread_id, (unsigned long)waited_ms);
+	if (!gc->is_traced)
+		return;
+	for (unsigned int i = 0; i < late->nr && i < LATE_NAMES; i++)
+		report("gc: thread %u has not answered for %lu ms: it neither allocates nor polls", late->thread_ids[i], waited_ms);
+	if (late->nr > LATE_NAMES)
+		report("gc: nor have %u others", late->nr - LATE_NAMES);
 }
 
 void gc_ask(struct arena_gc *gc, enum gc_request request)
 {
 	uint64_t begin_ns = os_clock_ns(), wait_ns = LATE_NS;
-	uint32_t asked, seen, late = 0;
+	struct late late;
+	uint32_t asked, seen;
 	bool was_stopped;
 
 	if (request == GC_REQUEST_STOP)
@@ -622,11 +630,11 @@ void gc_ask(struct arena_gc *gc, enum gc_request request)
 	gc_delay();
 	asked = post(gc, request);
 	/* Before the look: an answer that comes after it ends the wait. */
-	while (seen = atomic_load_seq_cst(&gc->answers), settle_all(gc, asked, &late)) {
+	while (seen = atomic_load_seq_cst(&gc->answers), !settle_all(gc, asked, &late)) {
 		os_futex_wait_for(&gc->answers, seen, wait_ns);
 		if (os_clock_ns() - begin_ns < wait_ns)
 			continue;
-		name_late(gc, late, begin_ns);
+		name_late(gc, &late, begin_ns);
 		wait_ns *= 2;
 	}
 	if (was_stopped)

@@ -893,3 +893,62 @@ TEST(trace, "gc/ARENA_GCTRACE=1 prints a line for each cycle, in Go's order")
 	CHECK(matches(death.text, "gc 2 @Ds N%: D+D+D ms clock, "));
 	CHECK(!strstr(death.text, "gc 3 "));
 }
+
+#define LATE 3
+
+static void *be_late(void *gc)
+{
+	CHECK_EQ(arena_gc_attach(gc), 0);
+	fprintf(stderr, "late: %ld\n", (long)gettid());
+	__atomic_add_fetch(&turn, 1, __ATOMIC_RELEASE);
+	wait_for_turn(LATE + 1);
+	arena_gc_detach(gc);
+	return NULL;
+}
+
+static void collect_late(void *unused)
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+	pthread_t threads[LATE], collector;
+
+	(void)unused;
+	for (size_t i = 0; i < LATE; i++)
+		CHECK(!pthread_create(&threads[i], NULL, be_late, it.gc));
+	wait_for_turn(LATE);
+	CHECK(!pthread_create(&collector, NULL, collect_elsewhere, it.gc));
+	wait_for_request();
+	usleep(200000);
+	/* This one is not late from here on. */
+	set_turn(LATE + 1);
+	poll_until_done(it.gc);
+	CHECK(!pthread_join(collector, NULL));
+}
+
+/* How many of them it does not name. */
+static unsigned int nameless(const char *text)
+{
+	unsigned int nr = LATE;
+
+	for (const char *line = text; (line = strstr(line, "late: "));) {
+		char says[64];
+
+		line += strlen("late: ");
+		snprintf(says, sizeof(says), "thread %lu has not answered for ", strtoul(line, NULL, 10));
+		nr -= !!strstr(text, says);
+	}
+	return nr;
+}
+
+TEST(late, "gc/the trace names each thread that has not answered for 10 ms")
+{
+	struct death death;
+
+	if (harness_thread_sanitized())
+		harness_skip("the thread sanitizer cannot fork a process with threads");
+	setenv("ARENA_GCTRACE", "1", 1);
+	harness_child(&death, collect_late, NULL);
+	/* On a busy machine the collector may come too late to notice. */
+	for (int tries = 1; tries < 10 && nameless(death.text); tries++)
+		harness_child(&death, collect_late, NULL);
+	CHECK_EQ(nameless(death.text), 0);
+}
