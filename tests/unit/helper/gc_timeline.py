@@ -6,7 +6,7 @@ import json
 import sys
 
 PHASES = ["sweep what was left", "barriers on", "roots", "scan stacks", "mark", "round", "clear weak references", "barriers off", "sweep"]
-INNER = {"handshake": {"barriers on", "scan stacks", "round", "barriers off", "stopped"}, "answer": {"allocate", "poll"}}
+INNER = {"handshake": {"barriers on", "scan stacks", "round", "barriers off", "stopped"}, "answer": {"allocate", "poll"}, "assist": {"allocate"}}
 MUTATORS = {"allocate", "poll", "answer", "assist", "blocking"}
 
 
@@ -89,7 +89,7 @@ def main():
     spans = [event for event in events if event["ph"] == "X"]
     wrong = [*look_at_spans(spans), *look_at_cycles(spans), *look_at_requests(events), *look_at_names(events), *look_at_counters(events)]
     seen = {event["name"] for event in spans}
-    wrong += [f"never {name}" for name in PHASES + ["cycle", "handshake", "allocate", "answer", "blocking"] if name not in seen]
+    wrong += [f"never {name}" for name in PHASES + ["cycle", "handshake", "allocate", "answer", "assist", "blocking"] if name not in seen]
     if sum(event["name"] == "cycle" for event in spans) < int(sys.argv[2]):
         wrong.append("too few cycles")
     print("\n".join(wrong[:20]), end="")
