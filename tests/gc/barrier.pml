@@ -5,7 +5,7 @@
  * Two mutators make N operations each (load, store, allocate) on a graph with a global, while the collector goes through one cycle.
  * A pointer may vanish from a stack before the stack is scanned, because compilers forget what is not used again.
  *
- * Variants that lose an object: -DDELETION_ONLY, -DMERGED_HANDSHAKES, -DPLAIN_GLOBAL, -DROOTS_EARLY, -DBLACK_FROM_H1.
+ * Variants that lose an object: -DDELETION_ONLY, -DMERGED_HANDSHAKES, -DPLAIN_GLOBAL, -DROOTS_EARLY, -DNO_BLACK, -DBLACK_TOO_EARLY.
  */
 #ifndef N
 #define N	4

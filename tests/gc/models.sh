@@ -69,6 +69,7 @@ runs() {
 	quick gone       reads       60 1000 -DN=3 -DLOOKS_FIRST
 	quick null       reads       60 1000 -DN=3 -DCLEAR_AFTER_FLIP
 	quick holds      ephemeron   60 1000 -DN=2
+	quick holds      ephemeron   60 1000 -DN=2 -DMEMORY
 	quick lost       ephemeron   60 1000 -DN=1 -DNO_SETTLE
 	quick lost       ephemeron   60 1000 -DN=1 -DVALUE_UNSHADED
 	quick lost       ephemeron   60 1000 -DN=1 -DSET_SHADES
@@ -252,6 +253,25 @@ judge() {
 	build barrier -O0 -DBITSTATE -DN=1
 	search 60 -m10000 -w20
 	try_complaints "bitstate proves nothing" "not a full search"
+	empty_ok "what a model says that fails is run, and what is run is in the documentation" "$(unrun; undocumented)"
+}
+
+# Flags in the first comment of a model that no run of it has.
+unrun() {
+	local file model flag
+	for file in tests/gc/*.pml; do
+		model=$(basename "$file" .pml)
+		[ "$model" != common ] || continue
+		for flag in $(sed '/\*\/$/{x;s/^/x/;/xx/{x;q};x}' "$file" | grep -o -- '-D[A-Z_0-9]*' | sort -u); do
+			runs | grep -q -- "^[a-z]* *[a-z]* *$model .* $flag\b" || echo "$model $flag is not run"
+		done
+	done
+}
+
+# Flags of runs that doc/gc-models.md does not have.
+undocumented() {
+	local flag
+	for flag in $(runs | grep -o -- '-D[A-Z_]*[A-Z]\b' | grep -v -x -e -DN -e -DCYCLES | sort -u); do grep -q -E "(\`|-D)${flag#-D}\`" doc/gc-models.md || echo "$flag is not in doc/gc-models.md"; done
 }
 
 if [ -n "$list" ]; then
