@@ -396,6 +396,66 @@ TEST(crowd, "gc_events/10,000 threads, 500 at once, under cycles that follow eac
 	arena_gc_destroy(it.gc);
 }
 
+#define MOST_AT_ONCE 10000
+/* More than a thread takes, by far: a small machine has to make fewer, and is slow. */
+#define BYTES_EACH MiB
+
+static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+
+static void *pass_gate(void *unused)
+{
+	pthread_mutex_lock(&gate);
+	pthread_mutex_unlock(&gate);
+	return unused;
+}
+
+static void *come_and_block(void *argument)
+{
+	const struct fixture *it = argument;
+	struct node *node;
+
+	CHECK_EQ(arena_gc_attach(it->gc), 0);
+	node = new_node(it, NULL, NULL, 7);
+	__atomic_add_fetch(&nr_there, 1, __ATOMIC_RELEASE);
+	arena_gc_blocking(pass_gate, NULL);
+	CHECK_EQ(node->value, 7);
+	return NULL;
+}
+
+static unsigned int room_for_threads(void)
+{
+	return (unsigned int)size_min((size_t)sysconf(_SC_AVPHYS_PAGES) * PAGE_BYTES / BYTES_EACH, MOST_AT_ONCE);
+}
+
+TEST(at_once, "gc_events/10,000 threads at once that wait, if there is room for them, keep what they hold")
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+	unsigned int nr = 0, most = harness_sanitized() ? 100 : room_for_threads();
+	static pthread_t threads[MOST_AT_ONCE];
+	pthread_attr_t attributes;
+
+	pthread_attr_init(&attributes);
+	CHECK(!pthread_attr_setstacksize(&attributes, SMALL_STACK) && !pthread_mutex_lock(&gate));
+	/* A system may allow fewer. */
+	while (nr < most && !pthread_create(&threads[nr], &attributes, come_and_block, &it))
+		nr++;
+	CHECK(nr > 0);
+	while (__atomic_load_n(&nr_there, __ATOMIC_ACQUIRE) < nr)
+		usleep(1000);
+	for (int i = 0; i < 3; i++)
+		arena_gc_collect(it.gc);
+	CHECK_EQ(stats_of(it.gc).freed_objects, 0);
+	harness_note("%u threads: the longest handshake of a cycle took %llu us", nr, (unsigned long long)stats_of(it.gc).handshake_max_ns / 1000);
+	CHECK(!pthread_mutex_unlock(&gate));
+	for (unsigned int i = 0; i < nr; i++)
+		arena_gc_blocking(join, &threads[i]);
+	arena_gc_collect(it.gc);
+	CHECK_EQ(stats_of(it.gc).freed_objects, nr);
+	CHECK(!it.gc->mutators->next);
+	pthread_attr_destroy(&attributes);
+	arena_gc_destroy(it.gc);
+}
+
 /* ---------------------------------------------------------------- pthread_cancel() */
 
 static void *hold_until_cancelled(void *argument)
