@@ -180,6 +180,7 @@ struct gc_crew {
 	uint32_t nr_helpers;	/* threads that were started. The collector's */
 	uint32_t calls;		/* atomic, futex: goes up when there is something for them, or the heap ends */
 	bool is_ending;		/* atomic: it does */
+	uint64_t helped_work;	/* atomic: bytes that they have scanned, since the heap was made */
 	struct gc_helper helpers[GC_HELPERS_MAX];
 };
 

@@ -113,10 +113,15 @@ static uint64_t take_turn(struct gc_worker *worker, bool *has_more)
 static void help_while_open(struct gc_worker *worker)
 {
 	struct arena_gc *gc = worker->marker.gc;
+	uint64_t before, ran_ns;
 	bool has_more;
 
-	while (share_of(gc, worker->number) && gc_queue_await(&gc->queue, false))
-		rest(worker, take_turn(worker, &has_more));
+	while (share_of(gc, worker->number) && gc_queue_await(&gc->queue, false)) {
+		before = worker->marker.work;
+		ran_ns = take_turn(worker, &has_more);
+		atomic_add_relaxed(&gc->crew.helped_work, worker->marker.work - before);
+		rest(worker, ran_ns);
+	}
 }
 
 static void *help(void *context)

@@ -150,9 +150,15 @@ TEST(parallel, "gc_stopped/while all are stopped a large heap is marked by as ma
 	struct node *tree = plain_tree(&it, LARGE_DEPTH);
 
 	elsewhere(&it, make_garbage, NULL);
-	arena_gc_collect(it.gc);
-	CHECK_EQ(it.gc->crew.nr_helpers, 3);
-	CHECK_EQ(it.gc->nr_marked, (2u << LARGE_DEPTH) - 1);
+	/* On a busy machine the collector may be done before the others are there. */
+	for (int cycle = 0; cycle < 50 && !atomic_load_relaxed(&it.gc->crew.helped_work); cycle++) {
+		arena_gc_collect(it.gc);
+		CHECK_EQ(it.gc->crew.nr_helpers, 3);
+		CHECK_EQ(it.gc->nr_marked, (2u << LARGE_DEPTH) - 1);
+	}
+	harness_note("%llu KiB of %llu cycles were marked by helpers", (unsigned long long)it.gc->crew.helped_work / 1024,
+		     (unsigned long long)stats_of(it.gc).nr_cycles);
+	CHECK(it.gc->crew.helped_work > 0);
 	CHECK_EQ(stats_of(it.gc).freed_objects, (2u << 12) - 1);
 	CHECK_EQ(count_leaves(tree), 1 << LARGE_DEPTH);
 	arena_gc_destroy(it.gc);
