@@ -2,7 +2,6 @@
 /* Collected heaps: types, objects of all sizes, garbage in cycles, roots and handles, threads that come and go, bad input. */
 #include <errno.h>
 #include <pthread.h>
-#include <regex.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +12,10 @@
 #include "arena/gc.h"
 #include "gc/cycle.h"
 #include "tests/unit/gc_fixture.h"
+
+static struct node *cell[2];	/* a root */
+/* An object that nothing leads to but what is hidden here, once the stack is wiped. */
+static uintptr_t hidden;
 
 static void make_garbage(const struct fixture *it, void *unused)
 {
@@ -171,210 +174,7 @@ TEST(no_room, "gc/where there is no room for another chunk its collector is not 
 	arena_gc_destroy(it.gc);
 }
 
-/* ---------------------------------------------------------------- the protocol, step by step */
-
-static struct node *cell[2];	/* a root */
-static uint32_t turn;		/* atomic: whose turn it is, in tests with two threads */
-
-static void wait_for_turn(uint32_t number)
-{
-	while (__atomic_load_n(&turn, __ATOMIC_ACQUIRE) != number)
-		usleep(200);
-}
-
-static void set_turn(uint32_t number)
-{
-	__atomic_store_n(&turn, number, __ATOMIC_RELEASE);
-}
-
-/* The node is led to by what is hidden here, and by nothing else once the stack is wiped. */
-static uintptr_t hidden;
-
-__attribute__((noinline)) static void hide_node(const struct fixture *it, uint64_t value)
-{
-	hidden = ~(uintptr_t)new_node(it, NULL, NULL, value);
-}
-
-__attribute__((noinline)) static void store_hidden(struct node **location)
-{
-	arena_gc_store(location, (void *)~hidden);
-}
-
-/* The three ways to change one pointer; the cell holds NULL. */
-static void put_by_store(struct node **location, struct node *node)
-{
-	arena_gc_store(location, node);
-}
-
-static void put_by_swap(struct node **location, struct node *node)
-{
-	CHECK(!arena_gc_swap(location, node));
-}
-
-static void put_by_cas(struct node **location, struct node *node)
-{
-	CHECK(!arena_gc_cas(location, location, node));
-	CHECK(arena_gc_cas(location, NULL, node));
-}
-
-static void (*const ways_to_put[])(struct node **location, struct node *node) = { put_by_store, put_by_swap, put_by_cas };
-
-static struct node *take_by_store(struct node **location)
-{
-	struct node *taken = arena_gc_load(location);
-
-	arena_gc_store(location, NULL);
-	return taken;
-}
-
-static struct node *take_by_swap(struct node **location)
-{
-	return arena_gc_swap(location, NULL);
-}
-
-static struct node *take_by_cas(struct node **location)
-{
-	struct node *taken = arena_gc_load(location);
-
-	CHECK(arena_gc_cas(location, taken, NULL));
-	return taken;
-}
-
-static struct node *(*const ways_to_take[])(struct node **location) = { take_by_store, take_by_swap, take_by_cas };
-
-__attribute__((noinline)) static void put_hidden(void (*put)(struct node **location, struct node *node))
-{
-	put(&cell[0], (void *)~hidden);
-}
-
-static void put_unscanned(void (*put)(struct node **location, struct node *node))
-{
-	struct fixture it = set_up(ARENA_GC_OFF);
-	pthread_t other;
-
-	cell[0] = NULL;
-	CHECK_EQ(arena_gc_add_roots(it.gc, cell, sizeof(cell)), 0);
-	hide_node(&it, 7);
-	wipe_stack();
-	CHECK(!pthread_create(&other, NULL, collect_elsewhere, it.gc));
-	poll_until_black();
-	/* Roots are scanned now. */
-	be_silent();
-	put_hidden(put);
-	wipe_stack();
-	poll_until_done(it.gc);
-	CHECK(is_alive(it.gc, cell[0], 7));
-	CHECK(!pthread_join(other, NULL));
-	arena_gc_destroy(it.gc);
-}
-
-TEST(new_value, "gc/what a stack that is not scanned stores to a root that is, by store, swap or cas, is marked", "ARENA_GCVERIFY=1")
-{
-	for (size_t i = 0; i < ARRAY_LEN(ways_to_put); i++)
-		put_unscanned(ways_to_put[i]);
-}
-
-static void take_scanned(struct node *(*take)(struct node **location))
-{
-	struct fixture it = set_up(ARENA_GC_OFF);
-	struct node *taken;
-	pthread_t other;
-
-	cell[0] = NULL;
-	CHECK_EQ(arena_gc_add_roots(it.gc, cell, sizeof(cell)), 0);
-	hide_node(&it, 7);
-	arena_gc_store(&cell[0], new_node(&it, (void *)~hidden, NULL, 8));
-	wipe_stack();
-	CHECK(!pthread_create(&other, NULL, collect_elsewhere, it.gc));
-	poll_until(GC_BARRIER_OLD);
-	/* Of thousands of threads most store nothing while a cycle runs. */
-	CHECK(!gc_own->buffer);
-	taken = take(&cell[0]->left);
-	CHECK(gc_own->buffer && arena_gc_local_.next == gc_own->buffer->entries + 1);
-	poll_until_done(it.gc);
-	CHECK(is_alive(it.gc, taken, 7));
-	CHECK(!pthread_join(other, NULL));
-	arena_gc_destroy(it.gc);
-}
-
-TEST(old_value, "gc/what is taken out of an object that is not scanned yet, by store, swap or cas, is marked", "ARENA_GCVERIFY=1")
-{
-	for (size_t i = 0; i < ARRAY_LEN(ways_to_take); i++)
-		take_scanned(ways_to_take[i]);
-}
-
-/* Answers at once, takes what the other thread has put into the cell, and holds it. */
-static void *hold_from_cell(void *argument)
-{
-	const struct fixture *it = argument;
-	struct node *held;
-
-	CHECK_EQ(arena_gc_attach(it->gc), 0);
-	set_turn(1);
-	while (!arena_gc_local_.barrier) {
-		arena_gc_poll();
-		usleep(200);
-	}
-	set_turn(2);
-	wait_for_turn(3);
-	held = arena_gc_load(&cell[1]);
-	set_turn(4);
-	poll_until_done(it->gc);
-	CHECK(is_alive(it->gc, held, 7));
-	arena_gc_detach(it->gc);
-	return NULL;
-}
-
-TEST(apart, "gc/no stack counts as scanned while a thread stores without a barrier", "ARENA_GCVERIFY=1")
-{
-	struct fixture it = set_up(ARENA_GC_OFF);
-	pthread_t collector, holder;
-
-	CHECK_EQ(arena_gc_add_roots(it.gc, cell, sizeof(cell)), 0);
-	hide_node(&it, 7);
-	wipe_stack();
-	CHECK(!pthread_create(&holder, NULL, hold_from_cell, &it));
-	wait_for_turn(1);
-	CHECK(!pthread_create(&collector, NULL, collect_elsewhere, it.gc));
-	/* The other thread has answered, and this one has not. */
-	wait_for_turn(2);
-	CHECK_EQ(arena_gc_local_.barrier, 0);
-	store_hidden(&cell[1]);
-	set_turn(3);
-	wait_for_turn(4);
-	arena_gc_store(&cell[1], NULL);
-	wipe_stack();
-	poll_until_done(it.gc);
-	CHECK(!pthread_join(holder, NULL));
-	CHECK(!pthread_join(collector, NULL));
-	arena_gc_destroy(it.gc);
-}
-
-static void *blocked_for_a_while(void *unused)
-{
-	be_silent();
-	return unused;
-}
-
-TEST(safe, "gc/what a thread noted before it blocked is flushed, and what it holds is alive", "ARENA_GCVERIFY=1")
-{
-	struct fixture it = set_up(ARENA_GC_OFF);
-	struct node *taken;
-	pthread_t other;
-
-	CHECK_EQ(arena_gc_add_roots(it.gc, cell, sizeof(cell)), 0);
-	arena_gc_store(&cell[0], new_tree(&it, 10));
-	CHECK(!pthread_create(&other, NULL, collect_elsewhere, it.gc));
-	poll_until_black();
-	taken = arena_gc_load(&cell[0]);
-	arena_gc_store(&cell[0], NULL);
-	while (!stats_of(it.gc).nr_cycles)
-		CHECK(arena_gc_blocking(blocked_for_a_while, &it) == &it);
-	CHECK_EQ(count_leaves(taken), 1 << 10);
-	CHECK_EQ(arena_gc_local_.barrier, 0);
-	CHECK(!pthread_join(other, NULL));
-	arena_gc_destroy(it.gc);
-}
+/* ---------------------------------------------------------------- stacks */
 
 TEST(stack, "gc/a pointer into the middle, in a register across a call, keeps an object")
 {
@@ -727,10 +527,12 @@ static void unpin_none(void *argument)
 	arena_gc_make_collectable(it->gc, arena_gc_alloc(it->gc, it->node));
 }
 
+static bool is_there; /* atomic */
+
 static void *sit(void *gc)
 {
 	CHECK_EQ(arena_gc_attach(gc), 0);
-	set_turn(1);
+	__atomic_store_n(&is_there, true, __ATOMIC_RELEASE);
 	pause();
 	return NULL;
 }
@@ -740,56 +542,9 @@ static void destroy_in_use(void *argument)
 	pthread_t other;
 
 	CHECK(!pthread_create(&other, NULL, sit, ((const struct fixture *)argument)->gc));
-	wait_for_turn(1);
+	while (!__atomic_load_n(&is_there, __ATOMIC_ACQUIRE))
+		usleep(1000);
 	arena_gc_destroy(((const struct fixture *)argument)->gc);
-}
-
-static void plain_store(void *argument)
-{
-	const struct fixture *it = argument;
-	pthread_t other;
-
-	CHECK_EQ(arena_gc_add_roots(it->gc, cell, sizeof(cell)), 0);
-	hide_node(it, 7);
-	wipe_stack();
-	CHECK(!pthread_create(&other, NULL, collect_elsewhere, it->gc));
-	poll_until_black();
-	be_silent();
-	cell[0] = (void *)~hidden;
-	wipe_stack();
-	poll_until_done(it->gc);
-}
-
-/* Out of thin air, as from memory that the collector does not know. */
-static void store_freed(void *argument)
-{
-	const struct fixture *it = argument;
-
-	CHECK_EQ(arena_gc_add_roots(it->gc, cell, sizeof(cell)), 0);
-	arena_gc_store(&cell[0], new_node(it, new_node(it, NULL, NULL, 2), NULL, 1));
-	hide_node(it, 7);
-	wipe_stack();
-	arena_gc_collect(it->gc);
-	CHECK(is_gone(it->gc, hidden));
-	store_hidden(&cell[0]->right);
-	arena_gc_collect(it->gc);
-}
-
-static void plain_store_to_handle(void *argument)
-{
-	const struct fixture *it = argument;
-	struct arena_gc_handle *handle = arena_gc_handle_create(it->gc, NULL);
-	pthread_t other;
-
-	fprintf(stderr, "stored to %p\n", (void *)handle);
-	hide_node(it, 7);
-	wipe_stack();
-	CHECK(!pthread_create(&other, NULL, collect_elsewhere, it->gc));
-	poll_until_black();
-	be_silent();
-	*(const void **)handle = (const void *)~hidden;
-	wipe_stack();
-	poll_until_done(it->gc);
 }
 
 /* In a child that makes the heap itself: threads do not survive a fork. */
@@ -800,17 +555,7 @@ static void with_heap(void *argument)
 	(*(void (**)(void *))argument)(&it);
 }
 
-/* On a busy machine what is stored may be found because nobody has looked there yet. */
-static void child_that_says(struct death *death, void (*function)(void *argument), const char *says)
-{
-	for (int tries = 0; tries < 10; tries++) {
-		harness_child(death, with_heap, &function);
-		if (strstr(death->text, says))
-			return;
-	}
-}
-
-TEST(misuse, "gc/misuse aborts and says why", "ARENA_GCVERIFY=1")
+TEST(misuse, "gc/misuse aborts and says why")
 {
 	static const struct {
 		void (*function)(void *argument);
@@ -820,8 +565,6 @@ TEST(misuse, "gc/misuse aborts and says why", "ARENA_GCVERIFY=1")
 		{ attach_twice, "attached already" },
 		{ unpin_none, "no object that is uncollectable" },
 		{ destroy_in_use, "still attached" },
-		{ plain_store, "a store without its barrier" },
-		{ store_freed, "where no object is any more" },
 	};
 
 	if (harness_thread_sanitized())
@@ -829,126 +572,8 @@ TEST(misuse, "gc/misuse aborts and says why", "ARENA_GCVERIFY=1")
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct death death;
 
-		child_that_says(&death, cases[i].function, cases[i].says);
+		harness_child(&death, with_heap, (void *)&cases[i].function);
 		CHECK(harness_died(&death, SIGABRT));
 		CHECK_HAS(death.text, cases[i].says);
 	}
-}
-
-TEST(where, "gc/verification says which root holds what is lost, and which handle", "ARENA_GCVERIFY=1")
-{
-	char expected[64], *address;
-	struct death death;
-
-	if (harness_thread_sanitized())
-		harness_skip("the thread sanitizer cannot fork a process with threads");
-	child_that_says(&death, plain_store, "gc verify: root");
-	snprintf(expected, sizeof(expected), "gc verify: root %p holds", (void *)&cell[0]);
-	CHECK_HAS(death.text, expected);
-	child_that_says(&death, plain_store_to_handle, "gc verify: handle");
-	CHECK_HAS(death.text, "stored to ");
-	address = strstr(death.text, "stored to ") + strlen("stored to ");
-	snprintf(expected, sizeof(expected), "gc verify: handle %.*s holds", (int)strcspn(address, "\n"), address);
-	CHECK_HAS(death.text, expected);
-}
-
-static void collect_twice(void *unused)
-{
-	struct fixture it = set_up(ARENA_GC_OFF);
-	struct node *tree = new_tree(&it, 16);
-
-	(void)unused;
-	arena_gc_collect(it.gc);
-	arena_gc_collect(it.gc);
-	arena_gc_keep_alive(tree);
-	arena_gc_destroy(it.gc);
-}
-
-/* N is a number, D one with decimals. */
-static bool matches(const char *text, const char *line)
-{
-	char pattern[1024], *end = pattern;
-	regex_t regex;
-	bool is_there;
-
-	for (const char *c = line; *c; c++)
-		end += sprintf(end, *c == 'N' ? "[0-9]+" : *c == 'D' ? "[0-9]+[.][0-9][0-9]" : *c == '+' ? "[+]" : "%c", *c);
-	CHECK(!regcomp(&regex, pattern, REG_EXTENDED | REG_NOSUB));
-	is_there = !regexec(&regex, text, 0, NULL, 0);
-	regfree(&regex);
-	return is_there;
-}
-
-TEST(trace, "gc/ARENA_GCTRACE=1 prints a line for each cycle, in Go's order")
-{
-	struct death death;
-
-	if (harness_thread_sanitized())
-		harness_skip("the thread sanitizer cannot fork a process with threads");
-	setenv("ARENA_GCTRACE", "1", 1);
-	harness_child(&death, collect_twice, NULL);
-	CHECK(!death.signal && !death.status);
-	CHECK(matches(death.text, "gc 1 @Ds N%: D+D+D ms clock, 0+D/D/0+0 ms cpu, N->N->3 MB, N MB goal, N MB stacks, N MB globals, 1 P; "
-				  "D ms runtime, D ms handshake, N rounds\n"));
-	CHECK(matches(death.text, "gc 2 @Ds N%: D+D+D ms clock, "));
-	CHECK(!strstr(death.text, "gc 3 "));
-}
-
-#define LATE 3
-
-static void *be_late(void *gc)
-{
-	CHECK_EQ(arena_gc_attach(gc), 0);
-	fprintf(stderr, "late: %ld\n", (long)gettid());
-	__atomic_add_fetch(&turn, 1, __ATOMIC_RELEASE);
-	wait_for_turn(LATE + 1);
-	arena_gc_detach(gc);
-	return NULL;
-}
-
-static void collect_late(void *unused)
-{
-	struct fixture it = set_up(ARENA_GC_OFF);
-	pthread_t threads[LATE], collector;
-
-	(void)unused;
-	for (size_t i = 0; i < LATE; i++)
-		CHECK(!pthread_create(&threads[i], NULL, be_late, it.gc));
-	wait_for_turn(LATE);
-	CHECK(!pthread_create(&collector, NULL, collect_elsewhere, it.gc));
-	wait_for_request();
-	usleep(200000);
-	/* This one is not late from here on. */
-	set_turn(LATE + 1);
-	poll_until_done(it.gc);
-	CHECK(!pthread_join(collector, NULL));
-}
-
-/* How many of them it does not name. */
-static unsigned int nameless(const char *text)
-{
-	unsigned int nr = LATE;
-
-	for (const char *line = text; (line = strstr(line, "late: "));) {
-		char says[64];
-
-		line += strlen("late: ");
-		snprintf(says, sizeof(says), "thread %lu has not answered for ", strtoul(line, NULL, 10));
-		nr -= !!strstr(text, says);
-	}
-	return nr;
-}
-
-TEST(late, "gc/the trace names each thread that has not answered for 10 ms")
-{
-	struct death death;
-
-	if (harness_thread_sanitized())
-		harness_skip("the thread sanitizer cannot fork a process with threads");
-	setenv("ARENA_GCTRACE", "1", 1);
-	harness_child(&death, collect_late, NULL);
-	/* On a busy machine the collector may come too late to notice. */
-	for (int tries = 1; tries < 10 && nameless(death.text); tries++)
-		harness_child(&death, collect_late, NULL);
-	CHECK_EQ(nameless(death.text), 0);
 }
