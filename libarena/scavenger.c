@@ -41,14 +41,14 @@ static uint64_t cpu_ns(void)
 	return (uint64_t)spent.tv_sec * 1000000000u + (uint64_t)spent.tv_nsec;
 }
 
-static uint64_t give_back(struct heap *heap, uint64_t nr)
+/* At most @nr chunks, until @keep are left: others take and give back in between. */
+static uint64_t give_back(struct heap *heap, uint64_t nr, uint64_t keep)
 {
-	uint64_t given = 0;
+	uint64_t given = 0, part = 1;
 
-	for (; given < nr; given++) {
+	for (; given < nr && part; given += part) {
 		lock_acquire(&heap->lock);
-		if (!palloc_scavenge(&heap->pages, 0, 1))
-			nr = 0;
+		part = palloc_scavenge(&heap->pages, keep, 1);
 		publish(heap);
 		lock_release(&heap->lock);
 	}
@@ -72,7 +72,7 @@ static bool look_after(struct heap *heap, struct pace *pace, uint64_t now_ns)
 	/* Beyond a soft limit there is no pace. */
 	nr = size_max(nr, size_min(over, idle));
 	if (nr)
-		pace_spent(pace, give_back(heap, nr), cpu_ns() - begin_ns);
+		pace_spent(pace, give_back(heap, nr, idle - nr), cpu_ns() - begin_ns);
 	return idle - nr > PACE_KEEP_CHUNKS && idle - nr > used * PACE_KEEP_PERCENT / 100;
 }
 
@@ -85,7 +85,7 @@ static bool press(size_t i)
 		return false;
 	heap_try_all_news(heap);
 	heap_try_asleep(heap, true);
-	given = give_back(heap, GIVE_MOST_CHUNKS);
+	given = give_back(heap, GIVE_MOST_CHUNKS, 0);
 	heap_unhold();
 	return given == GIVE_MOST_CHUNKS;
 }

@@ -11,6 +11,7 @@
 #include "checked.h"
 #include "heap.h"
 #include "os.h"
+#include "pace.h"
 #include "tests/harness.h"
 
 /* Under the lock, because the scavenger may be at work. */
@@ -602,6 +603,32 @@ TEST(comes_back, "heap/a heap that is freed goes back by itself while the progra
 		     harness_seconds() - (end - 60));
 	CHECK(counts(victim_heap).idle_chunks <= 2);
 	heap_validate(victim_heap);
+}
+
+/* It decides how much to give, and gives it chunk by chunk. */
+TEST(beside_trim, "heap/the scavenger leaves what it decided to leave, also when somebody else gives back meanwhile")
+{
+	struct heap *heap = heap_create(ARENA_SOURCE_PAGES);
+
+	if (checked_is_on())
+		harness_skip("what is freed rests where objects are looked after");
+	for (int round = 0; round < 30; round++) {
+		void *object = heap_alloc(heap, 48 * MiB);
+		uint64_t idle;
+
+		CHECK(object);
+		/* So that it takes a while. */
+		memset(object, 1, 48 * MiB);
+		heap_free(heap, object);
+		idle = counts(heap).idle_chunks;
+		/* Until it has begun. */
+		while (idle > PACE_KEEP_CHUNKS && counts(heap).idle_chunks == idle)
+			;
+		heap_scavenge(heap, PACE_KEEP_CHUNKS, UINT64_MAX);
+		for (int i = 0; i < 1000; i++)
+			CHECK_EQ(counts(heap).idle_chunks, PACE_KEEP_CHUNKS);
+	}
+	heap_validate(heap);
 }
 
 /* ---------------------------------------------------------------- sources */
