@@ -180,6 +180,26 @@ TEST(realloc_keeps, "heap/realloc keeps what is there, in place where it can")
 	CHECK_EQ(counts(heap).handed_chunks, counts(heap).mapped_chunks + counts(heap).idle_chunks + counts(heap).returned_chunks);
 }
 
+TEST(realloc_in_place, "heap/realloc leaves objects where they are when they fit, when less is asked for, and when what is behind is free")
+{
+	struct heap *heap = fresh_heap();
+	char *small = heap_alloc(heap, 1000), *large = heap_alloc(heap, 40 * KiB), *behind;
+
+	if (checked_is_on())
+		harness_skip("a resized object always moves where objects are looked after");
+	CHECK(small && large);
+	CHECK(heap_realloc(heap, small, 1024) == small && heap_realloc(heap, small, 600) == small);
+	CHECK(heap_realloc(heap, large, 200 * KiB) == large);
+	CHECK_EQ(heap_usable_bytes(large), 200 * KiB);
+	behind = heap_alloc(heap, 40 * KiB);
+	CHECK(behind == large + 200 * KiB);
+	/* What it gives back serves at once. */
+	CHECK(heap_realloc(heap, large, 100 * KiB) == large);
+	CHECK(heap_alloc(heap, 100 * KiB) == large + 100 * KiB);
+	CHECK(heap_realloc(heap, large, 101 * KiB) != large);
+	heap_validate(heap);
+}
+
 TEST(realloc_absurd, "heap/realloc to more than there are addresses fails and keeps the object")
 {
 	struct heap *heap = fresh_heap();
@@ -383,7 +403,16 @@ static void *fill(void *objects)
 	return NULL;
 }
 
-TEST(ended, "heap/spans of ended threads serve the next ones")
+static size_t nr_caches(const struct heap *heap)
+{
+	size_t nr = 0;
+
+	for (const struct cache *cache = heap->caches; cache; cache = cache->next)
+		nr++;
+	return nr;
+}
+
+TEST(ended, "heap/spans of ended threads serve the next ones, and so do their caches")
 {
 	static void *objects[NR_REMOTE];
 
@@ -396,6 +425,8 @@ TEST(ended, "heap/spans of ended threads serve the next ones")
 		free_all(objects);
 	}
 	CHECK(victim_heap->pages.most_held <= 3);
+	/* Of a thread at a time; this one only frees. */
+	CHECK_EQ(nr_caches(victim_heap), 1);
 	heap_validate(victim_heap);
 }
 
