@@ -69,6 +69,29 @@ TEST(day, "pace/a day of rise and fall costs at most 1 % of a CPU, whatever a ch
 	}
 }
 
+/* CPU time of 100 s of a heap with @used chunks and more idle ones than can be given back, in parts of a hundred thousand. */
+static uint64_t share(uint64_t used, uint64_t cost_ns)
+{
+	struct sim sim = sim_start(used, cost_ns);
+
+	for (int i = 0; i < 10000; i++) {
+		sim.idle = 10000;
+		sim_step(&sim, used);
+	}
+	return sim.spent_ns * 100000 / (100 * SECOND);
+}
+
+TEST(shares, "pace/where there is always more to give back it takes 1 % of a CPU and no less, or 5 % when nothing is in use")
+{
+	for (uint64_t cost_ns = 10000; cost_ns < 10000000; cost_ns *= 3) {
+		uint64_t busy = share(100, cost_ns), empty = share(0, cost_ns);
+
+		/* More: what was saved in a second, and the first chunks, of which it is not known yet what they cost. Less: what is left of a chunk. */
+		if (busy < 980 || busy > 1050 || empty < 4900 || empty > 5150)
+			harness_fail(__FILE__, __LINE__, "%lu ns each: %lu and %lu in 100,000", (unsigned long)cost_ns, (unsigned long)busy, (unsigned long)empty);
+	}
+}
+
 /* Runs a load; what was idle in the mean, in per mille of what was used. */
 static uint64_t idle_per_mille(struct sim *sim, uint64_t (*load)(uint64_t), uint64_t ns)
 {
