@@ -287,6 +287,25 @@ TEST(order, "palloc/idle chunks go back highest first, and serve lowest first, i
 	}
 }
 
+/* Without a limit: what a heap holds does not grow because of chunks that it cannot use. */
+TEST(makes_way, "palloc/a growth gives back as many idle chunks that do not serve, the highest, but for a tenth of what is in use, or two")
+{
+	start();
+	for (uint32_t i = 0; i < 21; i++)
+		CHECK_EQ(take(512, 512), i * 512);
+	for (uint32_t i = 1; i < 21; i += 2)
+		give(i * 512, 512);
+	/* None lies beside another. */
+	CHECK_EQ(take(2 * 512, 1), 21 * 512);
+	CHECK(pages.returned == 2 && pages.nr_idle == 8);
+	CHECK(!region.chunks[19].is_backed && !region.chunks[17].is_backed && region.chunks[15].is_backed);
+	CHECK_EQ(take(8 * 512, 1), 23 * 512);
+	CHECK(pages.returned == 8 && pages.nr_idle == 2);
+	CHECK_EQ(take(2 * 512, 1), 31 * 512);
+	CHECK(pages.returned == 8 && pages.nr_idle == 2);
+	palloc_validate(&pages);
+}
+
 TEST(groups, "palloc/groups of up to 64 pages for threads")
 {
 	uint32_t first;
