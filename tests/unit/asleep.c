@@ -205,6 +205,27 @@ TEST(by_itself, "asleep/the scavenger finds it while the program does nothing")
 	end();
 }
 
+/* The scavenger's own looks find it awake each time: it has read since. */
+TEST(pressed, "asleep/under pressure it comes back as well, of threads that are awake too")
+{
+	uint64_t used = UINT64_MAX;
+
+	start(64, 24 * MiB / 64, 0);
+	CHECK(scavenger_is_made());
+	free_all();
+	scavenger_press();
+	while (used > most_pages() && harness_seconds() < 60) {
+		atomic_add_relaxed(&sleeper.cache->nr_reads, 1u);
+		os_sleep_ns(10000000);
+		lock_acquire(&sleeper.heap->lock);
+		used = sleeper.heap->pages.used_pages;
+		lock_release(&sleeper.heap->lock);
+	}
+	CHECK(used <= most_pages());
+	memset(sleeper.objects, 0, sizeof(sleeper.objects));
+	end();
+}
+
 /* The thread is no more, and nobody else looks into its inbox. */
 static void give_in_child(void *used)
 {
