@@ -36,6 +36,16 @@ static void *find(const char *symbol)
 	return found;
 }
 
+/* The program's, or NULL. */
+static handler *find_handler(void)
+{
+	handler *(*get)(void) = std_get_new_handler;
+
+	if (!get)
+		*(void **)(void *)&get = find("_ZSt15get_new_handlerv");
+	return get ? get() : NULL;
+}
+
 /* The handler frees something, throws, or ends the program; without one there is no hope. */
 static void *try_with_handler(size_t bytes, size_t align_bytes)
 {
@@ -43,7 +53,7 @@ static void *try_with_handler(size_t bytes, size_t align_bytes)
 	handler *help;
 
 	SHIM_FRAME();
-	while (!object && std_get_new_handler && (help = std_get_new_handler())) {
+	while (!object && (help = find_handler())) {
 		help();
 		object = try_once(bytes, align_bytes);
 	}
@@ -86,7 +96,7 @@ static void *new_or_null(size_t bytes, size_t align_bytes)
 	void *object = try_once(bytes, align_bytes);
 
 	SHIM_FRAME();
-	if (likely(object) || !std_get_new_handler || !std_get_new_handler())
+	if (likely(object) || !find_handler())
 		return object;
 	return new_or_caught(bytes, align_bytes);
 }

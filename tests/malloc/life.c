@@ -276,6 +276,49 @@ TEST(plugs, "life/libraries are opened and closed, with threads that used them")
 	rmdir(path);
 }
 
+/* What a library of C++ does that comes late: libstdc++ was not there when this program was linked. */
+static int handler_calls;
+static void (*(*set_handler)(void (*handler)(void)))(void);
+
+static void help_twice(void)
+{
+	if (++handler_calls == 2)
+		set_handler(NULL);
+}
+
+static void end_process(void)
+{
+	_exit(handler_calls == 2 ? 0 : 5);
+}
+
+static void new_in_plug(void *unused)
+{
+	void *plug = dlopen("libstdc++.so.6", RTLD_NOW | RTLD_LOCAL), *(*new)(size_t), *(*new_nothrow)(size_t, const void *);
+
+	(void)unused;
+	*(void **)(void *)&set_handler = plug ? dlsym(plug, "_ZSt15set_new_handlerPFvvE") : NULL;
+	*(void **)(void *)&new = dlsym(RTLD_DEFAULT, "_Znwm");
+	*(void **)(void *)&new_nothrow = dlsym(RTLD_DEFAULT, "_ZnwmRKSt9nothrow_t");
+	if (!set_handler || !new || !new_nothrow)
+		_exit(2);
+	set_handler(help_twice);
+	if (new_nothrow(SIZE_MAX / 2, "") || handler_calls != 2)
+		_exit(3);
+	/* This form never returns without an object. */
+	set_handler(end_process);
+	new (SIZE_MAX / 2);
+	_exit(4);
+}
+
+TEST(late_new, "life/the new-handler of a libstdc++ that is opened later is called")
+{
+	struct death death;
+
+	harness_child(&death, new_in_plug, NULL);
+	CHECK_EQ(death.signal, 0);
+	CHECK_EQ(death.status, 0);
+}
+
 /* ---------------------------------------------------------------- signals */
 
 enum { STORM_THREADS = 4, STORM_SIGNALS = 500, STORM_OBJECTS = 32 };
