@@ -12,6 +12,10 @@ TEST(initial, "opt/default")
 	CHECK_EQ(opt_get(OPT_CACHED_CHUNKS), 16);
 	CHECK_EQ(opt_get(OPT_GUARD), 1);
 	CHECK(opt_source() == NULL);
+	/* Nothing is sampled or guarded, counted or limited, unless somebody asks. */
+	CHECK(!opt_profile() && !opt_get(OPT_GUARDED_OBJECTS) && !opt_get(OPT_MALLOC_STATS) && !opt_get(OPT_MALLOC_LEAKS));
+	CHECK(!opt_get(OPT_SHARED_STATS) && !opt_get(OPT_MEMORY_LIMIT) && !opt_get(OPT_PROFILE_SIGNAL));
+	CHECK_EQ(opt_get(OPT_PROFILE_BYTES), 512 * KiB);
 }
 
 TEST(from_environment, "opt/environment", "ARENA_CACHED_CHUNKS=3", "ARENA_GUARD=0", "ARENA_SOURCE=pages")
