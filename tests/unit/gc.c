@@ -114,6 +114,23 @@ TEST(pages, "gc/pages that a thread has at hand go back with it, and those that 
 	arena_gc_destroy(it.gc);
 }
 
+TEST(lazy, "gc/who allocates sweeps what it needs, and no more, before it takes new pages")
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+	struct node *node = NULL;
+	size_t nr_used;
+
+	elsewhere(&it, make_garbage, NULL);
+	/* As at the end of a cycle that has marked nothing, with a collector that does not come to sweep. */
+	gc_kinds_flip(&it.gc->space, &it.gc->types);
+	nr_used = pages_of(it.gc).used_pages;
+	for (int i = 0; i < 1000; i++)
+		node = new_node(&it, node, NULL, 1);
+	CHECK_EQ(pages_of(it.gc).used_pages, nr_used);
+	CHECK(stats_of(it.gc).freed_objects >= 1000 && stats_of(it.gc).freed_objects <= 4000);
+	arena_gc_destroy(it.gc);
+}
+
 /* Pages of the chunk that the next page comes from, when all others are in use, which are in memory. */
 static size_t touched_pages(struct heap *heap)
 {

@@ -7,8 +7,10 @@
 #include <unistd.h>
 
 #include "arena/gc.h"
+#include "gc/assist.h"
 #include "gc/collected.h"
 #include "gc/mark.h"
+#include "gc/threads.h"
 #include "tests/harness.h"
 
 static uint32_t turn;	/* atomic */
@@ -233,6 +235,42 @@ TEST(pieces, "gc_drive/an assist scans no more of a long array than its slice as
 }
 
 /* ---------------------------------------------------------------- workers */
+
+/* A cycle that only this test runs, with more to mark than will be. */
+static struct node *begin_cycle(struct arena_gc *gc)
+{
+	struct node *array = arena_gc_alloc_array(gc, arena_gc_type_create(gc, &node_layout), 50000);
+	struct gc_marker marker = { .gc = gc };
+
+	CHECK(array);
+	gc_drive_begin(&gc->drive, gc_heap_bytes(gc), 64 * MiB);
+	gc_queue_open(&gc->queue);
+	gc_mark_address(&marker, (uintptr_t)array);
+	gc_mark_leave(&marker);
+	return array;
+}
+
+TEST(paid, "gc_drive/what is owed is paid from credit first, then in slices, one at a time below the goal")
+{
+	struct arena_gc *gc = new_heap(100);
+	struct gc_mutator *mutator = gc_mutator_of(gc);
+	struct node *array = begin_cycle(gc);
+	uint64_t slice_work = gc->drive.slice_work;
+
+	atomic_store_relaxed(&gc->drive.credit_work, (uint64_t)GiB);
+	mutator->taken_bytes = 16 * KiB;
+	gc_assist(mutator);
+	CHECK(gc->drive.credit_work < GiB && gc->drive.credit_work > 0);
+	CHECK_EQ(gc_drive_sums(&gc->drive).nr_slices, 0);
+	atomic_store_relaxed(&gc->drive.credit_work, (uint64_t)0);
+	for (unsigned int i = 1; i <= 3; i++) {
+		mutator->taken_bytes = 16 * KiB;
+		gc_assist(mutator);
+		CHECK_EQ(gc_drive_sums(&gc->drive).nr_slices, i);
+	}
+	CHECK(gc->drive.slice_most_work > slice_work / 2 && gc->drive.slice_most_work <= slice_work + sizeof(struct node));
+	arena_gc_keep_alive(array);
+}
 
 /* How many objects a marker of @nr_children hands over in the middle of its work. */
 static unsigned int handed_over(struct arena_gc *gc, struct arena_gc_type *type, size_t nr_children, uint32_t nr_hungry)
