@@ -198,11 +198,14 @@ TEST(assists, "gc_drive/a program that allocates faster than workers mark assist
 	struct arena_gc *gc = new_heap(20);
 	struct arena_gc_type *type = arena_gc_type_create(gc, &node_layout);
 	struct node *live = new_tree(gc, type, 17);
+	struct arena_gc_stats stats;
 
 	while (gc_drive_sums(&gc->drive).nr_slices < 100)
 		new_tree(gc, type, 10);
 	harness_note("%llu slices in %llu cycles, at most %llu bytes scanned in one", (unsigned long long)gc_drive_sums(&gc->drive).nr_slices,
 		     (unsigned long long)atomic_load_relaxed(&gc->drive.nr_begun), (unsigned long long)atomic_load_relaxed(&gc->drive.slice_most_work));
+	arena_gc_stats(gc, &stats);
+	CHECK(stats.assist_slices >= 100 && stats.assist_ns > 0 && stats.assist_max_work > 0 && stats.collector_ns > 0);
 	/* What leads to each other in a span is scanned together. */
 	CHECK(atomic_load_relaxed(&gc->drive.slice_most_over) <= GC_WORDS * 64 * arena_gc_usable_bytes(gc, live) + GC_TEST_WORK);
 	arena_gc_keep_alive(live);

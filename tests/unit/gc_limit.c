@@ -61,9 +61,11 @@ TEST(percent, "gc_limit/the percentage may change at any time, and be off")
 	for (int i = 0; i < 1000; i++)
 		CHECK(arena_gc_alloc_atomic(it.gc, 100000));
 	CHECK_EQ(cycles(&it), 0);
+	CHECK_EQ(stats_of(it.gc).goal_bytes, UINT64_MAX);
 	arena_gc_set_percent(it.gc, 100);
 	while (!cycles(&it))
 		CHECK(arena_gc_alloc_atomic(it.gc, 100000));
+	CHECK(stats_of(it.gc).goal_bytes >= 4 * MiB && stats_of(it.gc).goal_bytes <= 400 * MiB);
 	arena_gc_set_percent(it.gc, ARENA_GC_OFF);
 	arena_gc_collect(it.gc);
 	CHECK_EQ(it.gc->drive.trigger_bytes, UINT64_MAX);

@@ -125,11 +125,27 @@ TEST(weak, "gc_stopped/weak references to what is dead are cleared")
 }
 
 /* It does not answer while the other one waits, and the statistics say so. */
+static uint32_t nr_there;	/* atomic */
+
+/* Stops as soon as it is asked to. */
+static void *poll_often(void *gc)
+{
+	CHECK_EQ(arena_gc_attach(gc), 0);
+	__atomic_add_fetch(&nr_there, 1, __ATOMIC_RELEASE);
+	poll_until_done(gc);
+	arena_gc_detach(gc);
+	return NULL;
+}
+
 TEST(pauses, "gc_stopped/a pause is told as long as threads have waited, until the last one had stopped included")
 {
 	struct fixture it = set_up_stopped(ARENA_GC_OFF);
-	pthread_t collector;
+	pthread_t collector, other;
+	struct arena_gc_latency latency;
 
+	CHECK(!pthread_create(&other, NULL, poll_often, it.gc));
+	while (!__atomic_load_n(&nr_there, __ATOMIC_ACQUIRE))
+		usleep(200);
 	CHECK(!pthread_create(&collector, NULL, collect_elsewhere, it.gc));
 	wait_for_request();
 	be_silent();
@@ -138,6 +154,12 @@ TEST(pauses, "gc_stopped/a pause is told as long as threads have waited, until t
 	/* be_silent() takes 30 ms. */
 	CHECK(stats_of(it.gc).stopped_max_ns >= 20000000);
 	CHECK_EQ(stats_of(it.gc).stopped_max_ns, stats_of(it.gc).stopped_ns);
+	CHECK(stats_of(it.gc).handshake_max_ns >= 20000000);
+	/* The other thread has waited so long in the library. */
+	CHECK(stats_of(it.gc).runtime_max_ns >= 20000000);
+	arena_gc_latency(it.gc, &latency);
+	CHECK(latency.runtime.max_ns >= stats_of(it.gc).runtime_max_ns && latency.handshake.max_ns >= 20000000);
+	arena_gc_blocking(join, &other);
 	arena_gc_destroy(it.gc);
 }
 
