@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <sys/wait.h>
 
+#include "gc/mark.h"
 #include "tests/unit/gc_fixture.h"
 
 /* A child that has not ended by then hangs. Far more than a slow machine needs. */
@@ -296,6 +297,41 @@ TEST(marking, "gc_fork/while objects are marked and swept", "ARENA_GCVERIFY=1")
 	}
 	arena_gc_keep_alive(tree);
 	arena_gc_destroy(it.gc);
+}
+
+static void mark_by_hand(struct arena_gc *gc, const struct node *tree)
+{
+	struct gc_marker marker = { .gc = gc };
+
+	gc_queue_open(&gc->queue);
+	gc_mark_address(&marker, (uintptr_t)tree);
+	while (gc_mark_some(&marker, UINT32_MAX))
+		;
+	gc_mark_leave(&marker);
+	CHECK(!gc_queue_await(&gc->queue, true));
+}
+
+static void be_flipped(const struct fixture *it, void *tree)
+{
+	for (uint32_t i = 1; i < gc_kinds(&it->gc->types); i++)
+		CHECK_EQ(it->gc->types.kinds[i].gen, it->gc->types.gen);
+	read_and_collect(it, tree);
+}
+
+TEST(half, "gc_fork/when lists were just becoming unswept they all are in the child", "ARENA_GCVERIFY=1")
+{
+	struct fixture it;
+	struct node *tree;
+
+	skip_if_sanitized();
+	it = set_up(ARENA_GC_OFF);
+	tree = new_tree(&it, DEPTH);
+	CHECK(arena_gc_alloc_atomic(it.gc, 100));
+	/* As the collector does it, which has come to no kind yet. */
+	mark_by_hand(it.gc, tree);
+	it.gc->types.gen++;
+	in_child(be_flipped, &it, tree);
+	arena_gc_keep_alive(tree);
 }
 
 /* ---------------------------------------------------------------- other threads */
