@@ -163,6 +163,58 @@ TEST(pauses, "gc_stopped/a pause is told as long as threads have waited, until t
 	arena_gc_destroy(it.gc);
 }
 
+static bool may_leave, has_left; /* atomic */
+
+static void *wait_to_leave(void *unused)
+{
+	while (!__atomic_load_n(&may_leave, __ATOMIC_ACQUIRE))
+		usleep(1000);
+	return unused;
+}
+
+static void *leave(void *gc)
+{
+	CHECK_EQ(arena_gc_attach(gc), 0);
+	arena_gc_blocking(wait_to_leave, NULL);
+	__atomic_store_n(&has_left, true, __ATOMIC_RELEASE);
+	arena_gc_detach(gc);
+	return NULL;
+}
+
+/* The state of the other of two threads; far more than a slow machine needs. */
+static bool becomes(struct arena_gc *gc, enum gc_state state)
+{
+	for (int ms = 0; ms < 20000; ms++) {
+		struct gc_mutator *mutator = gc_threads_first(gc);
+
+		mutator = mutator == gc_own ? mutator->next : mutator;
+		if (mutator && atomic_load_acquire(&mutator->state) == state)
+			return true;
+		usleep(1000);
+	}
+	return false;
+}
+
+TEST(held, "gc_stopped/who answers for nothing when all are stopped goes on when they do, and not before")
+{
+	struct fixture it = set_up_stopped(ARENA_GC_OFF);
+	pthread_t collector, other;
+
+	CHECK(!pthread_create(&other, NULL, leave, it.gc));
+	CHECK(becomes(it.gc, GC_SAFE));
+	CHECK(!pthread_create(&collector, NULL, collect_elsewhere, it.gc));
+	/* Answered for, while this one is waited for. */
+	CHECK(becomes(it.gc, GC_CLAIMED));
+	__atomic_store_n(&may_leave, true, __ATOMIC_RELEASE);
+	be_silent();
+	CHECK(!__atomic_load_n(&has_left, __ATOMIC_ACQUIRE));
+	poll_until_done(it.gc);
+	arena_gc_blocking(join, &other);
+	CHECK(has_left);
+	CHECK(!pthread_join(collector, NULL));
+	arena_gc_destroy(it.gc);
+}
+
 /* Far more than one turn of the collector's. */
 #define LARGE_DEPTH 17
 
