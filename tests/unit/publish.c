@@ -14,6 +14,9 @@
 #include "arena/heap.h"
 #include "arena/gc.h"
 #include "arena/shared.h"
+#include "checked.h"
+#include "os.h"
+#include "pace.h"
 #include "publish.h"
 #include "tests/harness.h"
 
@@ -156,6 +159,39 @@ TEST(supplied, "publish/so is what a heap in memory of the program gives back wh
 	atomic_store_relaxed(&heap->is_due, true);
 	CHECK(arena_heap_alloc(outer(), CHUNK_BYTES));
 	CHECK_EQ(heap->pages.nr_idle, 8);
+	check_same(&map_shared(getpid())->heaps[heap->id]);
+}
+
+TEST(by_itself, "publish/so is what the scavenger gives back while the program does nothing", "ARENA_SHARED_STATS=1")
+{
+	struct arena_heap_stats stats;
+
+	if (checked_is_on())
+		harness_skip("what is freed rests where objects are looked after");
+	heap = heap_create(ARENA_SOURCE_PAGES);
+	arena_heap_free(arena_heap_alloc(outer(), 64 * MiB));
+	do {
+		os_sleep_ns(10000000);
+		arena_heap_stats(outer(), &stats);
+	} while (stats.idle_chunks > PACE_KEEP_CHUNKS && harness_seconds() < 60);
+	CHECK_EQ(stats.idle_chunks, PACE_KEEP_CHUNKS);
+	check_same(&map_shared(getpid())->heaps[heap->id]);
+}
+
+TEST(for_another, "publish/so is what a heap gives back for another one, near the limit of the process", "ARENA_SHARED_STATS=1")
+{
+	enum { LIMIT = 40 };
+	struct arena_heap *other = arena_heap_create(&(struct arena_heap_options){ .source = ARENA_SOURCE_PAGES });
+
+	if (checked_is_on())
+		harness_skip("what is freed rests where objects are looked after");
+	heap = heap_create(ARENA_SOURCE_PAGES);
+	CHECK(!arena_heap_set_limit(NULL, LIMIT * CHUNK_BYTES));
+	/* Too little for a scavenger. */
+	arena_heap_free(arena_heap_alloc(outer(), 6 * CHUNK_BYTES));
+	CHECK_EQ(heap->pages.nr_idle, 6);
+	CHECK(arena_heap_alloc(other, (LIMIT - 6) * CHUNK_BYTES));
+	CHECK(heap->pages.returned >= 2);
 	check_same(&map_shared(getpid())->heaps[heap->id]);
 }
 
