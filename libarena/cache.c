@@ -659,7 +659,7 @@ static __attribute__((noinline)) void *alloc_slower(struct cache *cache, unsigne
 	if (unlikely(cache == &cache_none)) {
 		cache = heap_cache_get(heap);
 		/* Something may be at hand by now: that the thread has a cache is noted by a function that allocates, from that cache. */
-		return cache ? cache_alloc(cache, class, heap) : NULL;
+		return likely(cache) ? cache_alloc(cache, class, heap) : heap_alloc_alone(heap, class);
 	}
 	if (unlikely(loan_wanted(cache)) && !heap->supplied && loan_open(cache))
 		return alloc_lending(cache, class, heap);

@@ -164,11 +164,9 @@ static void *take_slot(struct heap *heap, size_t bytes, size_t align_bytes)
 	unsigned int class = CLASS_NONE;
 	bool is_zero;
 
-	if (!cache)
-		return NULL;
 	if (bytes <= CLASS_MAX_BYTES && align_bytes <= PAGE_BYTES)
 		class = heap_aligned_class(class_of(bytes), align_bytes);
-	if (class == CLASS_NONE)
+	if (class == CLASS_NONE || !cache)
 		return heap_alloc_large(heap, bytes, align_bytes, &is_zero);
 	return cache_alloc(cache, class, heap);
 }

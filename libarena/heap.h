@@ -79,7 +79,7 @@ void heap_destroy(struct heap *heap);
 
 /** Addresses for caches, and what ends them with their threads: 0 or -ENOMEM. Once, after the region. */
 int heap_start_threads(void);
-/** This thread's cache, made or taken over now when there is none; NULL when out of memory. */
+/** This thread's cache, made or taken over now when there is none; NULL when out of memory, and when the thread has all but ended. */
 struct cache *heap_cache_get(struct heap *heap);
 
 /**
@@ -171,6 +171,14 @@ struct heap *heap_of(const void *object);
 void *heap_alloc_slow(struct heap *heap, size_t bytes) __attribute__((noinline));
 /** What it does beyond small sizes. */
 void *heap_alloc_large(struct heap *heap, size_t bytes, size_t align_bytes, bool *is_zero);
+/** An object of a class on pages of its own, for a thread that gets no cache. */
+static inline void *heap_alloc_alone(struct heap *heap, unsigned int class)
+{
+	bool is_zero;
+
+	return heap_alloc_large(heap, size_classes[class].bytes, 1, &is_zero);
+}
+
 /** What the calling thread asks for now, where that is known better than by its class; 0 = not known. Forgotten where other code is called. */
 extern __thread size_t heap_request_bytes __attribute__((tls_model("initial-exec")));
 /** An object of a size class that is sampled: on pages of its own, so that free() meets it on a slow path. NULL when out of memory. */

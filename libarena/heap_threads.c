@@ -28,6 +28,13 @@ static size_t area_bytes;	/* fixed with cache_area */
 __thread struct cache *heap_caches[HEAPS_MAX] = { [0 ... HEAPS_MAX - 1] = &cache_none };
 __thread struct cache **heap_hidden_caches;
 
+/*
+ * How often this thread came to its end. Destructors of the program's may run behind ours and allocate; then ours runs again, but only so often
+ * (PTHREAD_DESTRUCTOR_ITERATIONS): a cache that was made after the last time would be nobody's for ever.
+ */
+static __thread unsigned int nr_ends __attribute__((tls_model("initial-exec")));
+#define ENDS_WITH_CACHE 2
+
 #define HIDDEN_BYTES align_up(HEAPS_MAX * sizeof(struct cache *), PAGE_BYTES)
 
 /* Where this thread's caches are noted; NULL when out of memory. */
@@ -153,10 +160,11 @@ static struct cache *take_parked(struct heap *heap)
 
 struct cache *heap_cache_get(struct heap *heap)
 {
-	struct cache *cache = heap_own_cache(heap->id), **caches = own_caches();
+	struct cache *cache = heap_own_cache(heap->id), **caches;
 
 	if (has_cache(cache))
 		return cache;
+	caches = nr_ends < ENDS_WITH_CACHE ? own_caches() : NULL;
 	if (!caches)
 		return NULL;
 	cache = take_parked(heap);
@@ -224,6 +232,7 @@ static void park_all(void *caches_of_thread)
 {
 	struct cache **caches = caches_of_thread;
 
+	nr_ends++;
 	/* No heap is destroyed, or made in the place of one, meanwhile. */
 	lock_acquire(&lock_setup);
 	for (size_t i = 0; i < HEAPS_MAX; i++) {

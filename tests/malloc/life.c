@@ -5,6 +5,7 @@
  */
 #include <dlfcn.h>
 #include <errno.h>
+#include <limits.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
@@ -139,6 +140,39 @@ TEST(key_ends, "life/destructors of 80 keys allocate and free, in every round")
 	for (int i = 0; i < 20; i++)
 		many_threads(set_keys, 10);
 	CHECK(ended >= 200 * KEYS && ended < 1000000);
+}
+
+/* In each round that there is, behind the library's own. */
+static void end_late(void *rounds)
+{
+	size_t left = (size_t)rounds - 1;
+
+	__atomic_fetch_add(&ended, use_memory() ? 1u : 1000000u, __ATOMIC_RELAXED);
+	if (left)
+		pthread_setspecific(keys[0], (void *)left);
+}
+
+static void *set_late_key(void *unused)
+{
+	(void)unused;
+	CHECK(!pthread_setspecific(keys[0], (void *)(size_t)PTHREAD_DESTRUCTOR_ITERATIONS));
+	return malloc(100);
+}
+
+TEST(last_round, "life/what destructors allocate in the last round is no cache that nobody ends")
+{
+	size_t used[2];
+
+	CHECK(!pthread_key_create(&keys[0], end_late));
+	for (size_t i = 0; i < 2; i++) {
+		for (int j = 0; j < 300; j++)
+			many_threads(set_late_key, 1);
+		malloc_trim(0);
+		used[i] = mallinfo2().uordblks;
+	}
+	CHECK_EQ(ended, 600 * PTHREAD_DESTRUCTOR_ITERATIONS);
+	harness_note("in use after each half: %zu %zu", used[0], used[1]);
+	CHECK(used[1] <= used[0] + MIB);
 }
 
 static char *shared[100];

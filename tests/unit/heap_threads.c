@@ -2,6 +2,7 @@
 /* What becomes of caches whose threads have ended: who takes over what is in them, and what others have freed of it. */
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <string.h>
 
 #include "heap.h"
@@ -357,4 +358,55 @@ TEST(ends_meanwhile, "heap_threads/what was freed of ended threads is read of al
 	CHECK(!pthread_join(reads, NULL));
 	CHECK(!heap_read_news(heap));
 	heap_validate(heap);
+}
+
+/* ---------------------------------------------------------------- more threads than caches */
+
+enum { THREADS_MOST = 400 };
+
+static struct heap *crowded;
+static sem_t has_allocated, goes_on;
+static uint32_t nr_without; /* atomic: threads that got no cache */
+
+static void *allocate_and_wait(void *unused)
+{
+	char *objects[10];
+
+	for (size_t i = 0; i < ARRAY_LEN(objects); i++) {
+		CHECK((objects[i] = heap_alloc(crowded, 100)));
+		memset(objects[i], (int)i, 100);
+	}
+	if (!heap_has_cache(crowded->id))
+		atomic_add_relaxed(&nr_without, 1u);
+	sem_post(&has_allocated);
+	while (sem_wait(&goes_on))
+		;
+	for (size_t i = 0; i < ARRAY_LEN(objects); i++) {
+		CHECK_EQ(objects[i][99], i);
+		heap_free(crowded, objects[i]);
+	}
+	return unused;
+}
+
+TEST(without_cache, "heap_threads/threads for whose caches there are no addresses allocate all the same", "ARENA_WINDOW_CHUNKS=32")
+{
+	pthread_t threads[THREADS_MOST];
+
+	crowded = heap_create(ARENA_SOURCE_PAGES);
+	CHECK(crowded && !sem_init(&goes_on, 0, 0) && !sem_init(&has_allocated, 0, 0));
+	for (size_t i = 0; i < THREADS_MOST; i++)
+		CHECK(!pthread_create(&threads[i], NULL, allocate_and_wait, NULL));
+	for (size_t i = 0; i < THREADS_MOST; i++)
+		while (sem_wait(&has_allocated))
+			;
+	for (size_t i = 0; i < THREADS_MOST; i++)
+		sem_post(&goes_on);
+	for (size_t i = 0; i < THREADS_MOST; i++)
+		CHECK(!pthread_join(threads[i], NULL));
+	harness_note("%u of %u threads without a cache", nr_without, THREADS_MOST);
+	CHECK(nr_without);
+	heap_validate(crowded);
+	heap_flush(crowded);
+	heap_scavenge(crowded, 0, UINT64_MAX);
+	CHECK_EQ(crowded->pages.used_pages, 0);
 }
