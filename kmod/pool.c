@@ -226,7 +226,8 @@ static unsigned long pool_isolate_locked(struct pool *pool, unsigned long max,
 		nr++;
 	}
 	/* Idle too, and counted so: the thread may get no CPU to finish it. */
-	if (nr < max && (chunk = pool_take_hand_locked(pool))) {
+	chunk = nr < max ? pool_take_hand_locked(pool) : NULL;
+	if (chunk) {
 		list_add(&chunk->lru, chunks);
 		nr++;
 	}

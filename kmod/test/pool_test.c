@@ -472,7 +472,8 @@ static void pool_test_isolate_leaves_hand(struct kunit *test)
 	struct pool *pool = order_pool(test, walk);
 	struct folio *chunk = pool_clear_begin(pool);
 
-	KUNIT_EXPECT_EQ(test, pool_try_isolate(pool, ORDER_CHUNKS - 1, &walk->held), ORDER_CHUNKS - 1UL);
+	KUNIT_EXPECT_EQ(test, pool_try_isolate(pool, ORDER_CHUNKS - 1, &walk->held),
+			ORDER_CHUNKS - 1UL);
 	KUNIT_EXPECT_PTR_EQ(test, pool->in_hand, chunk);
 	pool_clear_end(pool);
 	KUNIT_EXPECT_FALSE(test, chunk_is_uncleared(chunk));
