@@ -21,13 +21,14 @@ enum idle_event {
 	IDLE_POP_RECLAIM,
 	IDLE_CLEAR_BEGIN,
 	IDLE_CLEAR_END,
+	IDLE_CLEAR_TAKEN,	/* somebody takes it out of the thread's hand */
 	IDLE_NR_EVENTS,
 };
 
 #define IDLE_WALK_DEPTH		6
-#define IDLE_WALK_SEQUENCES	(7 * 7 * 7 * 7 * 7 * 7)
+#define IDLE_WALK_SEQUENCES	(8 * 8 * 8 * 8 * 8 * 8)
 /* All but the ends of a clearing that has not begun. */
-#define IDLE_WALK_EVENTS	609113UL
+#define IDLE_WALK_EVENTS	1191250UL
 #define IDLE_WALK_CHUNKS	24
 
 /**
@@ -101,11 +102,13 @@ static inline bool idle_walk_clear_begin(struct idle_walk *walk)
 	return walk->in_hand == expected;
 }
 
-static inline bool idle_walk_clear_end(struct idle_walk *walk)
+static inline bool idle_walk_clear_end(struct idle_walk *walk, bool taken)
 {
-	chunk_set_uncleared(walk->in_hand, false);
 	idle_clear_end(&walk->idle);
-	idle_walk_push(walk, walk->in_hand);
+	if (!taken) {
+		chunk_set_uncleared(walk->in_hand, false);
+		idle_walk_push(walk, walk->in_hand);
+	}
 	walk->in_hand = NULL;
 	return true;
 }
@@ -135,7 +138,7 @@ static inline bool idle_walk_apply(struct idle_walk *walk, enum idle_event event
 	case IDLE_CLEAR_BEGIN:
 		return idle_walk_clear_begin(walk);
 	default:
-		return idle_walk_clear_end(walk);
+		return idle_walk_clear_end(walk, event == IDLE_CLEAR_TAKEN);
 	}
 }
 
@@ -167,7 +170,7 @@ static inline void idle_walk_sequence(struct idle_walk *walk, unsigned int seque
 	for (step = 0; step < IDLE_WALK_DEPTH; step++, sequence /= IDLE_NR_EVENTS) {
 		enum idle_event event = (enum idle_event)(sequence % IDLE_NR_EVENTS);
 
-		if (event == IDLE_CLEAR_END && !walk->in_hand)
+		if (event >= IDLE_CLEAR_END && !walk->in_hand)
 			continue;
 		walk->nr_events++;
 		if (!idle_walk_apply(walk, event) || !idle_walk_counts_hold(walk))
