@@ -121,8 +121,8 @@ static void clear_uncached_finish(void)
  * Who zeroes, or waits for work, is in no read-side section of RCU and holds no lock but one under
  * which it is not preempted. The page allocator and memory cgroups, where a thread spends the rest,
  * are: an idle one that is preempted there holds up each grace period of the kernel until it runs
- * again, which took 21 s where CPUs were busy. What it zeroes can be taken away from it:
- * pool_take_every().
+ * again, which took 21 s where CPUs were busy. What it zeroes can be taken away:
+ * pool.in_hand.
  */
 static void clearer_idle(bool idle)
 {

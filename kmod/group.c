@@ -222,7 +222,7 @@ static unsigned long group_age(struct pool_group *group)
 		if (!pool)
 			continue;
 		if (pool_nr_idle(pool) && pool_is_stale(pool))
-			pool_trim_one(pool, ULONG_MAX, false);
+			pool_trim_one(pool, ULONG_MAX);
 		/* The bound of all pools may be lower than when its chunks came. */
 		if (pool_has_work(pool))
 			clear_queue(pool);

@@ -124,7 +124,7 @@ void pool_destroy(struct pool *pool)
 {
 	/* No shrinker looks at it after this. */
 	pressure_remove_pool(pool);
-	pool_trim_one(pool, ULONG_MAX, false);
+	pool_trim_one(pool, ULONG_MAX);
 	kmem_cache_free(pool_cache, pool);
 }
 
@@ -200,12 +200,18 @@ static __always_inline struct folio *pool_pop_locked(struct pool *pool,
 	return chunk;
 }
 
-/* What the clearing thread is just zeroing, as it is; NULL when there is none. */
-static struct folio *pool_take_hand_locked(struct pool *pool)
+/*
+ * What the clearing thread is just zeroing, as it is; NULL when there is none, and with @try when
+ * it runs at this moment.
+ */
+static struct folio *pool_take_hand_locked(struct pool *pool, bool try)
 {
 	struct folio *chunk;
 
-	raw_spin_lock(&pool->hand_lock);
+	if (!try)
+		raw_spin_lock(&pool->hand_lock);
+	else if (!raw_spin_trylock(&pool->hand_lock))
+		return NULL;
 	chunk = pool->in_hand;
 	pool->in_hand = NULL;
 	raw_spin_unlock(&pool->hand_lock);
@@ -215,7 +221,7 @@ static struct folio *pool_take_hand_locked(struct pool *pool)
 }
 
 static unsigned long pool_isolate_locked(struct pool *pool, unsigned long max,
-					 struct list_head *chunks)
+					 struct list_head *chunks, bool try)
 {
 	struct folio *chunk;
 	unsigned long nr = 0;
@@ -226,7 +232,7 @@ static unsigned long pool_isolate_locked(struct pool *pool, unsigned long max,
 		nr++;
 	}
 	/* Idle too, and counted so: the thread may get no CPU to finish it. */
-	chunk = nr < max ? pool_take_hand_locked(pool) : NULL;
+	chunk = nr < max ? pool_take_hand_locked(pool, try) : NULL;
 	if (chunk) {
 		list_add(&chunk->lru, chunks);
 		nr++;
@@ -244,7 +250,7 @@ unsigned long pool_try_isolate(struct pool *pool, unsigned long max, struct list
 	if (!spin_trylock(&pool->lock))
 		return 0;
 	pool_lock_note();
-	nr = pool_isolate_locked(pool, max, chunks);
+	nr = pool_isolate_locked(pool, max, chunks, true);
 	spin_unlock(&pool->lock);
 	return nr;
 }
@@ -385,7 +391,7 @@ static unsigned long pool_take_every(struct pool *pool, struct list_head *chunks
 	pool_lock(pool);
 	got = pool_take_locked(pool, chunks, nr);
 	if (got < nr)
-		chunk = pool_take_hand_locked(pool);
+		chunk = pool_take_hand_locked(pool, false);
 	spin_unlock(&pool->lock);
 	if (!chunk || !chunk_is_sound(chunk))
 		return got;
@@ -635,29 +641,24 @@ bool pool_get_ahead(struct pool *pool)
 }
 
 /* Freed outside the lock: freeing takes the zone lock, which is not ours to wait for. */
-static unsigned long pool_trim_batch(struct pool *pool, unsigned long max, bool try)
+static unsigned long pool_trim_batch(struct pool *pool, unsigned long max)
 {
 	LIST_HEAD(chunks);
 
-	if (try) {
-		pool_try_isolate(pool, max, &chunks);
-	} else {
-		pool_lock(pool);
-		pool_isolate_locked(pool, max, &chunks);
-		spin_unlock(&pool->lock);
-	}
+	pool_lock(pool);
+	pool_isolate_locked(pool, max, &chunks, false);
+	spin_unlock(&pool->lock);
 	return pool_return(&chunks);
 }
 
-unsigned long pool_trim_one(struct pool *pool, unsigned long max, bool try)
+unsigned long pool_trim_one(struct pool *pool, unsigned long max)
 {
 	unsigned long nr = 0, got = 1;
 
 	while (nr < max && got) {
-		got = pool_trim_batch(pool, min(max - nr, TRIM_BATCH), try);
+		got = pool_trim_batch(pool, min(max - nr, TRIM_BATCH));
 		nr += got;
-		if (!try)
-			cond_resched();
+		cond_resched();
 	}
 	return nr;
 }
@@ -671,7 +672,7 @@ static unsigned long pool_trim_group(struct pool_group *group, int nid, unsigned
 		struct pool *pool = READ_ONCE(group->pools[n]);
 
 		if (pool && (nid == NUMA_NO_NODE || nid == n))
-			nr += pool_trim_one(pool, max - nr, false);
+			nr += pool_trim_one(pool, max - nr);
 	}
 	return nr;
 }
@@ -701,7 +702,7 @@ void pool_return_surplus(struct pool *pool)
 	if (!nr)
 		return;
 	pool_set_busy(pool);
-	pool_trim_batch(pool, nr, false);
+	pool_trim_batch(pool, nr);
 	pool_set_idle(pool);
 }
 
@@ -724,7 +725,7 @@ void pool_clear_end(struct pool *pool)
 	struct folio *chunk;
 
 	pool_lock(pool);
-	chunk = pool_take_hand_locked(pool);
+	chunk = pool_take_hand_locked(pool, false);
 	if (chunk) {
 		chunk_set_uncleared(chunk, false);
 		if (chunk_is_sound(chunk))

@@ -90,9 +90,9 @@ static inline unsigned long pool_nr_idle(struct pool *pool)
  * system: those in CPU slots first, then dirty ones. Returns how many.
  */
 unsigned long pool_trim(struct pool_group *group, int nid, unsigned long max);
-/** The same for one pool, without CPU slots; never waits for a lock with @try. */
-unsigned long pool_trim_one(struct pool *pool, unsigned long max, bool try);
-/** Move up to @max idle chunks of @pool to @chunks, dirty ones first, if its lock is free. */
+/** The same for one pool, without CPU slots. */
+unsigned long pool_trim_one(struct pool *pool, unsigned long max);
+/** Move up to @max idle chunks of @pool to @chunks, dirty ones first, as far as locks are free. */
 unsigned long pool_try_isolate(struct pool *pool, unsigned long max, struct list_head *chunks);
 
 /** Frees its chunks; the group's slots are drained and nobody refers to the group. */
