@@ -33,6 +33,16 @@
 #define atomic_cas_relaxed(p, expected, v) \
 	__atomic_compare_exchange_n((p), (expected), (v), false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)
 
+/* Between two looks at a word that another CPU is about to write. */
+static inline void cpu_relax(void)
+{
+#if defined(__x86_64__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("isb" ::: "memory"); /* yield is nothing on most */
+#endif
+}
+
 /*
  * Relaxed, for a fast path that uses the value only after it has found out that nobody else writes it. Compilers make one instruction more of an atomic
  * load than of a plain one, so it is atomic only where somebody looks for races.

@@ -71,18 +71,19 @@ static inline void lock_rank_leave(const struct lock *lock)
 }
 #endif
 
+/** It was not free: look for a moment whether it becomes so, then sleep. */
+void lock_await(struct lock *lock);
+
 /* Without the check of ranks: for fork(), which takes all locks of a rank. Pairs with lock_release_nested(). */
 static inline void lock_acquire_nested(struct lock *lock)
 {
 	uint32_t expected = 0;
 
-	if (likely(atomic_cas_acquire(&lock->word, &expected, 1u)))
-		return;
-	while (atomic_swap_acquire(&lock->word, 2u) != 0)
-		os_futex_wait(&lock->word, 2);
+	if (unlikely(!atomic_cas_acquire(&lock->word, &expected, 1u)))
+		lock_await(lock);
 }
 
-/* The release pairs with the acquires in lock_acquire_nested(). */
+/* The release pairs with the acquires in lock_acquire_nested() and lock_await(). */
 static inline void lock_release_nested(struct lock *lock)
 {
 	if (unlikely(atomic_swap_release(&lock->word, 0u) == 2))
