@@ -11,6 +11,8 @@
  */
 #include "gc/alloc.h"
 
+#include <limits.h>
+
 #include "gc/ahead.h"
 #include "gc/cycle.h"
 #include "gc/sample.h"
@@ -19,8 +21,12 @@
 /* Slots up to here are cleared a word of them at a time, which is at most a page. */
 #define CLEAR_TOGETHER_BYTES (PAGE_BYTES / 64)
 
-/* Spans, by GC_SWEEP_SPANS, swept in vain before new pages are taken, so that an allocation is not held up by what all is alive. */
-#define SWEEP_TRIES 8
+/*
+ * So many spans are swept together, and so often in vain, before new pages are taken: an allocation is not held up by what all is alive, which is most of the heap
+ * just after a cycle. The collector finds what is free at the same time.
+ */
+#define SWEEP_SPANS 4
+#define SWEEP_TRIES 2
 
 /* ---------------------------------------------------------------- black */
 
@@ -189,11 +195,11 @@ static struct gc_span *take_partial(struct gc_mutator *mutator, struct gc_kind *
 	return span;
 }
 
-static struct gc_span *take_swept(struct gc_mutator *mutator, struct gc_kind *kind)
+static struct gc_span *take_swept(struct gc_mutator *mutator, struct gc_kind *kind, unsigned int tries)
 {
 	struct gc_span *span = take_partial(mutator, kind);
 
-	for (int i = 0; !span && i < SWEEP_TRIES && gc_sweep_kind(mutator->gc, kind, NULL); i++)
+	while (!span && tries-- && gc_sweep_kind(mutator->gc, kind, SWEEP_SPANS, NULL))
 		span = take_partial(mutator, kind);
 	return span;
 }
@@ -230,10 +236,12 @@ static struct gc_span *take_new(struct gc_mutator *mutator, uint32_t number)
 static struct gc_span *take(struct gc_mutator *mutator, uint32_t number)
 {
 	struct gc_kind *kind = &mutator->gc->types.kinds[number];
-	struct gc_span *span = take_swept(mutator, kind);
+	struct gc_span *span = take_swept(mutator, kind, SWEEP_TRIES);
 
 	if (!span)
 		span = take_new(mutator, number);
+	if (unlikely(!span))
+		span = take_swept(mutator, kind, UINT_MAX);
 	if (span)
 		count(mutator, (size_t)count_free(span) * span->slot_bytes);
 	return span;

@@ -81,13 +81,13 @@ static void sweep(struct arena_gc *gc, struct gc_pages *pages, struct gc_span *s
 }
 
 /* The first ones of a kind that nobody has swept. */
-static struct gc_list take_batch(struct gc_space *space, struct gc_kind *kind)
+static struct gc_list take_batch(struct gc_space *space, struct gc_kind *kind, unsigned int most)
 {
 	struct gc_list taken = { 0 };
 	struct gc_span *span;
 
 	lock_acquire(&kind->lock);
-	for (unsigned int i = 0; i < GC_SWEEP_SPANS && (span = gc_list_pop(space, &kind->unswept)); i++)
+	for (unsigned int i = 0; i < most && (span = gc_list_pop(space, &kind->unswept)); i++)
 		gc_list_push(space, &taken, span);
 	lock_release(&kind->lock);
 	return taken;
@@ -113,9 +113,9 @@ static void put_back(struct arena_gc *gc, struct gc_kind *kind, struct batch *ba
 	atomic_add_relaxed(&gc->freed_bytes, batch->freed_bytes);
 }
 
-unsigned int gc_sweep_kind(struct arena_gc *gc, struct gc_kind *kind, struct gc_pages *pages)
+unsigned int gc_sweep_kind(struct arena_gc *gc, struct gc_kind *kind, unsigned int most, struct gc_pages *pages)
 {
-	struct gc_list taken = take_batch(&gc->space, kind);
+	struct gc_list taken = take_batch(&gc->space, kind, most);
 	struct batch batch = { 0 };
 	struct gc_span *span;
 	unsigned int nr = 0;
@@ -136,7 +136,7 @@ bool gc_sweep_some(struct arena_gc *gc, unsigned int nr)
 
 	for (uint32_t i = 1; i < gc_kinds(&gc->types) && done < nr; i++)
 		do {
-			swept = gc_sweep_kind(gc, &gc->types.kinds[i], &gc->swept);
+			swept = gc_sweep_kind(gc, &gc->types.kinds[i], GC_SWEEP_SPANS, &gc->swept);
 			done += swept;
 		} while (swept && done < nr);
 	gc_pages_flush(&gc->space, &gc->swept);

@@ -5,14 +5,14 @@
 
 #include "gc/collected.h"
 
-/* Spans that are swept together: who comes for one of them meanwhile waits for some microseconds at most, or takes another. */
+/* Spans that the collector sweeps together: who comes for one of them meanwhile waits for some microseconds at most, or takes another. */
 #define GC_SWEEP_SPANS 16u
 
 /**
- * Sweep some spans of a kind that nobody has swept: how many there were. Empty ones give their pages back by way of @pages; NULL: they stay with the kind, for
+ * Sweep up to @most spans of a kind that nobody has swept: how many there were. Empty ones give their pages back by way of @pages; NULL: they stay with the kind, for
  * who is about to take one.
  */
-unsigned int gc_sweep_kind(struct arena_gc *gc, struct gc_kind *kind, struct gc_pages *pages);
+unsigned int gc_sweep_kind(struct arena_gc *gc, struct gc_kind *kind, unsigned int most, struct gc_pages *pages);
 /** Sweep about @nr spans that nobody has swept, and give back what is empty; false when there are none left. The collector's. Mutators sweep what they need
  * at the same time. */
 bool gc_sweep_some(struct arena_gc *gc, unsigned int nr);
