@@ -9,7 +9,8 @@
  * The kernel tells how long a thread was on the run queue (schedstat) and whether it went to sleep (voluntary switches). Wall time that is none of these was
  * the host's, and is left out. schedstat is read only after batches with a gap between the clocks.
  *
- * The program's own share of a batch is the median; a batch of up to twice the median is all the program's, because its own accesses miss caches, too.
+ * The program's own share of a batch is the median of all of the thread's, so what each lost is known at the end; a batch of up to twice the median is all the
+ * program's, because its own accesses miss caches, too.
  */
 #include "bench/gc/batch.h"
 
@@ -30,16 +31,22 @@
 #define NR_BINS ((size_t)120 * 1000000000 / UTILIZATION_BIN_NS)
 /* Shorter gaps are interrupts and the clocks themselves. */
 #define GAP_NS 10000u
-/* As often the median is looked at anew. */
-#define MEDIAN_BATCHES 1024u
+/* Batches of a thread that are noted; memory is there for those that come. */
+#define NR_NOTES ((size_t)64 << 20)
+
+/* Of a batch; it ended so long after the thread began. */
+struct note {
+	uint64_t end_ns;
+	uint32_t own_ns, queued_ns;
+};
 
 /* The thread's. */
 struct timer {
 	uint64_t begin_ns, wall_ns, cpu_ns;	/* of the thread; of the batch */
 	uint64_t queued_ns, nr_sleeps;		/* when last looked at */
-	uint64_t median_ns;
 	int schedstat;
-	float *lost;
+	struct note *notes;
+	size_t nr_notes;
 	struct histogram wall, own;
 };
 
@@ -112,7 +119,7 @@ void batch_thread_begin(void)
 	timer = map(sizeof(*timer));
 	timer->schedstat = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
 	if (is_self)
-		timer->lost = map(NR_BINS * sizeof(*timer->lost));
+		timer->notes = map(NR_NOTES * sizeof(*timer->notes));
 	timer->queued_ns = read_queued_ns();
 	timer->nr_sleeps = read_sleeps();
 	timer->begin_ns = clock_ns(CLOCK_MONOTONIC);
@@ -135,11 +142,9 @@ static void split_gap(uint64_t gap_ns, uint64_t *queued_ns, uint64_t *slept_ns)
 	timer->queued_ns = queued;
 }
 
-static uint64_t beyond_program(uint64_t own_ns)
+static uint32_t clamp_ns(uint64_t ns)
 {
-	if (timer->own.nr % MEDIAN_BATCHES == MEDIAN_BATCHES / 2)
-		timer->median_ns = histogram_percentile(&timer->own, 0.5);
-	return timer->median_ns && own_ns > 2 * timer->median_ns ? own_ns - timer->median_ns : 0;
+	return ns < UINT32_MAX ? (uint32_t)ns : UINT32_MAX;
 }
 
 static void note_own(uint64_t wall_ns, uint64_t end_ns)
@@ -148,7 +153,8 @@ static void note_own(uint64_t wall_ns, uint64_t end_ns)
 
 	split_gap(wall_ns > cpu_ns ? wall_ns - cpu_ns : 0, &queued_ns, &slept_ns);
 	histogram_add(&timer->own, cpu_ns + slept_ns);
-	utilization_lose(timer->lost, NR_BINS, end_ns - timer->begin_ns, beyond_program(cpu_ns + slept_ns) + queued_ns);
+	if (timer->nr_notes < NR_NOTES)
+		timer->notes[timer->nr_notes++] = (struct note){ end_ns - timer->begin_ns, clamp_ns(cpu_ns + slept_ns), clamp_ns(queued_ns) };
 }
 
 void batch_end(void)
@@ -167,16 +173,31 @@ void batch_end(void)
 	begin_batch();
 }
 
+static void lose_all(float *lost)
+{
+	uint64_t median_ns = histogram_percentile(&timer->own, 0.5);
+
+	for (size_t i = 0; i < timer->nr_notes; i++) {
+		const struct note *note = &timer->notes[i];
+		uint64_t beyond_ns = note->own_ns > 2 * median_ns ? note->own_ns - median_ns : 0;
+
+		utilization_lose(lost, NR_BINS, note->end_ns, beyond_ns + note->queued_ns);
+	}
+}
+
 static void merge_utilization(void)
 {
+	float *lost = map(NR_BINS * sizeof(*lost));
 	size_t nr_bins = (clock_ns(CLOCK_MONOTONIC) - timer->begin_ns) / UTILIZATION_BIN_NS + 1;
 
+	lose_all(lost);
 	for (size_t i = 0; i < NR_WINDOWS; i++) {
-		double min = utilization_min(timer->lost, nr_bins < NR_BINS ? nr_bins : NR_BINS, windows[i]);
+		double min = utilization_min(lost, nr_bins < NR_BINS ? nr_bins : NR_BINS, windows[i]);
 
 		utilization[i] = min < utilization[i] ? min : utilization[i];
 	}
-	munmap(timer->lost, NR_BINS * sizeof(*timer->lost));
+	munmap(lost, NR_BINS * sizeof(*lost));
+	munmap(timer->notes, NR_NOTES * sizeof(*timer->notes));
 }
 
 void batch_thread_end(void)
