@@ -4,8 +4,8 @@
  * 2 to 4 ms, in which a mutator waits for the collector. So who marks or sweeps looks, each 50 us, whether a mutator that runs is on its own CPU: the
  * kernel writes that where it is read for nothing (restartable sequences: P. Turner and A. Hunter, 2013; M. Desnoyers, Linux 4.18).
  *
- * It asks to be moved, and to be free again at once: where it runs from then on is the scheduler's to say, as before. Where each CPU has a mutator of its own,
- * shares and rests (gc/workers.c) are all that can be done.
+ * It asks to be moved, and to be free again at once: where it runs from then on is the scheduler's to say, as before. Where each CPU has a mutator of its own
+ * a worker with a duty goes to the next one each time that it rests (gc/workers.c): the scheduler would wake it where it slept, in the same mutator's way.
  */
 #include "gc/aside.h"
 
@@ -19,4 +19,15 @@ bool gc_step_aside(struct arena_gc *gc)
 	if (!cpu || !gc_threads_are_on(gc, atomic_load_relaxed(cpu), &taken))
 		return false;
 	return os_leave_cpus(&taken);
+}
+
+void gc_move_on(void)
+{
+	const uint32_t *cpu = os_cpu_word();
+	struct os_cpus here = { 0 };
+
+	if (!cpu)
+		return;
+	os_cpus_add(&here, atomic_load_relaxed(cpu));
+	os_leave_cpus(&here);
 }

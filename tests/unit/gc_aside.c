@@ -117,6 +117,36 @@ TEST(moves, "gc_aside/who is on the CPU of a mutator that runs moves to another 
 	CHECK(is_moved((struct other){ .cpu = first_cpu() }, &cpus, TRIES));
 }
 
+TEST(next, "gc_aside/who moves on is on another CPU then, and may run where it could before")
+{
+	cpu_set_t cpus = allowed(), after;
+	bool moved = false;
+
+	need_somewhere_else();
+	for (int i = 0; i < TRIES && !moved; i++) {
+		uint32_t before = atomic_load_relaxed(os_cpu_word());
+
+		gc_move_on();
+		moved = atomic_load_relaxed(os_cpu_word()) != before;
+		after = allowed();
+		CHECK(CPU_EQUAL(&after, &cpus));
+	}
+	CHECK(moved);
+}
+
+TEST(stuck, "gc_aside/who may run on one CPU only stays there, and moves on in vain")
+{
+	cpu_set_t before = allowed(), there = only(first_cpu()), after;
+
+	need_somewhere_else();
+	run_on(&there);
+	gc_move_on();
+	after = allowed();
+	CHECK(CPU_EQUAL(&after, &there));
+	CHECK_EQ(atomic_load_relaxed(os_cpu_word()), first_cpu());
+	run_on(&before);
+}
+
 TEST(safe, "gc_aside/a mutator that waits is in nobody's way")
 {
 	cpu_set_t cpus = allowed();
