@@ -73,13 +73,14 @@ struct free_parts {
 	uint64_t nr_slots[NR_CLASSES];
 	uint64_t nr_all_slots, slot_bytes;
 	uint64_t nr_pages;
-	size_t held_bytes;
+	size_t held_bytes, most_bytes;
 };
 
 static struct free_parts free_parts(void)
 {
 	struct totals all = totals();
-	struct free_parts parts = { .nr_pages = (all.held_bytes - all.used_bytes) / PAGE_BYTES, .held_bytes = all.held_bytes };
+	struct free_parts parts = { .nr_pages = (all.held_bytes - all.used_bytes) / PAGE_BYTES, .held_bytes = all.held_bytes,
+				     .most_bytes = all.most_bytes };
 
 	if (heap_main())
 		heap_count_free(heap_main(), parts.nr_slots);
@@ -90,12 +91,17 @@ static struct free_parts free_parts(void)
 	return parts;
 }
 
-/* glibc's "fast" chunks are those that lie ready for their size, which slots are; pages are the rest. */
+/*
+ * glibc's "fast" chunks are those that lie ready for their size, which slots are; pages are the rest. Nothing is mapped for one object alone. Addresses are the
+ * heap's as long as its chunks are: all of them may be read and written.
+ */
 static void print_sums(const struct free_parts *parts, FILE *stream)
 {
 	fprintf(stream, "<total type=\"fast\" count=\"%lu\" size=\"%lu\"/>\n", parts->nr_all_slots, parts->slot_bytes);
 	fprintf(stream, "<total type=\"rest\" count=\"%lu\" size=\"%lu\"/>\n", parts->nr_pages, parts->nr_pages * PAGE_BYTES);
-	fprintf(stream, "<system type=\"current\" size=\"%zu\"/>\n", parts->held_bytes);
+	fprintf(stream, "<total type=\"mmap\" count=\"0\" size=\"0\"/>\n");
+	fprintf(stream, "<system type=\"current\" size=\"%zu\"/>\n<system type=\"max\" size=\"%zu\"/>\n", parts->held_bytes, parts->most_bytes);
+	fprintf(stream, "<aspace type=\"total\" size=\"%zu\"/>\n<aspace type=\"mprotect\" size=\"%zu\"/>\n", parts->held_bytes, parts->held_bytes);
 }
 
 SHIM_API int malloc_info(int options, FILE *stream)

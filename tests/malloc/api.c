@@ -355,6 +355,9 @@ static char *info_text(void)
 		CHECK_EQ(attribute(part, "<total", "size"), total);
 		CHECK_EQ(attribute(part, "<total type=\"rest", "size"), attribute(part, "<total type=\"rest", "count") * PAGE);
 		CHECK(attribute(part, "<system", "size") >= total + attribute(part, "<total type=\"rest", "size"));
+		CHECK(attribute(part, "<system type=\"max\"", "size") >= attribute(part, "<system type=\"current\"", "size"));
+		CHECK_EQ(attribute(part, "<aspace type=\"total\"", "size"), attribute(part, "<system type=\"current\"", "size"));
+		CHECK_EQ(attribute(part, "<aspace type=\"mprotect\"", "size"), attribute(part, "<system type=\"current\"", "size"));
 	}
 	return text;
 }
