@@ -52,6 +52,8 @@ result $? "structs in a slice and in an arena are the same" "$folder/structs"
 # shellcheck disable=SC2016 # awk's own variables
 is "a slice that grows takes 12.8 MB in 30 arrays, an arena 4.8 MB at once and no cycle" "collector 12.82 30.0
 arena 4.80 1.0 0.00" awk 'NR == 2 { print $1, $3, $4 } NR == 3 { print $1, $3, $4, $5 }' "$folder/structs"
+# shellcheck disable=SC2016
+run_ok "and the collector runs for it at least once a pass" awk 'NR == 2 && $5 >= 1 { seen = 1 } END { exit !seen }' "$folder/structs"
 run_ok "threads share a cache of weak references, each cycle verified" env ARENA_GCVERIFY=1 "$B/examples/cache" 3 60000
 run_ok "and keep it below a limit" "$B/examples/cache" 3 30000 16
 run_ok "also where it is too small for what they keep at first" "$B/examples/cache" 4 30000 6
