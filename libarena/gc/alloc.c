@@ -240,7 +240,8 @@ static struct gc_span *take(struct gc_mutator *mutator, uint32_t number)
 
 	if (!span)
 		span = take_new(mutator, number);
-	if (unlikely(!span))
+	/* Who is kept out leaves what there is to be found to the thread whose turn it is. */
+	if (unlikely(!span) && !gc_is_kept_out(mutator))
 		span = take_swept(mutator, kind, UINT_MAX);
 	if (span)
 		count(mutator, (size_t)count_free(span) * span->slot_bytes);

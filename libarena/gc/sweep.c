@@ -13,6 +13,8 @@
 
 #include <string.h>
 
+/* Spans that the collector sweeps together: who comes for one of them meanwhile waits for some microseconds at most, or takes another. */
+#define SWEEP_SPANS 16u
 /* What is freed under verification is overwritten, so that whoever still uses it notices. */
 #define GC_DEAD_BYTE 0xdb
 
@@ -136,7 +138,7 @@ bool gc_sweep_some(struct arena_gc *gc, unsigned int nr)
 
 	for (uint32_t i = 1; i < gc_kinds(&gc->types) && done < nr; i++)
 		do {
-			swept = gc_sweep_kind(gc, &gc->types.kinds[i], GC_SWEEP_SPANS, &gc->swept);
+			swept = gc_sweep_kind(gc, &gc->types.kinds[i], SWEEP_SPANS, &gc->swept);
 			done += swept;
 		} while (swept && done < nr);
 	gc_pages_flush(&gc->space, &gc->swept);

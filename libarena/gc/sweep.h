@@ -5,9 +5,6 @@
 
 #include "gc/collected.h"
 
-/* Spans that the collector sweeps together: who comes for one of them meanwhile waits for some microseconds at most, or takes another. */
-#define GC_SWEEP_SPANS 16u
-
 /**
  * Sweep up to @most spans of a kind that nobody has swept: how many there were. Empty ones give their pages back by way of @pages; NULL: they stay with the kind, for
  * who is about to take one.
