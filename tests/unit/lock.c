@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Locks: one holder at a time, and who waits for long sleeps. */
+/* Locks: who waits for long sleeps. That there is one holder at a time is in tests/unit/atomic.c. */
 #include "lock.h"
 
 #include <pthread.h>
@@ -7,33 +7,7 @@
 
 #include "tests/harness.h"
 
-#define NR_THREADS 4
-#define ROUNDS 100000u
-
 static struct lock lock = LOCK_INIT(LOCK_GC);
-static uint64_t nr_held; /* guarded by lock */
-
-static void *hold_often(void *unused)
-{
-	for (unsigned int i = 0; i < ROUNDS; i++) {
-		lock_acquire(&lock);
-		nr_held++;
-		lock_release(&lock);
-	}
-	return unused;
-}
-
-TEST(alone, "lock/one holder at a time")
-{
-	pthread_t threads[NR_THREADS];
-
-	for (int i = 0; i < NR_THREADS; i++)
-		CHECK(!pthread_create(&threads[i], NULL, hold_often, NULL));
-	for (int i = 0; i < NR_THREADS; i++)
-		pthread_join(threads[i], NULL);
-	CHECK_EQ(nr_held, NR_THREADS * ROUNDS);
-	CHECK_EQ(lock.word, 0);
-}
 
 static long count_sleeps(void)
 {
