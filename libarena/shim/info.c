@@ -92,15 +92,14 @@ static struct free_parts free_parts(void)
 }
 
 /*
- * glibc's "fast" chunks are those that lie ready for their size, which slots are; pages are the rest. Nothing is mapped for one object alone. Addresses are the
- * heap's as long as its chunks are: all of them may be read and written.
+ * glibc's "fast" chunks are those that lie ready for their size, which slots are; pages are the rest. Addresses are the heap's as long as its chunks are: all of
+ * them may be read and written. @more: what glibc says of all heaps alone.
  */
-static void print_sums(const struct free_parts *parts, FILE *stream)
+static void print_sums(const struct free_parts *parts, const char *more, FILE *stream)
 {
 	fprintf(stream, "<total type=\"fast\" count=\"%lu\" size=\"%lu\"/>\n", parts->nr_all_slots, parts->slot_bytes);
 	fprintf(stream, "<total type=\"rest\" count=\"%lu\" size=\"%lu\"/>\n", parts->nr_pages, parts->nr_pages * PAGE_BYTES);
-	fprintf(stream, "<total type=\"mmap\" count=\"0\" size=\"0\"/>\n");
-	fprintf(stream, "<system type=\"current\" size=\"%zu\"/>\n<system type=\"max\" size=\"%zu\"/>\n", parts->held_bytes, parts->most_bytes);
+	fprintf(stream, "%s<system type=\"current\" size=\"%zu\"/>\n<system type=\"max\" size=\"%zu\"/>\n", more, parts->held_bytes, parts->most_bytes);
 	fprintf(stream, "<aspace type=\"total\" size=\"%zu\"/>\n<aspace type=\"mprotect\" size=\"%zu\"/>\n", parts->held_bytes, parts->held_bytes);
 }
 
@@ -118,9 +117,10 @@ SHIM_API int malloc_info(int options, FILE *stream)
 			fprintf(stream, "  <size from=\"%u\" to=\"%u\" total=\"%lu\" count=\"%lu\"/>\n", size_classes[class].bytes,
 				size_classes[class].bytes, parts.nr_slots[class] * size_classes[class].bytes, parts.nr_slots[class]);
 	fprintf(stream, "</sizes>\n");
-	print_sums(&parts, stream);
+	print_sums(&parts, "", stream);
 	fprintf(stream, "</heap>\n");
-	print_sums(&parts, stream);
+	/* Nothing is mapped for one object alone. */
+	print_sums(&parts, "<total type=\"mmap\" count=\"0\" size=\"0\"/>\n", stream);
 	fprintf(stream, "</malloc>\n");
 	return 0;
 }

@@ -350,6 +350,7 @@ static char *info_text(void)
 		total += attribute(line, "<size", "total");
 	}
 	CHECK(count);
+	CHECK(strstr(text, "<total type=\"mmap\"") > strstr(text, "</heap>"));
 	for (const char *part = text; (part = strstr(part, "<total type=\"fast\"")); part++) {
 		CHECK_EQ(attribute(part, "<total", "count"), count);
 		CHECK_EQ(attribute(part, "<total", "size"), total);
