@@ -31,8 +31,8 @@
 #define NR_BINS ((size_t)120 * 1000000000 / UTILIZATION_BIN_NS)
 /* Shorter gaps are interrupts and the clocks themselves. */
 #define GAP_NS 10000u
-/* Batches of a thread that are noted; memory is there for those that come. */
-#define NR_NOTES ((size_t)64 << 20)
+/* Batches of a thread that are noted, half a minute of the fastest; memory is there for those that come. */
+#define NR_NOTES ((size_t)16 << 20)
 
 /* Of a batch; it ended so long after the thread began. */
 struct note {
