@@ -435,6 +435,18 @@ static inline int file_write_text(const char *path, const char *text)
 	return n == (ssize_t)strlen(text) ? 0 : -1;
 }
 
+/*
+ * How much of what was freed the processors keep in lists of theirs, where it is of no use for
+ * chunks and counts as free in no order. Since Linux 6.7 that grows with what is freed, up to an
+ * eighth of the memory, unless a fraction is named: the least is less than a chunk.
+ */
+#define FREED_IN_LISTS_LEAST	"1000000"
+#define FREED_IN_LISTS_DEFAULT	"0"
+static inline int freed_pages_in_lists(const char *fraction)
+{
+	return file_write_text("/proc/sys/vm/percpu_pagelist_high_fraction", fraction);
+}
+
 static inline long long parameter_get(const char *name)
 {
 	char path[128], text[64];

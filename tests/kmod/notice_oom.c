@@ -54,6 +54,7 @@ TEST_F(space, kept_chunks_go_before_anybody_is_killed)
 	ASSERT_EQ(0, parameter_set("notice_grace_ms", LONG_MS));
 	ASSERT_EQ(0, parameter_set("notice_calm_ms", LONG_MS)) TH_LOG("so that the level stays");
 	ASSERT_EQ(0, keep_many(fd, event, nr));
+	ASSERT_EQ(0, freed_pages_in_lists(FREED_IN_LISTS_LEAST)) TH_LOG("or they break up chunks");
 	EXPECT_EQ(0, IN_CHILD(hog((size_t)(free_kb() + HOG_MORE_KB) << 10))) TH_LOG("killed?");
 	after = module_stat(self->dev);
 	EXPECT_LT(before.discarded_chunks, after.discarded_chunks);
@@ -64,6 +65,7 @@ TEST_F(space, kept_chunks_go_before_anybody_is_killed)
 	ASSERT_EQ(0, space_reserve(fd, 0, nr, &r));
 	after = module_stat(self->dev);
 	EXPECT_EQ(after.discarded_chunks - before.discarded_chunks, r.fresh_chunks);
+	EXPECT_EQ(0, freed_pages_in_lists(FREED_IN_LISTS_DEFAULT));
 	close(fd);
 	close(event);
 }
