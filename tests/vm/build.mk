@@ -12,7 +12,7 @@ VM_SCRIPTS := $(wildcard tests/kmod/*.sh)
 DEBUG_PROGRAMS := $(patsubst %.c,$(B)/%,$(wildcard tests/debug/*.c))
 # Not on a kernel that checks itself: programs of others, which take longer there than all the rest and ask little of the module, and
 # the refusal of a kernel that is locked down, which those cannot be.
-VM_STOCK_ONLY := $(patsubst %,tests/kmod/%.sh,malloc_programs malloc_places lockdown)
+VM_STOCK_ONLY := $(patsubst %,tests/kmod/%.sh,malloc_programs malloc_places gc_probes lockdown)
 VM_TESTS = $(filter-out $(if $(KIND),$(VM_STOCK_ONLY)),$(VM_SCRIPTS)) $(VM_PROGRAMS)
 # Series for `make vm-shell SERIES=6.1`; vm-check and vm-bench use all unless one is named.
 SERIES ?=
