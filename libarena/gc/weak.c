@@ -142,7 +142,7 @@ static bool clear(void *context, struct link *link)
 
 	if (gc_is_white(gc, weak))
 		return false;
-	if (gc_is_white(gc, target))
+	if (gc_is_white(gc, target) && gc_does(GC_STEP_CLEAR))
 		gc_weak_forget(&weak->target, target);
 	return true;
 }
