@@ -14,6 +14,7 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <linux/mempolicy.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #if defined(__GLIBC__) && __GLIBC_PREREQ(2, 35)
@@ -401,20 +402,73 @@ uint32_t os_nr_cpus(void)
 	return nr ? nr : 1;
 }
 
-/* A thread that may not run where it does is moved before the call returns. */
+static bool are_equal(const struct os_cpus *a, const struct os_cpus *b)
+{
+	return !memcmp(a, b, sizeof(*a));
+}
+
+static bool run_on(const struct os_cpus *cpus)
+{
+	return !syscall(SYS_sched_setaffinity, 0, sizeof(*cpus), cpus);
+}
+
+/* Wherever the machine and the thread's cpuset let it. A mask of fewer would leave out for ever what is added to these. */
+static void run_anywhere(struct os_cpus *allowed)
+{
+	struct os_cpus all;
+
+	memset(&all, 0xff, sizeof(all));
+	run_on(&all);
+	os_cpus_allowed(allowed);
+}
+
+static struct os_cpus in_both(const struct os_cpus *a, const struct os_cpus *b)
+{
+	struct os_cpus cpus;
+
+	for (size_t i = 0; i < OS_CPU_WORDS; i++)
+		cpus.mask[i] = a->mask[i] & b->mask[i];
+	return cpus;
+}
+
+static struct os_cpus all_but(const struct os_cpus *cpus, const struct os_cpus *taken)
+{
+	struct os_cpus rest;
+
+	for (size_t i = 0; i < OS_CPU_WORDS; i++)
+		rest.mask[i] = cpus->mask[i] & ~taken->mask[i];
+	return rest;
+}
+
+/* It has run on @rest. What it may run on by now, and is not the cpuset's doing, somebody has asked for meanwhile, and gets; else it is as @before. */
+static void restore(const struct os_cpus *rest, const struct os_cpus *before, bool is_restricted)
+{
+	struct os_cpus now, all, expected;
+
+	os_cpus_allowed(&now);
+	run_anywhere(&all);
+	expected = in_both(rest, &all);
+	if (!are_equal(&now, &expected))
+		run_on(&now);
+	else if (is_restricted)
+		run_on(before);
+}
+
+/* Who may not run where it does is moved before the call returns, and waits for the CPU that it is moved to. */
 bool os_leave_cpus(const struct os_cpus *taken)
 {
-	struct os_cpus allowed, rest;
+	struct os_cpus before, all, rest;
+	bool is_restricted, has_left = false;
 	int saved = errno;
-	bool has_left;
 
-	os_cpus_allowed(&allowed);
-	for (size_t i = 0; i < OS_CPU_WORDS; i++)
-		rest.mask[i] = allowed.mask[i] & ~taken->mask[i];
-	/* It fails, and changes nothing, when nothing is left. */
-	has_left = !syscall(SYS_sched_setaffinity, 0, sizeof(rest), &rest);
-	if (has_left)
-		syscall(SYS_sched_setaffinity, 0, sizeof(allowed), &allowed);
+	os_cpus_allowed(&before);
+	rest = all_but(&before, taken);
+	if (!are_equal(&rest, &(struct os_cpus){ 0 })) {
+		run_anywhere(&all);
+		is_restricted = !are_equal(&all, &before);
+		has_left = run_on(&rest);
+		restore(has_left ? &rest : &all, &before, is_restricted);
+	}
 	errno = saved;
 	return has_left;
 }

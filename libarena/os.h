@@ -100,8 +100,9 @@ static inline void os_cpus_add(struct os_cpus *cpus, uint32_t cpu)
 /** The CPUs that the calling thread may run on; none when that is not to be had. */
 void os_cpus_allowed(struct os_cpus *cpus);
 /**
- * Have the calling thread run on one that it may run on and that is not @taken, now; afterwards it may run where it could before. False when there is
- * none. Some system calls; what somebody else says of where it may run, just then, is lost.
+ * Have the calling thread run on one that it may run on and that is not @taken, now; afterwards it may run where it could before, and where its cpuset
+ * lets it meanwhile. False when there is none. Eight system calls, and as long as it takes to be given a CPU there: another thread may keep that busy. What somebody
+ * else says of where it may run counts, but for a few microseconds.
  */
 bool os_leave_cpus(const struct os_cpus *taken);
 /** Sleep; signals may end it early. */

@@ -84,7 +84,7 @@ static void rest(struct gc_worker *worker, uint64_t ran_ns)
 	if (rest_ns < LEAST_REST_NS)
 		return;
 	begin_ns = os_clock_ns();
-	gc_move_on();
+	gc_move_on(&worker->aside);
 	os_sleep_ns(gc_pace_over(rest_ns, os_clock_ns() - begin_ns));
 	worker->rested_ns = os_clock_ns() - begin_ns;
 }
@@ -99,7 +99,7 @@ static uint64_t take_turn(struct gc_worker *worker, bool *has_more)
 	for (*has_more = true; *has_more && now_ns < limit_ns;) {
 		uint64_t before = marker->work;
 
-		gc_step_aside(gc);
+		gc_step_aside(&worker->aside, gc);
 		*has_more = gc_mark_some(marker, STRIDE_WORK);
 		now_ns = os_clock_ns();
 		gc_drive_did(&gc->drive, marker->work - before);
@@ -204,7 +204,7 @@ void gc_workers_sweep(struct gc_worker *worker)
 	uint64_t limit_ns = os_clock_ns() + TURN_NS;
 
 	while (gc_sweep_some(worker->marker.gc, STRIDE_SPANS)) {
-		gc_step_aside(worker->marker.gc);
+		gc_step_aside(&worker->aside, worker->marker.gc);
 		gc_ahead(worker->marker.gc);
 		if (os_clock_ns() < limit_ns)
 			continue;

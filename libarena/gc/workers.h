@@ -5,6 +5,7 @@
 #ifndef LIBARENA_GC_WORKERS_H
 #define LIBARENA_GC_WORKERS_H
 
+#include "gc/aside.h"
 #include "gc/mark.h"
 
 /* One of them; its thread's. */
@@ -12,6 +13,7 @@ struct gc_worker {
 	struct gc_marker marker;
 	uint32_t number;	/* 0: the collector */
 	struct gc_duty duty;
+	struct gc_aside aside;
 	uint64_t cpu_ns;	/* of its thread, as far as the pacer knows of it */
 	uint64_t rested_ns;	/* since it was last asked how long to rest */
 	bool hurries;		/* all wait for it */

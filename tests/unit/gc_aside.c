@@ -15,6 +15,7 @@ struct other {
 	uint32_t is_ready;	/* atomic */
 	uint32_t may_end;	/* atomic */
 	bool is_safe;
+	uint64_t stays_until_ns;	/* until then who is in its way may not move */
 };
 
 static void run_on(const cpu_set_t *cpus)
@@ -88,7 +89,7 @@ static bool is_moved(struct other other, const cpu_set_t *cpus, int tries)
 	for (int i = 0; i < tries && !moved; i++) {
 		run_on(&there);
 		run_on(cpus);
-		moved = gc_step_aside(other.gc);
+		moved = gc_step_aside(&(struct gc_aside){ .stays_until_ns = other.stays_until_ns }, other.gc);
 		after = allowed();
 		CHECK(CPU_EQUAL(&after, cpus));
 	}
@@ -127,7 +128,7 @@ TEST(next, "gc_aside/who moves on is on another CPU then, and may run where it c
 	for (int i = 0; i < 10 && !moved; i++) {
 		uint32_t before = atomic_load_relaxed(os_cpu_word());
 
-		gc_move_on();
+		gc_move_on(&(struct gc_aside){ 0 });
 		moved = atomic_load_relaxed(os_cpu_word()) != before;
 		after = allowed();
 		CHECK(CPU_EQUAL(&after, &cpus));
@@ -141,7 +142,7 @@ TEST(stuck, "gc_aside/who may run on one CPU only stays there, and moves on in v
 
 	need_somewhere_else();
 	run_on(&there);
-	gc_move_on();
+	gc_move_on(&(struct gc_aside){ 0 });
 	after = allowed();
 	CHECK(CPU_EQUAL(&after, &there));
 	CHECK_EQ(atomic_load_relaxed(os_cpu_word()), first_cpu());
@@ -162,7 +163,7 @@ static void step_while_stopped(struct arena_gc *gc, void *moved)
 
 	run_on(&there);
 	run_on(&before);
-	*(bool *)moved |= gc_step_aside(gc);
+	*(bool *)moved |= gc_step_aside(&(struct gc_aside){ 0 }, gc);
 }
 
 static void *stop_often(void *context)
@@ -193,6 +194,26 @@ TEST(stopped, "gc_aside/nor is one that is stopped")
 	CHECK(!moved);
 	arena_gc_detach(other.gc);
 	arena_gc_destroy(other.gc);
+}
+
+TEST(stays, "gc_aside/who has moved stays for a while, 20 times as long as that took")
+{
+	cpu_set_t cpus = allowed();
+	bool has_stayed = false;
+
+	need_somewhere_else();
+	/* The test may be kept from its CPU before it looks. */
+	for (int i = 0; i < TRIES && !has_stayed; i++) {
+		struct gc_aside aside = { 0 };
+		uint64_t begin_ns = os_clock_ns(), end_ns;
+
+		gc_move_on(&aside);
+		end_ns = os_clock_ns();
+		CHECK(aside.stays_until_ns > begin_ns && aside.stays_until_ns <= end_ns + 20 * (end_ns - begin_ns));
+		has_stayed = aside.stays_until_ns > end_ns + 10 * (end_ns - begin_ns);
+	}
+	CHECK(has_stayed);
+	CHECK(!is_moved((struct other){ .cpu = first_cpu(), .stays_until_ns = UINT64_MAX }, &cpus, 10));
 }
 
 TEST(nowhere, "gc_aside/who may run nowhere else stays")
