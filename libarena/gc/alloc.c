@@ -27,6 +27,8 @@
  */
 #define SWEEP_SPANS 4
 #define SWEEP_TRIES 2
+/* Where no page is to be had, and all of a kind may have to be looked at. */
+#define SWEEP_ALL_SPANS 16
 
 /* ---------------------------------------------------------------- black */
 
@@ -195,11 +197,11 @@ static struct gc_span *take_partial(struct gc_mutator *mutator, struct gc_kind *
 	return span;
 }
 
-static struct gc_span *take_swept(struct gc_mutator *mutator, struct gc_kind *kind, unsigned int tries)
+static struct gc_span *take_swept(struct gc_mutator *mutator, struct gc_kind *kind, unsigned int nr_spans, unsigned int tries)
 {
 	struct gc_span *span = take_partial(mutator, kind);
 
-	while (!span && tries-- && gc_sweep_kind(mutator->gc, kind, SWEEP_SPANS, NULL))
+	while (!span && tries-- && gc_sweep_kind(mutator->gc, kind, nr_spans, NULL))
 		span = take_partial(mutator, kind);
 	return span;
 }
@@ -219,7 +221,7 @@ static struct gc_span *take_new(struct gc_mutator *mutator, uint32_t number)
 {
 	struct arena_gc *gc = mutator->gc;
 	struct gc_kind *kind = &gc->types.kinds[number];
-	struct gc_span *span = gc_is_kept_out(mutator) ? NULL : gc_space_take(&gc->space, &mutator->pages, size_classes[kind->class].pages);
+	struct gc_span *span = gc_keep_out(mutator) ? NULL : gc_space_take(&gc->space, &mutator->pages, size_classes[kind->class].pages);
 
 	if (unlikely(gc_ahead_is_due(gc)))
 		gc_ahead_wish(gc);
@@ -236,13 +238,16 @@ static struct gc_span *take_new(struct gc_mutator *mutator, uint32_t number)
 static struct gc_span *take(struct gc_mutator *mutator, uint32_t number)
 {
 	struct gc_kind *kind = &mutator->gc->types.kinds[number];
-	struct gc_span *span = take_swept(mutator, kind, SWEEP_TRIES);
+	struct gc_span *span;
 
+	/* Who is kept out leaves what there is to be found, slots as well as pages, to the thread whose turn it is. */
+	if (gc_keep_out(mutator))
+		return NULL;
+	span = take_swept(mutator, kind, SWEEP_SPANS, SWEEP_TRIES);
 	if (!span)
 		span = take_new(mutator, number);
-	/* Who is kept out leaves what there is to be found to the thread whose turn it is. */
 	if (unlikely(!span) && !gc_is_kept_out(mutator))
-		span = take_swept(mutator, kind, UINT_MAX);
+		span = take_swept(mutator, kind, SWEEP_ALL_SPANS, UINT_MAX);
 	if (span)
 		count(mutator, (size_t)count_free(span) * span->slot_bytes);
 	return span;
@@ -328,7 +333,7 @@ void *gc_alloc_large(struct gc_mutator *mutator, uint32_t number, size_t bytes)
 
 	if (bytes > gc->space.max_pages * PAGE_BYTES)
 		return NULL;
-	span = gc_is_kept_out(mutator) ? NULL : gc_space_take(&gc->space, NULL, (uint32_t)pages_from_bytes(bytes));
+	span = gc_keep_out(mutator) ? NULL : gc_space_take(&gc->space, NULL, (uint32_t)pages_from_bytes(bytes));
 	if (!span)
 		return NULL;
 	object = (void *)gc_span_base(&gc->space, span);

@@ -116,6 +116,7 @@ struct gc_mutator {
 	uint64_t debt_cycle;
 	struct gc_pages pages;	/* at hand, until a cycle ends. The mutator's; of lost ones the collector's */
 	uint64_t taken_bytes;	/* of spans and large objects, since it last paid */
+	bool was_kept_out;	/* its last try has not looked everywhere, because it was another thread's turn. The mutator's */
 	uint64_t runtime_max_ns; /* atomic, relaxed: longest time in the library in this cycle */
 	struct gc_ring *ring;	/* of the timeline; NULL: there is none. The mutator's */
 	struct gc_bin bins[GC_KINDS_MAX]; /* memory of those that are used */
@@ -298,6 +299,16 @@ static inline bool gc_is_kept_out(const struct gc_mutator *mutator)
 	uint32_t alone = atomic_load_relaxed(&mutator->gc->alone);
 
 	return unlikely(alone) && alone != mutator->thread_id;
+}
+
+/** The same, for who is about to look for memory: this allocation is to be tried again, whoever's turn it is by then. The mutator's thread. */
+static inline bool gc_keep_out(struct gc_mutator *mutator)
+{
+	bool is_kept_out = gc_is_kept_out(mutator);
+
+	if (unlikely(is_kept_out))
+		mutator->was_kept_out = true;
+	return is_kept_out;
 }
 
 static inline enum gc_request gc_request_of(uint32_t asked)

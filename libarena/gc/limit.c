@@ -9,8 +9,8 @@
  * allocate at that moment get beyond as well; they would have been told the same.
  *
  * Under the policy *fail* an allocation may have waited for cycle after cycle, each of which freed enough for it, and others were there before. It is not refused
- * for that: it has a cycle for itself, and no other thread takes pages until it has what it asked for, or is refused because that is not to be had. Others go on with
- * what they have, and wait where they would need more. Of several such each has its turn.
+ * for that, nor where what lives seems not to fit, of which much may be others' garbage: it has a cycle for itself, and no other thread takes spans or pages until it has what it asked for,
+ * or is refused because that is not to be had. Others go on with what they have, and wait where they would need more. Of several such each has its turn.
  */
 #include "gc/limit.h"
 
@@ -158,8 +158,11 @@ static bool wait_without_limit(struct arena_gc *gc, struct gc_refusal *refusal)
 bool gc_limit_help(struct gc_mutator *mutator, struct gc_refusal *refusal)
 {
 	struct arena_gc *gc = mutator->gc;
+	bool has_looked = !mutator->was_kept_out;
 
-	if (gc_is_kept_out(mutator)) {
+	mutator->was_kept_out = false;
+	/* A verdict is for who has found that there is no room. */
+	if (!has_looked || gc_is_kept_out(mutator)) {
 		gc_blocking(wait_while_alone, gc);
 		return true;
 	}

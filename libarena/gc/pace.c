@@ -314,7 +314,7 @@ enum gc_pace_verdict gc_pace_verdict(struct gc_pace *pace, struct gc_wait *wait,
 		return tell(pace, wait);
 	if (pace->policy == GC_PACE_POLICY_OVERSHOOT)
 		return overshoot(pace);
-	return known || wait->is_alone || !wait->last ? fail(pace) : begin_alone(pace, wait);
+	return wait->is_alone || !wait->last ? fail(pace) : begin_alone(pace, wait);
 }
 
 void gc_pace_validate(const struct gc_pace *pace)

@@ -332,9 +332,9 @@ static inline void gc_pace_wait_no_more(struct gc_wait *wait)
 
 /**
  * Whether @bytes more may be allocated beside @heap_bytes of objects; for a heap's growth, not for each object. COLLECT and TELL ask to be called
- * again after it was done, and come to an end: an allocation is refused after one cycle that began after it asked, or after two where it was
+ * again after it was done, and come to an end: an allocation waits for one cycle that began after it asked, or for two where it was
  * the one to tell the program, who is told once until what lives has fitted the limit again; and where it fits all the time, and there is no room all the
- * same, after 1 + GC_PACE_MOST_WAITS cycles, and one more with the policy fail, that it has for itself: what fits is not refused because others were faster. The policy
+ * same, for 1 + GC_PACE_MOST_WAITS cycles. With the policy fail it is refused after one more, which it has for itself: nobody is refused because others were faster. The policy
  * overshoot waits for no cycle after that, nor for one that is capped, while what lives does not fit.
  */
 enum gc_pace_verdict gc_pace_verdict(struct gc_pace *pace, struct gc_wait *wait, uint64_t heap_bytes, uint64_t bytes);

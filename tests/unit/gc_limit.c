@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Settings of collected heaps: the percentage, also off; the share of the CPU; limits, and what is done at them; memory that goes back. */
+#include "gc/alloc.h"
 #include "gc/limit.h"
 #include "tests/unit/gc_fixture.h"
 
@@ -327,6 +328,53 @@ TEST(starved, "gc_limit/what would fit is not refused because others were faster
 	arena_gc_blocking(join, &other);
 	CHECK(has_taken);
 	clear(0);
+	arena_gc_destroy(it.gc);
+}
+
+/* Another thread's, or nobody's. */
+static void set_turn(const struct fixture *it, bool is_others)
+{
+	atomic_store_relaxed(&it->gc->alone, is_others ? gc_mutator_of(it->gc)->thread_id + 1 : 0u);
+}
+
+TEST(slots, "gc_limit/while it is another thread's turn a thread takes no free slots of spans either")
+{
+	struct fixture it = limited(LIMIT, ARENA_GC_FAIL, NULL, NULL);
+	struct gc_mutator *mutator = gc_mutator_of(it.gc);
+
+	for (size_t i = 0; i < 10000; i++) {
+		struct node *node = new_node(&it, NULL, NULL, i);
+
+		if (i % 1000 == 0)
+			arena_gc_store(&parts[i / 1000], node);
+	}
+	gc_alloc_leave(mutator);
+	arena_gc_collect(it.gc);
+	set_turn(&it, true);
+	CHECK(!gc_bin_refill(mutator, it.node->single));
+	set_turn(&it, false);
+	CHECK(gc_limit_help(mutator, &(struct gc_refusal){ 0 }));
+	CHECK(gc_bin_refill(mutator, it.node->single));
+	clear(0);
+	arena_gc_destroy(it.gc);
+}
+
+TEST(kept_out, "gc_limit/who looked for memory while it was another thread's turn is not refused for having found none")
+{
+	struct fixture it = limited(LIMIT, ARENA_GC_FAIL, NULL, NULL);
+	struct gc_mutator *mutator = gc_mutator_of(it.gc);
+	uint32_t kind = gc_kind_get(&it.gc->types, it.gc->types.atomic, gc_class_of(MiB));
+	struct gc_refusal refusal = { 0 };
+
+	for (int i = 0; i < 3 * GC_PACE_MOST_WAITS; i++) {
+		set_turn(&it, true);
+		CHECK(!gc_alloc_large(mutator, kind, MiB));
+		set_turn(&it, false);
+		CHECK(gc_limit_help(mutator, &refusal));
+	}
+	CHECK_EQ(cycles(&it), 0);
+	CHECK(gc_alloc_large(mutator, kind, MiB));
+	gc_limit_end(mutator, &refusal);
 	arena_gc_destroy(it.gc);
 }
 
