@@ -84,7 +84,7 @@ static void rest(struct gc_worker *worker, uint64_t ran_ns)
 	if (rest_ns < LEAST_REST_NS)
 		return;
 	begin_ns = os_clock_ns();
-	gc_move_on(&worker->aside);
+	gc_move_on(&worker->aside, rest_ns);
 	os_sleep_ns(gc_pace_over(rest_ns, os_clock_ns() - begin_ns));
 	worker->rested_ns = os_clock_ns() - begin_ns;
 }

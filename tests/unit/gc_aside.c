@@ -128,7 +128,7 @@ TEST(next, "gc_aside/who moves on is on another CPU then, and may run where it c
 	for (int i = 0; i < 10 && !moved; i++) {
 		uint32_t before = atomic_load_relaxed(os_cpu_word());
 
-		gc_move_on(&(struct gc_aside){ 0 });
+		gc_move_on(&(struct gc_aside){ 0 }, 0);
 		moved = atomic_load_relaxed(os_cpu_word()) != before;
 		after = allowed();
 		CHECK(CPU_EQUAL(&after, &cpus));
@@ -142,7 +142,7 @@ TEST(stuck, "gc_aside/who may run on one CPU only stays there, and moves on in v
 
 	need_somewhere_else();
 	run_on(&there);
-	gc_move_on(&(struct gc_aside){ 0 });
+	gc_move_on(&(struct gc_aside){ 0 }, 0);
 	after = allowed();
 	CHECK(CPU_EQUAL(&after, &there));
 	CHECK_EQ(atomic_load_relaxed(os_cpu_word()), first_cpu());
@@ -196,9 +196,10 @@ TEST(stopped, "gc_aside/nor is one that is stopped")
 	arena_gc_destroy(other.gc);
 }
 
-TEST(stays, "gc_aside/who has moved stays for a while, 20 times as long as that took")
+TEST(stays, "gc_aside/who has moved stays for a while, 20 times as long as that took beyond its rest")
 {
 	cpu_set_t cpus = allowed();
+	struct gc_aside rested = { 0 };
 	bool has_stayed = false;
 
 	need_somewhere_else();
@@ -207,12 +208,14 @@ TEST(stays, "gc_aside/who has moved stays for a while, 20 times as long as that 
 		struct gc_aside aside = { 0 };
 		uint64_t begin_ns = os_clock_ns(), end_ns;
 
-		gc_move_on(&aside);
+		gc_move_on(&aside, 0);
 		end_ns = os_clock_ns();
 		CHECK(aside.stays_until_ns > begin_ns && aside.stays_until_ns <= end_ns + 20 * (end_ns - begin_ns));
 		has_stayed = aside.stays_until_ns > end_ns + 10 * (end_ns - begin_ns);
 	}
 	CHECK(has_stayed);
+	gc_move_on(&rested, UINT64_MAX);
+	CHECK(rested.stays_until_ns <= os_clock_ns());
 	CHECK(!is_moved((struct other){ .cpu = first_cpu(), .stays_until_ns = UINT64_MAX }, &cpus, 10));
 }
 
