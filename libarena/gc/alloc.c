@@ -246,7 +246,7 @@ static struct gc_span *take(struct gc_mutator *mutator, uint32_t number)
 	span = take_swept(mutator, kind, SWEEP_SPANS, SWEEP_TRIES);
 	if (!span)
 		span = take_new(mutator, number);
-	if (unlikely(!span) && !gc_is_kept_out(mutator))
+	if (unlikely(!span) && !gc_keep_out(mutator))
 		span = take_swept(mutator, kind, SWEEP_ALL_SPANS, UINT_MAX);
 	if (span)
 		count(mutator, (size_t)count_free(span) * span->slot_bytes);

@@ -51,7 +51,7 @@ if [ -z "$(notes)" ]; then
 	exit
 fi
 uprobes >$tracing/uprobe_events
-result $? "the kernel knows a place and arguments of each" /dev/null
+result $? "the kernel knows a place and arguments of each"
 echo 1 >$tracing/events/arena_gc/enable
 ARENA_GCTRACE=1 $program pages >/tmp/out 2>&1
 result $? "a program runs with all of them set" /tmp/out
