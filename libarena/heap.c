@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Heaps: their lives, large objects, and the heap that malloc() is. Which thread has which cache is in heap_threads.c.
+ * Heaps: their lives, large objects, and the heap that malloc() is. Which thread has which cache is in heap_threads.c, how pages come and go in heap_pages.c.
  *
  * A cache outlives its thread: when a thread ends its cache is parked, with all the spans that still hold objects, and the next thread that
  * needs one takes it over as it is. So adopting the spans of an ended thread costs nothing. While it waits, running threads take partly used
@@ -174,6 +174,15 @@ static uint64_t give_back(struct heap *heap, uint64_t keep, uint64_t max)
 	return nr;
 }
 
+uint64_t heap_scavenge(struct heap *heap, uint64_t keep, uint64_t max)
+{
+	if (checked_is_on())
+		checked_flush(heap);
+	heap_read_all_news(heap);
+	heap_give_asleep(heap);
+	return give_back(heap, keep, max);
+}
+
 void heap_set_limit(struct heap *heap, struct limit limit)
 {
 	uint64_t excess;
@@ -237,108 +246,7 @@ void heap_destroy(struct heap *heap)
 	lock_release(&lock_setup);
 }
 
-/* ---------------------------------------------------------------- pages for caches */
-
-/* Page numbers come and go under the lock. What a growth entails waits for the end of the allocation (relief.h): it may allocate. */
-static void begin(struct heap *heap)
-{
-	lock_acquire(&heap->lock);
-}
-
-static void end(struct heap *heap)
-{
-	bool is_big = heap->pages.mapped >= SCAVENGER_LEAST_CHUNKS, has_idle = heap->pages.nr_idle > 0;
-	bool is_tight = heap->pages.has_grown && palloc_excess(&heap->pages, 0), is_low = is_big && !has_idle;
-
-	heap->pages.has_grown = false;
-	if (is_low != atomic_load_relaxed(&heap->is_low))
-		atomic_store_relaxed(&heap->is_low, is_low);
-	publish(heap);
-	lock_release(&heap->lock);
-	if (unlikely(is_tight || (is_big && !scavenger_is_made())))
-		atomic_store_relaxed(&heap->is_due, true);
-	if (has_idle)
-		scavenger_kick();
-}
-
-uint64_t heap_take_group(struct heap *heap, unsigned int nr, uint32_t *first)
-{
-	uint64_t group;
-
-	begin(heap);
-	group = palloc_take_group(&heap->pages, nr, first);
-	end(heap);
-	return group;
-}
-
-void heap_give_group(struct heap *heap, uint32_t first, uint64_t group)
-{
-	if (!group)
-		return;
-	begin(heap);
-	palloc_give_group(&heap->pages, first, group);
-	end(heap);
-}
-
-uint32_t heap_take_run(struct heap *heap, uint32_t nr, bool *is_zero)
-{
-	uint32_t page;
-
-	begin(heap);
-	page = palloc_run(&heap->pages, nr, 1, is_zero);
-	end(heap);
-	return page;
-}
-
-uint32_t heap_take_pages(struct heap *heap, uint32_t nr)
-{
-	bool is_zero;
-
-	return heap_take_run(heap, nr, &is_zero);
-}
-
-void heap_give_pages(struct heap *heap, uint32_t page, uint32_t nr)
-{
-	begin(heap);
-	palloc_free(&heap->pages, page, nr);
-	end(heap);
-}
-
-/* Unless there is one (*@has_idle), or no room. */
-static uint32_t take_chunk(struct heap *heap, bool *has_idle)
-{
-	bool is_zero;
-	uint32_t page = PAGE_NONE;
-
-	begin(heap);
-	*has_idle = heap->pages.nr_idle;
-	if (!*has_idle && !palloc_excess(&heap->pages, 1))
-		page = palloc_run(&heap->pages, PAGES_PER_CHUNK, 1, &is_zero);
-	end(heap);
-	return page;
-}
-
-/* Out of others' reach while it is touched, which takes long. What is not touched, for lack of memory, whoever needs it will. */
-bool heap_prepare(struct heap *heap)
-{
-	bool has_idle;
-	uint32_t page = take_chunk(heap, &has_idle);
-
-	if (page == PAGE_NONE)
-		return has_idle;
-	os_populate((void *)region_address(heap->pages.region, page), CHUNK_BYTES);
-	heap_give_pages(heap, page, PAGES_PER_CHUNK);
-	return true;
-}
-
-uint64_t heap_scavenge(struct heap *heap, uint64_t keep, uint64_t max)
-{
-	if (checked_is_on())
-		checked_flush(heap);
-	heap_read_all_news(heap);
-	heap_give_asleep(heap);
-	return give_back(heap, keep, max);
-}
+/* ---------------------------------------------------------------- all of them */
 
 struct heap *heap_at(size_t i)
 {
@@ -471,7 +379,7 @@ static struct span *take_large(struct heap *heap, size_t nr, size_t align_pages,
 	struct span *span = NULL;
 	uint32_t page;
 
-	begin(heap);
+	heap_lock(heap);
 	page = palloc_run(&heap->pages, (uint32_t)nr, (uint32_t)align_pages, is_zero);
 	if (page != PAGE_NONE) {
 		span = &at->spans[page];
@@ -480,7 +388,7 @@ static struct span *take_large(struct heap *heap, size_t nr, size_t align_pages,
 		span->next = SAMPLE_NONE;
 		span_set_state(span, SPAN_LARGE);
 	}
-	end(heap);
+	heap_unlock(heap);
 	return span;
 }
 
@@ -559,7 +467,7 @@ void heap_free_large(struct span *span, uint32_t page, const void *object)
 	uint32_t sample = SAMPLE_NONE;
 	bool is_large;
 
-	begin(heap);
+	heap_lock(heap);
 	/* Two threads that free it at once both come here. */
 	is_large = !SEEKS_MISUSE || span_state(span) == SPAN_LARGE;
 	if (is_large) {
@@ -567,7 +475,7 @@ void heap_free_large(struct span *span, uint32_t page, const void *object)
 		palloc_free(&heap->pages, page, span->large_pages);
 		sample = span->next;
 	}
-	end(heap);
+	heap_unlock(heap);
 	profile_remove(sample);
 	if (!is_large)
 		heap_misuse("free()", object, "it is free already");
@@ -582,14 +490,14 @@ static bool resize_large(struct heap *heap, struct span *span, uint32_t page, si
 	if (bytes > region.bytes)
 		return false;
 	nr = (uint32_t)pages_from_bytes(bytes);
-	begin(heap);
+	heap_lock(heap);
 	if (nr > old)
 		done = palloc_extend(&heap->pages, page + old, nr - old);
 	else if (nr < old)
 		palloc_free(&heap->pages, page + nr, old - nr);
 	if (done)
 		span->large_pages = nr;
-	end(heap);
+	heap_unlock(heap);
 	/* For the profile it is another object. */
 	if (done && nr != old) {
 		profile_remove(span->next);

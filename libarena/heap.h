@@ -142,6 +142,10 @@ uint64_t heap_give_asleep(struct heap *heap);
  */
 uint64_t heap_try_asleep(struct heap *heap, bool all);
 
+/** Its pages may change from here to heap_unlock(), which says what is due then. */
+void heap_lock(struct heap *heap);
+void heap_unlock(struct heap *heap);
+
 /** Pages for caches. */
 uint64_t heap_take_group(struct heap *heap, unsigned int nr, uint32_t *first);
 void heap_give_group(struct heap *heap, uint32_t first, uint64_t group);
