@@ -43,7 +43,7 @@ struct heap {
 	struct heap_collected collected; /* guarded by lock */
 	struct heap_callback callback; /* guarded by lock */
 	bool is_due;		/* atomic; relaxed: a hint that it has grown to where relief_settle() has something to do */
-	bool is_low;		/* atomic; relaxed: a hint that it is not small, and no chunk with memory is idle */
+	bool is_low;		/* atomic; relaxed: a hint that heap_prepare() has something to do */
 };
 
 /** The region of all heaps; fixed once the first heap is there. */
@@ -100,13 +100,16 @@ static inline bool heap_is_due(const struct heap *heap)
 	return atomic_load_relaxed(&heap->is_due);
 }
 
-/** Whether the next pages may be the first of a chunk that has no memory yet; not said of small heaps. A hint. */
+/** Whether heap_prepare() has something to do: pages are in use, and the next ones may have no memory yet. A hint. */
 static inline bool heap_is_low(const struct heap *heap)
 {
 	return atomic_load_relaxed(&heap->is_low);
 }
 
-/** Have a chunk with memory idle that has been touched, if there is none; false when there is no room for one. Linear in the chunk's bytes. */
+/**
+ * Touch memory that is likely to be needed: all of the first chunk, when some of it is in use, and one more, when half a chunk is. Behind that one another is
+ * mapped. False when there is no room for one. Linear in the chunk's bytes.
+ */
 bool heap_prepare(struct heap *heap);
 
 /**

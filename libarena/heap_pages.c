@@ -9,6 +9,22 @@
 #include "publish.h"
 #include "scavenger.h"
 
+/* A heap of so many pages is likely to fill its first chunk, and one that has half of a chunk to need the next. Smaller ones stay as small as they are. */
+#define REST_LEAST_PAGES 32u
+#define NEXT_LEAST_PAGES (PAGES_PER_CHUNK / 2)
+/* Idle: one that has been touched, and one that is mapped for whoever is faster. To map it he would wait for the lock that touching holds. */
+#define NEXT_CHUNKS 2
+
+static bool is_rest_due(const struct palloc *pages)
+{
+	return pages->small_chunk != CHUNK_NONE && pages->used_pages >= REST_LEAST_PAGES;
+}
+
+static bool is_next_due(const struct palloc *pages)
+{
+	return pages->nr_idle < NEXT_CHUNKS && pages->used_pages >= NEXT_LEAST_PAGES;
+}
+
 void heap_lock(struct heap *heap)
 {
 	lock_acquire(&heap->lock);
@@ -17,7 +33,7 @@ void heap_lock(struct heap *heap)
 void heap_unlock(struct heap *heap)
 {
 	bool is_big = heap->pages.mapped >= SCAVENGER_LEAST_CHUNKS, has_idle = heap->pages.nr_idle > 0;
-	bool is_tight = heap->pages.has_grown && palloc_excess(&heap->pages, 0), is_low = is_big && !has_idle;
+	bool is_tight = heap->pages.has_grown && palloc_excess(&heap->pages, 0), is_low = is_next_due(&heap->pages) || is_rest_due(&heap->pages);
 
 	heap->pages.has_grown = false;
 	if (is_low != atomic_load_relaxed(&heap->is_low))
@@ -73,29 +89,48 @@ void heap_give_pages(struct heap *heap, uint32_t page, uint32_t nr)
 	heap_unlock(heap);
 }
 
-/* Unless there is one (*@has_idle), or no room. */
-static uint32_t take_chunk(struct heap *heap, bool *has_idle)
+/* ---------------------------------------------------------------- before they are needed */
+
+/* A chunk to be touched, out of others' reach until it is given back; PAGE_NONE when there is none. *@has_room: there was room for all that are wanted. */
+static uint32_t take_next(struct palloc *pages, bool *has_room)
 {
 	bool is_zero;
-	uint32_t page = PAGE_NONE;
 
-	heap_lock(heap);
-	*has_idle = heap->pages.nr_idle;
-	if (!*has_idle && !palloc_excess(&heap->pages, 1))
-		page = palloc_run(&heap->pages, PAGES_PER_CHUNK, 1, &is_zero);
-	heap_unlock(heap);
-	return page;
+	while (pages->nr_idle < NEXT_CHUNKS && !palloc_excess(pages, 1) && palloc_grow(pages))
+		;
+	*has_room = pages->nr_idle >= NEXT_CHUNKS;
+	return pages->nr_idle ? palloc_run(pages, PAGES_PER_CHUNK, 1, &is_zero) : PAGE_NONE;
 }
 
-/* Out of others' reach while it is touched, which takes long. What is not touched, for lack of memory, whoever needs it will. */
+static uint32_t take_rest(struct palloc *pages)
+{
+	uint32_t chunk = pages->small_chunk;
+
+	pages->small_chunk = CHUNK_NONE;
+	return chunk * (uint32_t)PAGES_PER_CHUNK;
+}
+
+/* For lack of memory it may fail; then whoever needs it touches it. Of a chunk that has gone to the system or to somebody else nothing is changed. */
+static void touch(const struct heap *heap, uint32_t page)
+{
+	if (page != PAGE_NONE)
+		os_populate((void *)region_address(heap->pages.region, page), CHUNK_BYTES);
+}
+
 bool heap_prepare(struct heap *heap)
 {
-	bool has_idle;
-	uint32_t page = take_chunk(heap, &has_idle);
+	uint32_t rest = PAGE_NONE, next = PAGE_NONE;
+	bool has_room = true;
 
-	if (page == PAGE_NONE)
-		return has_idle;
-	os_populate((void *)region_address(heap->pages.region, page), CHUNK_BYTES);
-	heap_give_pages(heap, page, PAGES_PER_CHUNK);
-	return true;
+	heap_lock(heap);
+	if (is_rest_due(&heap->pages))
+		rest = take_rest(&heap->pages);
+	if (is_next_due(&heap->pages))
+		next = take_next(&heap->pages, &has_room);
+	heap_unlock(heap);
+	touch(heap, rest);
+	touch(heap, next);
+	if (next != PAGE_NONE)
+		heap_give_pages(heap, next, PAGES_PER_CHUNK);
+	return has_room;
 }

@@ -112,16 +112,20 @@ static int take_by_hook(struct palloc *pages, uint32_t chunk, uint32_t nr)
 static int back(struct palloc *pages, uint32_t chunk, uint32_t nr)
 {
 	void *base = (void *)region_address(pages->region, chunk * (uint32_t)PAGES_PER_CHUNK);
+	enum arena_source source = next_source(pages, nr);
 	int error;
 
 	if (pages->place.take)
 		return take_by_hook(pages, chunk, nr);
-	error = region_back(pages->region, chunk, nr, next_source(pages, nr));
-	if (error || pages->place.node < 0)
+	error = region_back(pages->region, chunk, nr, source);
+	if (error)
 		return error;
-	error = os_prefer_node(base, nr * CHUNK_BYTES, (unsigned int)pages->place.node);
+	if (pages->place.node >= 0)
+		error = os_prefer_node(base, nr * CHUNK_BYTES, (unsigned int)pages->place.node);
 	if (error)
 		region_unback(pages->region, chunk, nr);
+	else if (source != pages->source)
+		pages->small_chunk = chunk;
 	return error;
 }
 
@@ -174,6 +178,8 @@ static void add_idle(struct palloc *pages, uint32_t chunk)
 static void return_idle(struct palloc *pages, uint32_t chunk)
 {
 	list_remove(pages, chunk);
+	if (chunk == pages->small_chunk)
+		pages->small_chunk = CHUNK_NONE;
 	for (unsigned int i = 0; i < BITS_WORDS; i++)
 		leaf(pages, chunk)->word[i] = ~(uint64_t)0;
 	tree_used(&pages->tree, (size_t)chunk * PAGES_PER_CHUNK, PAGES_PER_CHUNK);
@@ -217,6 +223,11 @@ static uint32_t grow(struct palloc *pages, uint32_t nr, uint32_t align_chunks)
 		add_idle(pages, i);
 	tree_freed(&pages->tree, (size_t)chunk * PAGES_PER_CHUNK, (size_t)nr * PAGES_PER_CHUNK);
 	return chunk;
+}
+
+bool palloc_grow(struct palloc *pages)
+{
+	return grow(pages, 1, 1) != CHUNK_NONE;
 }
 
 /* ---------------------------------------------------------------- marking */
@@ -462,7 +473,7 @@ int palloc_init(struct palloc *pages, struct region *region, enum arena_source s
 {
 	uint64_t *idle;
 
-	*pages = (struct palloc){ .region = region, .source = source, .limit = limit_from_bytes(0) };
+	*pages = (struct palloc){ .region = region, .source = source, .limit = limit_from_bytes(0), .small_chunk = CHUNK_NONE };
 	pages->place.node = -1;
 	pages->starts_small = source == ARENA_SOURCE_THP || source == ARENA_SOURCE_DEV;
 	for (unsigned int i = 0; i < PALLOC_LISTS; i++)

@@ -54,6 +54,7 @@ struct palloc {
 	uint64_t most_held;	/* at any time since start, of mapped and nr_idle together */
 	uint64_t peak;		/* most of mapped since the scavenger last looked */
 	uint64_t used_pages;
+	uint32_t small_chunk;	/* the one of ordinary pages that it started with, until somebody has touched all of it; CHUNK_NONE: none */
 };
 
 /** 0 or -ENOMEM. @source is a real one, not AUTO. */
@@ -68,6 +69,8 @@ void palloc_fini(struct palloc *pages);
  * *@is_zero says whether it is known to hold zeros.
  */
 uint32_t palloc_run(struct palloc *pages, uint32_t nr, uint32_t align_pages, bool *is_zero);
+/** Another chunk with memory becomes idle; false when there is no room for it. */
+bool palloc_grow(struct palloc *pages);
 /** Give back a run, or any part of one. */
 void palloc_free(struct palloc *pages, uint32_t page, uint32_t nr);
 /** Take the @nr pages behind a run as well: false when they are not all free. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* One chunk ahead. A heap with a limit has none: what it would take from those that need it now is more than what it saves. */
+/* A heap with a limit has nothing ahead: what it would take from those that need it now is more than what it saves. */
 #include "gc/ahead.h"
 
 void gc_ahead_wish(struct arena_gc *gc)

@@ -131,45 +131,72 @@ TEST(lazy, "gc/who allocates sweeps what it needs, and no more, before it takes 
 	arena_gc_destroy(it.gc);
 }
 
-/* Pages of the chunk that the next page comes from, when all others are in use, which are in memory. */
-static size_t touched_pages(struct heap *heap)
+static size_t resident_pages(const struct heap *heap, uint32_t page)
 {
 	unsigned char is_here[PAGES_PER_CHUNK];
-	bool is_zero;
-	uint32_t page = heap_take_run(heap, PAGES_PER_CHUNK, &is_zero);
 	size_t nr = 0;
 
 	CHECK(page != PAGE_NONE && !mincore((void *)region_address(heap->pages.region, page), CHUNK_BYTES, is_here));
 	for (size_t i = 0; i < PAGES_PER_CHUNK; i++)
 		nr += is_here[i] & 1;
-	heap_give_pages(heap, page, PAGES_PER_CHUNK);
 	return nr;
 }
 
-/* On a busy machine the chunk may come too late for who wished for it, and be used by then. */
-static bool has_idle_soon(struct arena_gc *gc)
+/* Of the lowest chunks that are idle. */
+static void count_resident(struct heap *heap, size_t *first, size_t *second)
 {
-	for (int ms = 0; ms < 1000 && !pages_of(gc).nr_idle; ms++)
-		usleep(1000);
-	return pages_of(gc).nr_idle;
+	bool is_zero;
+	uint32_t lowest = heap_take_run(heap, PAGES_PER_CHUNK, &is_zero), next = heap_take_run(heap, PAGES_PER_CHUNK, &is_zero);
+
+	*first = resident_pages(heap, lowest);
+	*second = resident_pages(heap, next);
+	heap_give_pages(heap, lowest, PAGES_PER_CHUNK);
+	heap_give_pages(heap, next, PAGES_PER_CHUNK);
 }
 
-TEST(ahead, "gc/the collector touches the next chunk before a thread needs it, but not of small heaps")
+TEST(rest, "gc/the collector touches what is left of the first chunk when some of it is in use, and not before")
 {
 	struct fixture it = set_up(ARENA_GC_OFF);
-	struct node *trees[9] = { NULL };
+	struct heap *heap = it.gc->space.heap;
+	struct node *tree = new_tree(&it, 6);
+	uint32_t chunk = pages_of(it.gc).small_chunk;
 
-	/* 1.5 MiB each. */
-	for (size_t i = 0; i < 4; i++)
-		trees[i] = new_tree(&it, 15);
+	if (chunk == CHUNK_NONE)
+		harness_skip("the first chunk is like all others here");
+	CHECK(!heap_is_low(heap));
+	CHECK(resident_pages(heap, chunk * PAGES_PER_CHUNK) <= 2 * pages_of(it.gc).used_pages);
+	tree = new_tree(&it, 12);
+	for (int ms = 0; ms < 20000 && resident_pages(heap, chunk * PAGES_PER_CHUNK) < PAGES_PER_CHUNK; ms++)
+		usleep(1000);
+	CHECK_EQ(resident_pages(heap, chunk * PAGES_PER_CHUNK), PAGES_PER_CHUNK);
+	CHECK_EQ(pages_of(it.gc).small_chunk, CHUNK_NONE);
+	CHECK_EQ(pages_of(it.gc).mapped, 1);
 	CHECK_EQ(pages_of(it.gc).nr_idle, 0);
-	for (size_t i = 4; i < 9; i++)
-		trees[i] = new_tree(&it, 16);
-	for (int tries = 0; tries < 20 && !has_idle_soon(it.gc); tries++)
-		new_tree(&it, 16);
-	CHECK_EQ(pages_of(it.gc).nr_idle, 1);
-	CHECK_EQ(touched_pages(it.gc->space.heap), PAGES_PER_CHUNK);
-	CHECK_EQ(trees[8]->value, 1 << 16);
+	CHECK_EQ(tree->value, 1 << 12);
+	arena_gc_destroy(it.gc);
+}
+
+/* On a busy machine a chunk may come too late for who wished for it, and be used by then. */
+static bool has_two_soon(struct arena_gc *gc)
+{
+	for (int ms = 0; ms < 1000 && pages_of(gc).nr_idle < 2; ms++)
+		usleep(1000);
+	return pages_of(gc).nr_idle == 2;
+}
+
+TEST(ahead, "gc/the collector touches the next chunk before a thread needs it, and maps the one behind it")
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+	struct node *tree = new_tree(&it, 15);
+	size_t touched, mapped;
+
+	for (int tries = 0; tries < 20 && !has_two_soon(it.gc); tries++)
+		tree = new_tree(&it, 15);
+	CHECK_EQ(pages_of(it.gc).nr_idle, 2);
+	count_resident(it.gc->space.heap, &touched, &mapped);
+	CHECK_EQ(touched, PAGES_PER_CHUNK);
+	CHECK_EQ(mapped, 0);
+	CHECK_EQ(tree->value, 1 << 15);
 	arena_gc_destroy(it.gc);
 }
 
@@ -182,8 +209,11 @@ TEST(no_room, "gc/where there is no room for another chunk its collector is not 
 	lock_acquire(&it.gc->space.heap->lock);
 	it.gc->space.heap->pages.limit.soft_chunks = 8;
 	lock_release(&it.gc->space.heap->lock);
+	/* 3 MiB each. */
+	for (size_t i = 0; i < 6; i++)
+		trees[i] = new_tree(&it, 16);
 	kicks = atomic_load_seq_cst(&it.gc->kicks);
-	for (size_t i = 0; i < 10; i++)
+	for (size_t i = 6; i < 10; i++)
 		trees[i] = new_tree(&it, 16);
 	CHECK(pages_of(it.gc).mapped > 8);
 	CHECK(atomic_load_seq_cst(&it.gc->kicks) - kicks <= 3);

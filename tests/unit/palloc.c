@@ -306,6 +306,31 @@ TEST(makes_way, "palloc/a growth gives back as many idle chunks that do not serv
 	palloc_validate(&pages);
 }
 
+TEST(small_chunk, "palloc/which chunk is of ordinary pages is known as long as there is one, and one more is to be had idle")
+{
+	bool is_zero;
+	uint32_t page;
+
+	CHECK_EQ(region_init(&region, NR_CHUNKS), 0);
+	CHECK_EQ(palloc_init(&pages, &region, ARENA_SOURCE_THP), 0);
+	CHECK_EQ(pages.small_chunk, CHUNK_NONE);
+	page = palloc_run(&pages, 1, 1, &is_zero);
+	CHECK_EQ(pages.small_chunk, page / PAGES_PER_CHUNK);
+	CHECK_EQ(region.chunks[pages.small_chunk].source, ARENA_SOURCE_PAGES);
+	CHECK(palloc_grow(&pages) && pages.nr_idle == 1);
+	CHECK_EQ(pages.small_chunk, page / PAGES_PER_CHUNK);
+	palloc_free(&pages, page, 1);
+	palloc_scavenge(&pages, 1, 1);
+	CHECK_EQ(pages.small_chunk, page / PAGES_PER_CHUNK);
+	palloc_scavenge(&pages, 0, 1);
+	CHECK_EQ(pages.small_chunk, CHUNK_NONE);
+	CHECK(palloc_run(&pages, 1, 1, &is_zero) != PAGE_NONE && pages.small_chunk != CHUNK_NONE);
+	pages.limit.hard_chunks = 1;
+	CHECK(!palloc_grow(&pages) && !pages.nr_idle);
+	palloc_validate(&pages);
+	palloc_fini(&pages);
+}
+
 TEST(groups, "palloc/groups of up to 64 pages for threads")
 {
 	uint32_t first;
