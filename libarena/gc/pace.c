@@ -13,6 +13,8 @@
 #define LEAST_WORK ((uint64_t)4 * KiB)
 /* Near the goal the ratio rises no further than this many times beyond the one of the begin. */
 #define MOST_HASTE 16
+/* Percent of the expected work from which on a heap grows. */
+#define GROWS_PERCENT 125
 
 /* ---------------------------------------------------------------- goal, trigger, ceiling */
 
@@ -59,6 +61,11 @@ static uint64_t runway(const struct gc_pace *pace)
 	return gc_pace_scale(gc_pace_scale(work, most, GC_PACE_ONE), 100 - pace->share_percent, pace->share_percent);
 }
 
+static uint64_t most_bytes(const struct gc_pace *pace)
+{
+	return pace->limit_bytes == UINT64_MAX ? UINT64_MAX : gc_pace_over(pace->limit_bytes, pace->overhead_bytes);
+}
+
 static void aim(struct gc_pace *pace)
 {
 	uint64_t by_percent = percent_goal(pace), by_limit = limit_goal(pace), live = pace->live_bytes, goal, way;
@@ -68,9 +75,7 @@ static void aim(struct gc_pace *pace)
 	goal = gc_pace_clamp(goal, gc_pace_sum(live, GC_PACE_LEAST_ROOM_BYTES), UINT64_MAX);
 	way = goal - live;
 	pace->goal_bytes = goal;
-	pace->ceiling_bytes = gc_pace_sum(goal, way / GC_PACE_CEILING_SHARE);
-	if (pace->limit_bytes != UINT64_MAX)
-		pace->ceiling_bytes = gc_pace_clamp(gc_pace_over(pace->limit_bytes, pace->overhead_bytes), goal, pace->ceiling_bytes);
+	pace->ceiling_bytes = gc_pace_clamp(most_bytes(pace), goal, gc_pace_sum(goal, way / GC_PACE_CEILING_SHARE));
 	pace->trigger_bytes = goal == UINT64_MAX ? UINT64_MAX :
 		gc_pace_clamp(gc_pace_over(goal, runway(pace)), live + gc_pace_scale(way, GC_PACE_TRIGGER_LOW_PERCENT, 100),
 			      live + gc_pace_scale(way, GC_PACE_TRIGGER_HIGH_PERCENT, 100));
@@ -147,18 +152,21 @@ void gc_pace_begin(struct gc_pace *pace, uint64_t heap_bytes, uint64_t worst_wor
 	gc_pace_revise(pace, heap_bytes, 0);
 }
 
-/*
- * Where the heap should be when the work is done. More work than expected is a heap that grows: the next goal will be higher by as much, so this
- * one may be too, in proportion, and the ratio stays as it is. Under a limit there is nothing to be had in advance.
- */
-static uint64_t aim_bytes(const struct gc_pace *pace, uint64_t expected, bool grows)
+/* What is found alive makes the next goal. A heap that goes so far now is no larger than it may be then. */
+static void raise_ceiling(struct gc_pace *pace, uint64_t done_work)
 {
-	uint64_t way = gc_pace_over(pace->goal_bytes, pace->begin_bytes), further;
+	uint64_t alive = gc_pace_over(done_work, pace->roots_work), next_goal = gc_pace_sum(alive, gc_pace_scale(alive, pace->percent, 100));
 
-	if (!grows || pace->limited)
-		return pace->goal_bytes;
-	further = gc_pace_sum(pace->begin_bytes, gc_pace_scale(way, pace->worst_work, expected ? expected : 1));
-	return gc_pace_clamp(further, pace->goal_bytes, pace->ceiling_bytes);
+	pace->ceiling_bytes = gc_pace_clamp(next_goal, pace->ceiling_bytes, gc_pace_clamp(most_bytes(pace), pace->ceiling_bytes, UINT64_MAX));
+}
+
+/*
+ * Where the heap should be when the work is done. More work than expected is a heap that grows. It may go to its ceiling, and from the begin on if it grew in the
+ * last cycle as well: the goal is one for a smaller heap. Under a limit there is nothing to be had in advance.
+ */
+static uint64_t aim_bytes(const struct gc_pace *pace, bool grows)
+{
+	return (grows || pace->grew) && !pace->limited ? pace->ceiling_bytes : pace->goal_bytes;
 }
 
 void gc_pace_revise(struct gc_pace *pace, uint64_t heap_bytes, uint64_t done_work)
@@ -166,8 +174,10 @@ void gc_pace_revise(struct gc_pace *pace, uint64_t heap_bytes, uint64_t done_wor
 	uint64_t expected = expected_work(pace), left, way, least_way;
 	bool grows = done_work > expected;
 
+	if (grows && !pace->limited)
+		raise_ceiling(pace, done_work);
 	left = gc_pace_over(grows ? pace->worst_work : expected, done_work);
-	way = gc_pace_over(aim_bytes(pace, expected, grows), heap_bytes);
+	way = gc_pace_over(aim_bytes(pace, grows), heap_bytes);
 	least_way = gc_pace_over(pace->goal_bytes, pace->begin_bytes) / MOST_HASTE;
 	way = gc_pace_clamp(way, gc_pace_clamp(least_way, GC_PACE_LEAST_ROOM_BYTES, UINT64_MAX), UINT64_MAX);
 	pace->ratio = gc_pace_scale(left > LEAST_WORK ? left : LEAST_WORK, GC_PACE_ONE, way);
@@ -189,6 +199,7 @@ static uint64_t alloc_per_mark(const struct gc_pace *pace, const struct gc_pace_
 /* A cycle without any allocation says nothing of how fast they come. */
 static void learn(struct gc_pace *pace, const struct gc_pace_cycle *cycle)
 {
+	pace->grew = gc_pace_sum(cycle->heap_work, cycle->roots_work) > gc_pace_scale(expected_work(pace), GROWS_PERCENT, 100);
 	if (cycle->allocated_bytes)
 		pace->alloc_per_mark[pace->nr_ended % GC_PACE_HISTORY] = alloc_per_mark(pace, cycle);
 	pace->live_bytes = cycle->live_bytes;

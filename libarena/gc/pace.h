@@ -8,7 +8,7 @@
  *	runway	= work * alloc/mark * (100 - share) / share	alloc/mark: the largest of the last four cycles
  *	trigger	= goal - runway, in [live + 60 %, live + 95 %] of goal - live
  *	ratio	= (work expected - work done) / (aim - heap)	work that each allocated byte owes while a cycle runs
- *	ceiling	= goal + (goal - live) / 4, with a limit at most limit - overhead: what assists keep the heap below
+ *	ceiling	= goal + (goal - live) / 4, or the next goal as far as it is known already, with a limit at most limit - overhead: what assists keep the heap below
  *	bucket	+= collector's CPU time - mutators' CPU time	full: no assists, so that not more than half of the CPU is spent
  *
  * Work is counted in bytes that are scanned. The design is that of Go's pacer and of its soft memory limit (M. Knyszek, proposals 44167
@@ -109,6 +109,7 @@ struct gc_pace {
 	/* What follows from it. */
 	uint64_t goal_bytes, trigger_bytes, ceiling_bytes;
 	bool limited;			/* the limit made the goal, not the percentage */
+	bool grew;			/* the last cycle had much more work than the one before: the next may have, too */
 
 	/* The cycle that runs. */
 	uint64_t begin_bytes;		/* of heap */

@@ -187,7 +187,7 @@ static uint64_t live_grows(uint64_t ns)
 	return 4 * MiB + ns / SIM_MS * 64 * KiB;
 }
 
-TEST(growing, "gc_pace/growing: 64 MiB/s for 8 s: the goal is passed by 12 % at most, and half of the CPU is the program's")
+TEST(growing, "gc_pace/growing: 64 MiB/s for 8 s: the goal is passed by 15 % at most, and half of the CPU is the program's")
 {
 	struct sim_load load = usual;
 
@@ -195,7 +195,7 @@ TEST(growing, "gc_pace/growing: 64 MiB/s for 8 s: the goal is passed by 12 % at 
 	load.live = live_grows;
 	load.alloc = alloc_heavy;
 	simulate(&load, 0, 8 * SIM_SECOND);
-	CHECK(sim_late(&sim) <= 120);
+	CHECK(sim_late(&sim) <= 150);
 	CHECK(sim_collector_share(&sim) <= 300);
 	CHECK(sim.sums.nr_cycles <= 40);
 	/* All lives: what is held may be the goal and what is allocated while marking. */
@@ -207,20 +207,19 @@ static uint64_t live_explodes(uint64_t ns)
 	return ns < 3 * SIM_SECOND ? 16 * MiB : (uint64_t)GiB;
 }
 
-TEST(exploding, "gc_pace/growing: all that is allocated lives: no cycle ends 2 % beyond its ceiling, though it finds twice the work that it expects")
+TEST(exploding, "gc_pace/growing: all that is allocated lives: no cycle ends 2 % beyond the next goal, though it finds twice the work that it expects")
 {
 	struct sim_load load = usual;
-	uint64_t late = 0;
 
 	load.name = "exploding";
 	load.live = live_explodes;
 	load.alloc = alloc_heavy;
 	simulate(&load, 3 * SIM_SECOND, 2 * SIM_SECOND);
-	CHECK(sim_late(&sim) <= 1000 / 2 / GC_PACE_CEILING_SHARE + 20);
 	CHECK(sim_in_cycles(&sim, sim.sums.assist_ns) <= 400);
-	for (uint64_t i = 0; i < sim.sums.nr_cycles; i++)
-		late += gc_pace_over(sim.cycles[i].end_bytes, sim.cycles[i].goal_bytes) > 0;
-	CHECK(late > 0);
+	/* It uses what the next goal gives it. */
+	CHECK(sim_late(&sim) > 200);
+	for (uint64_t i = 0; i + 1 < sim.sums.nr_cycles; i++)
+		CHECK(sim.cycles[i].end_bytes <= sim.cycles[i + 1].goal_bytes / 50 * 51);
 }
 
 static uint64_t live_shrinks(uint64_t ns)

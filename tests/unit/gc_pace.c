@@ -265,22 +265,59 @@ TEST(ratios, "gc_pace/ratio: work that is left over way that is left")
 	CHECK_EQ(ratio_percent(&pace), 400);
 }
 
-TEST(grows, "gc_pace/ratio: more work than expected moves the aim in proportion, up to the ceiling, but not under a limit")
+TEST(grows, "gc_pace/ratio: who finds more work than expected may go to the ceiling, which what is found lifts, but not under a limit")
 {
 	struct gc_pace pace = running();
 
-	/* 80 MiB may be left, and the aim is 180 + 20 * 1.8 = 216 MiB. */
+	/* 80 MiB may be left, and the ceiling is 225 MiB. */
 	gc_pace_revise(&pace, 196 * MiB, 100 * MiB + 4 * KiB);
-	CHECK_EQ(ratio_percent(&pace), 400);
-	pace.worst_work = 400 * MiB;
-	gc_pace_revise(&pace, 200 * MiB, 350 * MiB);
-	CHECK_EQ(ratio_percent(&pace), 200);
+	CHECK_EQ(ratio_percent(&pace), 276);
+	/* 150 MiB are alive: the next goal is 300 at least. */
+	gc_pace_revise(&pace, 200 * MiB, 150 * MiB);
+	CHECK_EQ(pace.ceiling_bytes, 300 * MiB);
+	CHECK_EQ(ratio_percent(&pace), 30);
+	gc_pace_validate(&pace);
+	/* A limit that did not make the goal. */
+	gc_pace_set_limit(&pace, 260 * MiB, GC_PACE_POLICY_FAIL);
+	gc_pace_revise(&pace, 200 * MiB, 150 * MiB);
+	CHECK(!pace.limited);
+	CHECK_EQ(pace.ceiling_bytes, 260 * MiB);
+	CHECK_EQ(ratio_percent(&pace), 50);
+	/* And one that did. */
 	gc_pace_set_percent(&pace, GC_PACE_OFF);
 	gc_pace_set_limit(&pace, 205 * MiB, GC_PACE_POLICY_FAIL);
 	gc_pace_memory(&pace, 190 * MiB, 0);
 	pace.worst_work = 180 * MiB;
 	gc_pace_revise(&pace, 190 * MiB, 120 * MiB);
 	CHECK(ratio_percent(&pace) > 60 * 100 / 9 && ratio_percent(&pace) < 60 * 100 / 8);
+}
+
+TEST(next_goal, "gc_pace/ceiling: lifted by what is found it never passes the goal that follows, roots or not")
+{
+	struct gc_pace pace = fresh(2);
+
+	gc_pace_set_percent(&pace, 50);
+	cycle(&pace, 10 * MiB, 8 * MiB, 0);
+	gc_pace_begin(&pace, 18 * MiB, 60 * MiB);
+	gc_pace_revise(&pace, 19 * MiB, 48 * MiB);
+	CHECK_EQ(pace.ceiling_bytes, 60 * MiB);
+	gc_pace_end(&pace, &(struct gc_pace_cycle){ .live_bytes = 42 * MiB, .black_bytes = 2 * MiB, .heap_work = 40 * MiB, .roots_work = 8 * MiB });
+	CHECK_EQ(pace.goal_bytes, 66 * MiB);
+	CHECK_EQ(pace.ceiling_bytes, 72 * MiB);
+}
+
+TEST(grew, "gc_pace/ratio: a heap that grew by a quarter in its last cycle may go to the ceiling from the begin on")
+{
+	struct gc_pace pace = fresh(4);
+
+	cycle(&pace, 79 * MiB, 0, 10 * MiB);
+	cycle(&pace, 100 * MiB, 0, 10 * MiB);
+	gc_pace_begin(&pace, 180 * MiB, 180 * MiB);
+	CHECK_EQ(ratio_percent(&pace), 100 * 100 / (225 - 180));
+	gc_pace_drop(&pace);
+	cycle(&pace, 125 * MiB, 0, 10 * MiB);
+	gc_pace_begin(&pace, 200 * MiB, 200 * MiB);
+	CHECK_EQ(ratio_percent(&pace), 125 * 100 / (250 - 200));
 }
 
 TEST(shrinks, "gc_pace/ratio: expects no more work than there can be, and all of it in the first cycle")
