@@ -13,8 +13,11 @@
 
 #include <string.h>
 
-/* Spans that the collector sweeps together: who comes for one of them meanwhile waits for some microseconds at most, or takes another. */
-#define SWEEP_SPANS 16u
+/*
+ * Spans that the collector sweeps together. Each is a cache miss while the kind's lock is held, and who comes for one meanwhile waits: with 16 batches of
+ * `arena-bench gc --program trees` took 7.4 us at p99.9 and 77 us at p99.99, with 4 they take 6.3 and 57.
+ */
+#define SWEEP_SPANS 4u
 /* What is freed under verification is overwritten, so that whoever still uses it notices. */
 #define GC_DEAD_BYTE 0xdb
 
