@@ -101,6 +101,7 @@ static int start_locked(struct heap *heap, enum arena_source source, struct regi
 	heap->id = (uint32_t)(heap - heaps);
 	publish_start(heap);
 	heap->callback = (struct heap_callback){ 0 };
+	heap->touched = PAGE_NONE;
 	heap->is_due = heap->is_low = false;
 	heap->is_live = true;
 	return 0;
@@ -696,4 +697,7 @@ void heap_fork_child(void)
 	publish_fork_child();
 	heap_fork_done();
 	scavenger_fork_child();
+	for (size_t i = 0; i < HEAPS_MAX; i++)
+		if (heaps[i].is_live && heaps[i].touched != PAGE_NONE)
+			heap_give_touched(&heaps[i]);
 }

@@ -42,6 +42,7 @@ struct heap {
 	struct arena_shared_heap *shared; /* where its numbers are published; NULL = nowhere. Guarded by lock */
 	struct heap_collected collected; /* guarded by lock */
 	struct heap_callback callback; /* guarded by lock */
+	uint32_t touched;	/* a chunk out of reach, that heap_prepare() touches: its first page, or PAGE_NONE. Guarded by lock; written by who prepares */
 	bool is_due;		/* atomic; relaxed: a hint that it has grown to where relief_settle() has something to do */
 	bool is_low;		/* atomic; relaxed: a hint that heap_prepare() has something to do */
 };
@@ -108,9 +109,11 @@ static inline bool heap_is_low(const struct heap *heap)
 
 /**
  * Touch memory that is likely to be needed: all of the first chunk, when some of it is in use, and one more, when half a chunk is. Behind that one another is
- * mapped. False when there is no room for one. Linear in the chunk's bytes.
+ * mapped. False when there is no room for one. Linear in the chunk's bytes. One thread of a heap's at a time.
  */
 bool heap_prepare(struct heap *heap);
+/** Undo what a thread has begun that is no more: in the child of a fork. */
+void heap_give_touched(struct heap *heap);
 
 /**
  * Give back what this thread's cache has at hand: pages without objects, and those of ended threads. O(classes + ended threads), and what others have

@@ -91,26 +91,58 @@ void heap_give_pages(struct heap *heap, uint32_t page, uint32_t nr)
 
 /* ---------------------------------------------------------------- before they are needed */
 
-/* A chunk to be touched, out of others' reach until it is given back; PAGE_NONE when there is none. *@has_room: there was room for all that are wanted. */
-static uint32_t take_next(struct palloc *pages, bool *has_room)
+/* The chunk of small pages, if it is due, once; PAGE_NONE. */
+static uint32_t take_rest(struct heap *heap)
 {
-	bool is_zero;
+	uint32_t chunk = CHUNK_NONE;
 
+	heap_lock(heap);
+	if (is_rest_due(&heap->pages)) {
+		chunk = heap->pages.small_chunk;
+		heap->pages.small_chunk = CHUNK_NONE;
+	}
+	heap_unlock(heap);
+	return chunk == CHUNK_NONE ? PAGE_NONE : chunk * (uint32_t)PAGES_PER_CHUNK;
+}
+
+/* Whether there is room for all chunks that are wanted. Where there is not, the one that is idle is left for who needs it. */
+static bool has_grown(struct palloc *pages)
+{
 	while (pages->nr_idle < NEXT_CHUNKS && !palloc_excess(pages, 1) && palloc_grow(pages))
 		;
-	*has_room = pages->nr_idle >= NEXT_CHUNKS;
-	return pages->nr_idle ? palloc_run(pages, PAGES_PER_CHUNK, 1, &is_zero) : PAGE_NONE;
+	return pages->nr_idle >= NEXT_CHUNKS;
 }
 
-static uint32_t take_rest(struct palloc *pages)
+/* A chunk out of others' reach, or PAGE_NONE; false when there was no room for one that is due. */
+static bool take_next(struct heap *heap)
 {
-	uint32_t chunk = pages->small_chunk;
+	bool is_zero, has_room = true;
 
-	pages->small_chunk = CHUNK_NONE;
-	return chunk * (uint32_t)PAGES_PER_CHUNK;
+	heap_lock(heap);
+	if (is_next_due(&heap->pages)) {
+		if (has_grown(&heap->pages))
+			heap->touched = palloc_run(&heap->pages, PAGES_PER_CHUNK, 1, &is_zero);
+		has_room = heap->touched != PAGE_NONE;
+	}
+	heap_unlock(heap);
+	return has_room;
 }
 
-/* For lack of memory it may fail; then whoever needs it touches it. Of a chunk that has gone to the system or to somebody else nothing is changed. */
+void heap_give_touched(struct heap *heap)
+{
+	heap_lock(heap);
+	if (heap->touched != PAGE_NONE)
+		palloc_free(&heap->pages, heap->touched, PAGES_PER_CHUNK);
+	heap->touched = PAGE_NONE;
+	/* A limit may have been set meanwhile. */
+	palloc_scavenge(&heap->pages, 0, palloc_excess(&heap->pages, 0));
+	heap_unlock(heap);
+}
+
+/*
+ * For lack of memory it may fail; then whoever needs it touches it. No contents change: a chunk of small pages that has gone meanwhile, and what is there in its
+ * place, is touched in vain.
+ */
 static void touch(const struct heap *heap, uint32_t page)
 {
 	if (page != PAGE_NONE)
@@ -119,18 +151,12 @@ static void touch(const struct heap *heap, uint32_t page)
 
 bool heap_prepare(struct heap *heap)
 {
-	uint32_t rest = PAGE_NONE, next = PAGE_NONE;
-	bool has_room = true;
-
-	heap_lock(heap);
-	if (is_rest_due(&heap->pages))
-		rest = take_rest(&heap->pages);
-	if (is_next_due(&heap->pages))
-		next = take_next(&heap->pages, &has_room);
-	heap_unlock(heap);
-	touch(heap, rest);
-	touch(heap, next);
-	if (next != PAGE_NONE)
-		heap_give_pages(heap, next, PAGES_PER_CHUNK);
-	return has_room;
+	touch(heap, take_rest(heap));
+	if (!take_next(heap))
+		return false;
+	if (heap->touched != PAGE_NONE) {
+		touch(heap, heap->touched);
+		heap_give_touched(heap);
+	}
+	return true;
 }

@@ -14,7 +14,7 @@ void gc_ahead(struct arena_gc *gc)
 {
 	if (likely(!atomic_load_relaxed(&gc->wants_chunk)))
 		return;
-	/* Where there is no room for one nobody asks again in this cycle: each page would wake the collector in vain. */
-	if (gc_space_prepare(&gc->space))
+	/* Where there is no room for one nobody asks again in this cycle: each page would wake the collector in vain. The limit may be newer than the wish. */
+	if (atomic_load_relaxed(&gc->drive.has_limit) || gc_space_prepare(&gc->space))
 		atomic_store_relaxed(&gc->wants_chunk, false);
 }

@@ -20,6 +20,7 @@
 #include "gc/cycle.h"
 #include "gc/threads.h"
 #include "opt.h"
+#include "relief.h"
 
 /* Without a limit, when the system has no memory: the second one frees what was allocated while the first one ran. */
 #define REFUSAL_CYCLES 2
@@ -152,6 +153,8 @@ static bool wait_without_limit(struct arena_gc *gc, struct gc_refusal *refusal)
 	if (refusal->nr_cycles++ >= REFUSAL_CYCLES)
 		return false;
 	gc_cycle_wait(gc);
+	/* What heaps have idle, this one too, may be all that there is no room for. */
+	relief_give_back(UINT64_MAX);
 	return true;
 }
 

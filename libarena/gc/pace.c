@@ -13,7 +13,7 @@
 #define LEAST_WORK ((uint64_t)4 * KiB)
 /* Near the goal the ratio rises no further than this many times beyond the one of the begin. */
 #define MOST_HASTE 16
-/* Percent of the expected work from which on a heap grows. */
+/* Percent of the last cycle's work from which on a heap grows. */
 #define GROWS_PERCENT 125
 
 /* ---------------------------------------------------------------- goal, trigger, ceiling */
@@ -152,10 +152,14 @@ void gc_pace_begin(struct gc_pace *pace, uint64_t heap_bytes, uint64_t worst_wor
 	gc_pace_revise(pace, heap_bytes, 0);
 }
 
-/* What is found alive makes the next goal. A heap that goes so far now is no larger than it may be then. */
+/*
+ * What is found alive makes the next goal. A heap that goes so far now is no larger than it may be then, but for what it allocates black meanwhile. Work is more
+ * than what is alive where roots have grown, or mutators have noted much; that is never more than what was there.
+ */
 static void raise_ceiling(struct gc_pace *pace, uint64_t done_work)
 {
-	uint64_t alive = gc_pace_over(done_work, pace->roots_work), next_goal = gc_pace_sum(alive, gc_pace_scale(alive, pace->percent, 100));
+	uint64_t alive = gc_pace_clamp(gc_pace_over(done_work, pace->roots_work), 0, pace->begin_bytes);
+	uint64_t next_goal = gc_pace_sum(alive, gc_pace_scale(alive, pace->percent, 100));
 
 	pace->ceiling_bytes = gc_pace_clamp(next_goal, pace->ceiling_bytes, gc_pace_clamp(most_bytes(pace), pace->ceiling_bytes, UINT64_MAX));
 }
@@ -199,7 +203,7 @@ static uint64_t alloc_per_mark(const struct gc_pace *pace, const struct gc_pace_
 /* A cycle without any allocation says nothing of how fast they come. */
 static void learn(struct gc_pace *pace, const struct gc_pace_cycle *cycle)
 {
-	pace->grew = gc_pace_sum(cycle->heap_work, cycle->roots_work) > gc_pace_scale(expected_work(pace), GROWS_PERCENT, 100);
+	pace->grew = pace->nr_ended && cycle->heap_work > gc_pace_scale(pace->heap_work, GROWS_PERCENT, 100);
 	if (cycle->allocated_bytes)
 		pace->alloc_per_mark[pace->nr_ended % GC_PACE_HISTORY] = alloc_per_mark(pace, cycle);
 	pace->live_bytes = cycle->live_bytes;
@@ -239,6 +243,7 @@ void gc_pace_drop(struct gc_pace *pace)
 {
 	pace->nr_begun = pace->nr_ended;
 	pace->credit_work = pace->ratio = 0;
+	aim(pace);
 }
 
 void gc_pace_measured(struct gc_pace *pace, uint64_t work, uint64_t ns)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "arena/gc.h"
+#include "arena/heap.h"
 #include "gc/cycle.h"
 #include "tests/unit/gc_fixture.h"
 
@@ -218,6 +219,24 @@ TEST(no_room, "gc/where there is no room for another chunk its collector is not 
 	CHECK(pages_of(it.gc).mapped > 8);
 	CHECK(atomic_load_seq_cst(&it.gc->kicks) - kicks <= 3);
 	CHECK_EQ(trees[9]->value, 1 << 16);
+	arena_gc_destroy(it.gc);
+}
+
+TEST(only_idle, "gc/an object is not refused for want of room that only idle chunks of another collected heap take")
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+	struct arena_gc *other = arena_gc_create(NULL);
+	struct node *tree = new_tree(&it, 15);
+	void *object;
+
+	CHECK(other && !arena_gc_attach(other));
+	for (int tries = 0; tries < 20 && !has_two_soon(it.gc); tries++)
+		tree = new_tree(&it, 15);
+	CHECK_EQ(arena_heap_set_limit(NULL, (pages_of(it.gc).mapped + 7) * CHUNK_BYTES), 0);
+	object = arena_gc_alloc_atomic(other, 6 * CHUNK_BYTES);
+	CHECK(object);
+	CHECK_EQ(tree->value, 1 << 15);
+	arena_gc_destroy(other);
 	arena_gc_destroy(it.gc);
 }
 

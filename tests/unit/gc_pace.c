@@ -298,9 +298,15 @@ TEST(next_goal, "gc_pace/ceiling: lifted by what is found it never passes the go
 
 	gc_pace_set_percent(&pace, 50);
 	cycle(&pace, 10 * MiB, 8 * MiB, 0);
-	gc_pace_begin(&pace, 18 * MiB, 60 * MiB);
-	gc_pace_revise(&pace, 19 * MiB, 48 * MiB);
+	gc_pace_begin(&pace, 41 * MiB, 60 * MiB);
+	gc_pace_revise(&pace, 42 * MiB, 48 * MiB);
 	CHECK_EQ(pace.ceiling_bytes, 60 * MiB);
+	/* More than there was is roots, or what mutators have noted. */
+	gc_pace_revise(&pace, 42 * MiB, 100 * MiB);
+	CHECK_EQ(pace.ceiling_bytes, 41 * MiB * 3 / 2);
+	gc_pace_drop(&pace);
+	CHECK(pace.ceiling_bytes < 30 * MiB);
+	gc_pace_begin(&pace, 41 * MiB, 60 * MiB);
 	gc_pace_end(&pace, &(struct gc_pace_cycle){ .live_bytes = 42 * MiB, .black_bytes = 2 * MiB, .heap_work = 40 * MiB, .roots_work = 8 * MiB });
 	CHECK_EQ(pace.goal_bytes, 66 * MiB);
 	CHECK_EQ(pace.ceiling_bytes, 72 * MiB);
