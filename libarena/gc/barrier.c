@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: MIT
 /*
- * Noting what a store has met. Nothing is tested here but that it lies in the heap: a look at mark bits would cost a cache miss in the store. Not even that
- * where the thread notes by itself, which is what nearly all stores do while a cycle marks.
+ * Noting what a store has met. Nothing is tested in the store but that it lies in the heap: a look at mark bits would cost a cache miss. Not even that
+ * where the thread notes by itself, which is what nearly all stores do while a cycle marks. A full block is looked through, and what is marked already taken out. So who
+ * notes much pays for it: else notes come faster than those who mark can look at them, and the cycle does not end.
  *
  * Without memory for a block the object is marked at once, and the collector told that it has not been scanned.
  */
 #include "gc/barrier.h"
+
+/* A block that has so much left is handed over; else it has room for more. */
+#define SIFTED_LEAST_SHARE 2
 
 /*
  * Not after marking has ended, when a mark would be left over for the next cycle: that is what the lock of the kind decides (gc/type.c).
@@ -27,11 +31,28 @@ static void mark_now(struct gc_mutator *mutator, uintptr_t address)
 	lock_release(&kind->lock);
 }
 
+/* Marks stay until marking has ended, after which nothing that is noted counts. What is not found is left: another thread's span may not be seen here yet. */
+static void sift(const struct gc_space *space, struct gc_block *block)
+{
+	uint32_t nr = 0;
+
+	for (uint32_t i = 0; i < block->nr; i++) {
+		struct gc_ref ref;
+
+		if (!gc_find(space, block->entries[i], &ref) || !gc_is_marked(&ref))
+			block->entries[nr++] = block->entries[i];
+	}
+	block->nr = nr;
+}
+
 /* NULL when out of memory. */
 static struct gc_block *block_with_room(struct gc_mutator *mutator)
 {
-	if (mutator->buffer && mutator->buffer->nr == GC_BLOCK_ENTRIES)
-		gc_barrier_flush(mutator);
+	if (mutator->buffer && mutator->buffer->nr == GC_BLOCK_ENTRIES) {
+		sift(&mutator->gc->space, mutator->buffer);
+		if (mutator->buffer->nr >= GC_BLOCK_ENTRIES / SIFTED_LEAST_SHARE)
+			gc_barrier_flush(mutator);
+	}
 	if (mutator->buffer)
 		return mutator->buffer;
 	mutator->buffer = gc_queue_get(&mutator->gc->queue);

@@ -276,6 +276,22 @@ static void child_that_says(struct death *death, void (*function)(void *argument
 	}
 }
 
+/* A dozen cycles; one, when nobody looks through what he has noted (gc/barrier.c). */
+TEST(flood, "gc_barrier/a thread that stores faster than others look at what it notes does not keep a cycle from ending", "ARENA_GCVERIFY=0")
+{
+	struct fixture it = set_up(100);
+	struct node *tree = new_tree(&it, 17), *node = NULL;
+
+	for (size_t i = 0; i < 3000000; i++) {
+		node = new_node(&it, NULL, NULL, i);
+		for (unsigned int k = 0; k < 4; k++)
+			arena_gc_store(&node->left, tree);
+	}
+	CHECK(stats_of(it.gc).nr_cycles >= 6);
+	CHECK_EQ(node->left->value, 1 << 17);
+	arena_gc_destroy(it.gc);
+}
+
 TEST(lost, "gc_barrier/verification ends a program that has stored without a barrier, or what was freed", "ARENA_GCVERIFY=1")
 {
 	struct death death;
