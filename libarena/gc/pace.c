@@ -13,8 +13,6 @@
 #define LEAST_WORK ((uint64_t)4 * KiB)
 /* Near the goal the ratio rises no further than this many times beyond the one of the begin. */
 #define MOST_HASTE 16
-/* Percent of the last cycle's work from which on a heap grows. */
-#define GROWS_PERCENT 125
 
 /* ---------------------------------------------------------------- goal, trigger, ceiling */
 
@@ -165,12 +163,12 @@ static void raise_ceiling(struct gc_pace *pace, uint64_t done_work)
 }
 
 /*
- * Where the heap should be when the work is done. More work than expected is a heap that grows. It may go to its ceiling, and from the begin on if it grew in the
- * last cycle as well: the goal is one for a smaller heap. Under a limit there is nothing to be had in advance.
+ * Where the heap should be when the work is done. More work than expected is a heap that grows, which may go to its ceiling. Under a limit there is nothing to
+ * be had in advance.
  */
 static uint64_t aim_bytes(const struct gc_pace *pace, bool grows)
 {
-	return (grows || pace->grew) && !pace->limited ? pace->ceiling_bytes : pace->goal_bytes;
+	return grows && !pace->limited ? pace->ceiling_bytes : pace->goal_bytes;
 }
 
 void gc_pace_revise(struct gc_pace *pace, uint64_t heap_bytes, uint64_t done_work)
@@ -203,7 +201,6 @@ static uint64_t alloc_per_mark(const struct gc_pace *pace, const struct gc_pace_
 /* A cycle without any allocation says nothing of how fast they come. */
 static void learn(struct gc_pace *pace, const struct gc_pace_cycle *cycle)
 {
-	pace->grew = pace->nr_ended && cycle->heap_work > gc_pace_scale(pace->heap_work, GROWS_PERCENT, 100);
 	if (cycle->allocated_bytes)
 		pace->alloc_per_mark[pace->nr_ended % GC_PACE_HISTORY] = alloc_per_mark(pace, cycle);
 	pace->live_bytes = cycle->live_bytes;

@@ -109,7 +109,6 @@ struct gc_pace {
 	/* What follows from it. */
 	uint64_t goal_bytes, trigger_bytes, ceiling_bytes;
 	bool limited;			/* the limit made the goal, not the percentage */
-	bool grew;			/* the last cycle had much more work than the one before: the next may have, too */
 
 	/* The cycle that runs. */
 	uint64_t begin_bytes;		/* of heap */

@@ -312,20 +312,6 @@ TEST(next_goal, "gc_pace/ceiling: lifted by what is found it never passes the go
 	CHECK_EQ(pace.ceiling_bytes, 72 * MiB);
 }
 
-TEST(grew, "gc_pace/ratio: a heap that grew by a quarter in its last cycle may go to the ceiling from the begin on")
-{
-	struct gc_pace pace = fresh(4);
-
-	cycle(&pace, 79 * MiB, 0, 10 * MiB);
-	cycle(&pace, 100 * MiB, 0, 10 * MiB);
-	gc_pace_begin(&pace, 180 * MiB, 180 * MiB);
-	CHECK_EQ(ratio_percent(&pace), 100 * 100 / (225 - 180));
-	gc_pace_drop(&pace);
-	cycle(&pace, 125 * MiB, 0, 10 * MiB);
-	gc_pace_begin(&pace, 200 * MiB, 200 * MiB);
-	CHECK_EQ(ratio_percent(&pace), 125 * 100 / (250 - 200));
-}
-
 TEST(shrinks, "gc_pace/ratio: expects no more work than there can be, and all of it in the first cycle")
 {
 	struct gc_pace pace = fresh(1);
