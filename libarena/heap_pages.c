@@ -105,8 +105,8 @@ static uint32_t take_rest(struct heap *heap)
 	return chunk == CHUNK_NONE ? PAGE_NONE : chunk * (uint32_t)PAGES_PER_CHUNK;
 }
 
-/* Whether there is room for all chunks that are wanted. Where there is not, the one that is idle is left for who needs it. */
-static bool has_grown(struct palloc *pages)
+/* As many idle chunks as are wanted; false when there is no room for them. Then the one that is idle is left for who needs it. */
+static bool grow_ahead(struct palloc *pages)
 {
 	while (pages->nr_idle < NEXT_CHUNKS && !palloc_excess(pages, 1) && palloc_grow(pages))
 		;
@@ -120,7 +120,7 @@ static bool take_next(struct heap *heap)
 
 	heap_lock(heap);
 	if (is_next_due(&heap->pages)) {
-		if (has_grown(&heap->pages))
+		if (grow_ahead(&heap->pages))
 			heap->touched = palloc_run(&heap->pages, PAGES_PER_CHUNK, 1, &is_zero);
 		has_room = heap->touched != PAGE_NONE;
 	}

@@ -8,7 +8,7 @@
  */
 #include "gc/barrier.h"
 
-/* A block that has so much left is handed over; else it has room for more. */
+/* A block of which this part is left is handed over; else it has room for more. */
 #define SIFTED_LEAST_SHARE 2
 
 /*

@@ -162,24 +162,16 @@ static void raise_ceiling(struct gc_pace *pace, uint64_t done_work)
 	pace->ceiling_bytes = gc_pace_clamp(next_goal, pace->ceiling_bytes, gc_pace_clamp(most_bytes(pace), pace->ceiling_bytes, UINT64_MAX));
 }
 
-/*
- * Where the heap should be when the work is done. More work than expected is a heap that grows, which may go to its ceiling. Under a limit there is nothing to
- * be had in advance.
- */
-static uint64_t aim_bytes(const struct gc_pace *pace, bool grows)
-{
-	return grows && !pace->limited ? pace->ceiling_bytes : pace->goal_bytes;
-}
-
 void gc_pace_revise(struct gc_pace *pace, uint64_t heap_bytes, uint64_t done_work)
 {
 	uint64_t expected = expected_work(pace), left, way, least_way;
-	bool grows = done_work > expected;
+	bool grows = done_work > expected, may_grow = grows && !pace->limited;
 
-	if (grows && !pace->limited)
+	if (may_grow)
 		raise_ceiling(pace, done_work);
 	left = gc_pace_over(grows ? pace->worst_work : expected, done_work);
-	way = gc_pace_over(aim_bytes(pace, grows), heap_bytes);
+	/* Where the heap should be when the work is done. More of it than expected is a heap that grows. Under a limit there is nothing to be had in advance. */
+	way = gc_pace_over(may_grow ? pace->ceiling_bytes : pace->goal_bytes, heap_bytes);
 	least_way = gc_pace_over(pace->goal_bytes, pace->begin_bytes) / MOST_HASTE;
 	way = gc_pace_clamp(way, gc_pace_clamp(least_way, GC_PACE_LEAST_ROOM_BYTES, UINT64_MAX), UINT64_MAX);
 	pace->ratio = gc_pace_scale(left > LEAST_WORK ? left : LEAST_WORK, GC_PACE_ONE, way);
