@@ -138,7 +138,7 @@ static const struct {
 	  do_zap },
 	{ "reclaim", "reclaim: space_id=[0-9]+ how=discard first_slot=4 nr_slots=2 nr_chunks=2",
 	  do_discard },
-	{ "fault", "trace-[0-9]+ .* fault: space_id=[0-9]+ slot=8", do_fault },
+	{ "fault", "-[0-9]+ .* fault: space_id=[0-9]+ slot=8", do_fault },
 	{ "clear", "clear: node=[0-9]+ nr_chunks=1", do_clear },
 	{ "quarantine", "quarantine: space_id=[0-9]+ nr_chunks=1", do_quarantine },
 	{ "trim", "trim: node=-?[0-9]+ nr_chunks=[1-9]", do_trim },
