@@ -52,6 +52,8 @@
 
 static void begin(struct arena_gc *gc)
 {
+	/* There may be as many as the last time. */
+	uint64_t roots_work = gc->cycle.root_bytes + gc->cycle.stack_bytes;
 	uint32_t nr = 0;
 
 	/* What was left is swept: no mark is set anywhere. */
@@ -72,7 +74,7 @@ static void begin(struct arena_gc *gc)
 	atomic_store_relaxed(&gc->wants_chunk, false);
 	atomic_store_relaxed(&gc->nr_marked, 0u);
 	atomic_store_relaxed(&gc->marked_bytes, 0u);
-	gc_drive_begin(&gc->drive, gc->cycle.start_bytes, gc->cycle.start_bytes);
+	gc_drive_begin(&gc->drive, gc->cycle.start_bytes, gc->cycle.start_bytes + roots_work);
 }
 
 /*

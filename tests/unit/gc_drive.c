@@ -213,6 +213,23 @@ TEST(assists, "gc_drive/a program that allocates faster than workers mark assist
 	arena_gc_destroy(gc);
 }
 
+/* A heap of next to nothing: roots are the work. */
+TEST(roots, "gc_drive/what there is to scan at most has the roots of the last cycle in it")
+{
+	static uint64_t range[8 * MiB / sizeof(uint64_t)];
+	struct arena_gc *gc = new_heap(ARENA_GC_OFF);
+
+	CHECK_EQ(arena_gc_add_roots(gc, range, sizeof(range)), 0);
+	arena_gc_collect(gc);
+	arena_gc_collect(gc);
+	CHECK(gc->drive.pace.worst_work >= sizeof(range));
+	CHECK_EQ(arena_gc_remove_roots(gc, range), 0);
+	arena_gc_collect(gc);
+	arena_gc_collect(gc);
+	CHECK(gc->drive.pace.worst_work < sizeof(range));
+	arena_gc_destroy(gc);
+}
+
 /* Elements of an array are left off in the middle of the array. */
 TEST(pieces, "gc_drive/an assist scans no more of a long array than its slice asks for")
 {
