@@ -5,7 +5,7 @@
  * Two mutators make N operations each (load, store, allocate) on a graph with a global, while the collector goes through one cycle.
  * A pointer may vanish from a stack before the stack is scanned, because compilers forget what is not used again.
  *
- * Variants that lose an object: -DDELETION_ONLY, -DMERGED_HANDSHAKES, -DPLAIN_GLOBAL, -DROOTS_EARLY, -DNO_BLACK, -DBLACK_TOO_EARLY.
+ * Variants that lose an object: -DDELETION_ONLY, -DMERGED_HANDSHAKES, -DPLAIN_GLOBAL, -DROOTS_EARLY, -DNO_BLACK, -DBLACK_TOO_EARLY, -DSIFT_ALL.
  */
 #ifndef N
 #define N	4
@@ -111,6 +111,9 @@ proctype mutator(byte m) {
 		fi };
 		atomic { can_store(m); store(m, a, v); a = 0; v = NIL }
 	:: atomic { ops < limit(m) && allocated < OBJECTS -> ops++; alloc(m) }
+#ifdef SIFTS
+	:: atomic { sift(m) }
+#endif
 	:: clean -> break
 	od
 }

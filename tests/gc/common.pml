@@ -108,13 +108,26 @@ end_memory:
 
 /*
  * shade: a pointer goes into the mutator's own buffer, without a look at anybody's memory. What is marked already may be left out:
- * marks stay for the whole cycle, and whoever drains the buffer would find the mark.
+ * marks stay for the whole cycle, and whoever drains the buffer would find the mark. So it goes out of buffers as soon as it is marked: fewer
+ * states. -DSIFTS does as the code: it stays, until somebody drains the buffer or its mutator sifts it, which is a step of its own at any time.
  */
-#define shade(m, x)	buffer[m] = buffer[m] | (bit(x) & ~marked)
+#ifdef SIFTS
+#define unmarked(set)	(set)
+#else
+#define unmarked(set)	((set) & ~marked)
+#endif
+#ifdef SIFT_ALL
+#define sift(m)		buffer[m] != 0 -> buffer[m] = 0
+#else
+#define sift(m)		(buffer[m] & marked) != 0 -> buffer[m] = buffer[m] & ~marked
+#endif
+#define shade(m, x)	buffer[m] = buffer[m] | unmarked(bit(x))
 
-/* mark: what is not marked becomes marked and grey. Out of buffers goes what a drain would find marked: no behavior, fewer states. */
-#define mark(set)	grey = grey | ((set) & ~marked); marked = marked | (set); \
-			buffer[0] = buffer[0] & ~marked; buffer[1] = buffer[1] & ~marked
+/* tidy: what is marked goes out of buffers. */
+#define tidy()		buffer[0] = unmarked(buffer[0]); buffer[1] = unmarked(buffer[1])
+
+/* mark: what is not marked becomes marked and grey. */
+#define mark(set)	grey = grey | ((set) & ~marked); marked = marked | (set); tidy()
 
 /* take_grey: some grey object, which is not grey any more. */
 #define take_grey(x)	grey != 0; \
@@ -137,8 +150,7 @@ inline scan_one(x) {
 	:: atomic { mark(bit(field[x]) & ~found); x = 0 };
 		d_step {
 			marked = marked | found;
-			buffer[0] = buffer[0] & ~marked;
-			buffer[1] = buffer[1] & ~marked;
+			tidy();
 			found = 0;
 			before = 0
 		};

@@ -39,7 +39,10 @@ runs() {
 	quick lost       barrier     60 1000 -DN=3 -DPLAIN_GLOBAL
 	quick lost       barrier     60 1000 -DN=3 -DROOTS_EARLY
 	quick lost       barrier     60 1000 -DN=3 -DNO_BLACK
+	quick holds      barrier     60 1000 -DN=2 -DSIFTS
+	quick lost       barrier     60 1000 -DN=3 -DSIFTS -DSIFT_ALL
 	quick holds      termination 60 1000 -DN=2
+	quick holds      termination 60 1000 -DN=2 -DSIFTS
 	quick lost       termination 60 1000 -DN=2 -DEDGE_GONE -DNO_TERMINATION_ROUND
 	quick lost       termination 60 1000 -DN=2 -DEDGE_GONE -DSAFE_NOT_FLUSHED
 	quick lost       termination 60 1000 -DN=2 -DEDGE_GONE -DOVERFLOW_UNSEEN
@@ -108,7 +111,10 @@ runs() {
 	long  lost       barrier     60 1000 -DN=3 -DBLACK_TOO_EARLY
 	long  holds      barrier     300 3000 -DN=4
 	long  holds      barrier     300 3000 -DN=3 -DTOGETHER
+	long  holds      barrier     300 3000 -DN=3 -DSIFTS
+	long  holds      barrier     600 6000 -DN=2 -DSIFTS -DTSO
 	long  holds      termination 600 6000 -DN=4
+	long  holds      termination 600 6000 -DN=4 -DSIFTS
 	long  holds      termination 600 6000 -DN=3 -DEDGE_GONE
 	long  holds      sweep       600 6000 -DN=4
 	long  holds      sweep       600 6000 -DN=3 -DCYCLES=2

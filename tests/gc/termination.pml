@@ -60,8 +60,8 @@ inline same() {
 }
 #endif
 
-/* Out of buffers and raw blocks goes what a look would find marked: no behavior, fewer states. */
-#define set_marks(set)	marked = marked | (set); raw = raw & ~marked; buffer[0] = buffer[0] & ~marked; buffer[1] = buffer[1] & ~marked
+/* What goes out of buffers does so for the same reason out of raw blocks (common.pml). */
+#define set_marks(set)	marked = marked | (set); raw = unmarked(raw); tidy()
 
 #ifdef OVERFLOW_UNSEEN
 #define count(w, set)	skip
@@ -196,6 +196,9 @@ proctype mutator(byte m) {
 		atomic { can_store(m); store(m, a, v); a = 0; v = NIL }
 	:: atomic { clean && buffer[m] == 0 -> buffer[m] = bit(1) }		/* any operation, with any object */
 	:: atomic { buffer[m] != 0 && at[m] == OUT && fence(m) -> raw = raw | buffer[m]; buffer[m] = 0 }	/* it was full; lock */
+#ifdef SIFTS
+	:: atomic { at[m] == OUT && !clean && sift(m) }			/* it was full */
+#endif
 	:: enter(m, m == 0 && fence(m))						/* assist: a slice */
 	:: turn(m)
 	:: atomic { asked[m] && at[m] == OUT && !answering[m] && fence(m) -> state[m] = SAFE };	/* blocking(): here it would run what blocks */
