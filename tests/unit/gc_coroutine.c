@@ -305,6 +305,7 @@ TEST(enter, "gc_coroutine/a stack that was not scanned is, before a scanned thre
 	answer_scan();
 	resume(coroutine);
 	node = (struct node *)~coroutine->hidden;
+	wait_for_turn(2);
 	set_turn(3);
 	poll_until_done(it.gc);
 	CHECK(is_alive(it.gc, node, 7));
