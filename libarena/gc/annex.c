@@ -2,7 +2,8 @@
 /*
  * The list of annexes. They are few; scanning one takes long, and is done without the lock: while it lasts the annex is not scanned yet, so that nobody lets go of it.
  *
- * Those that come when the others have been scanned count as scanned: what is stored there comes from hands whose pointers are marked or shaded, as with black
+ * Those that come when the others have been scanned count as scanned, and so do those of mutators that are black, from before the first is scanned: else arenas that live for a request would come faster than they
+ * can be looked at, and the cycle not end. What is stored there comes from hands whose pointers are marked or shaded, as with black
  * objects. What is in one when it comes is shaded by who brings it, if need be, as with a range of roots.
  */
 #include "gc/annex.h"
@@ -27,10 +28,12 @@ void gc_annex_add(struct gc_mutator *mutator, struct gc_annex *annex, const stru
 
 	lock_acquire(&annexes->lock);
 	*annex = (struct gc_annex){ .gc = mutator->gc, .next = annexes->first, .link = &annexes->first, .ops = ops,
-				    .is_scanned = annexes->is_scanned };
+				    .is_scanned = annexes->is_scanned || mutator->is_black };
 	if (annex->next)
 		annex->next->link = &annex->next;
 	annexes->first = annex;
+	if (!annex->is_scanned)
+		annexes->unscanned = annex;
 	lock_release(&annexes->lock);
 	if (mutator->barrier & GC_BARRIER_NEW)
 		ops->each(annex, shade_new, mutator);
@@ -38,6 +41,8 @@ void gc_annex_add(struct gc_mutator *mutator, struct gc_annex *annex, const stru
 
 static void unlink_locked(struct gc_annex *annex)
 {
+	if (annex->gc->annexes.unscanned == annex)
+		annex->gc->annexes.unscanned = annex->next;
 	*annex->link = annex->next;
 	if (annex->next)
 		annex->next->link = annex->link;
@@ -78,6 +83,7 @@ void gc_annexes_begin(struct gc_annexes *annexes)
 {
 	lock_acquire(&annexes->lock);
 	annexes->is_scanned = false;
+	annexes->unscanned = annexes->first;
 	for (struct gc_annex *annex = annexes->first; annex; annex = annex->next)
 		annex->is_scanned = false;
 	lock_release(&annexes->lock);
@@ -89,8 +95,9 @@ static struct gc_annex *next_annex(struct gc_annexes *annexes)
 	struct gc_annex *annex;
 
 	lock_acquire(&annexes->lock);
-	for (annex = annexes->first; annex && annex->is_scanned; annex = annex->next)
+	for (annex = annexes->unscanned; annex && annex->is_scanned; annex = annex->next)
 		;
+	annexes->unscanned = annex;
 	annexes->is_scanned = !annex;
 	lock_release(&annexes->lock);
 	return annex;

@@ -30,13 +30,13 @@ struct gc_annex {
 	struct arena_gc *gc;	/* NULL: it is none. Written with the lock of the heap's annexes held, or before anybody knows of it */
 	struct gc_annex *next, **link; /* the next one, and what leads to this one; guarded by that lock, as all below */
 	const struct gc_annex_ops *ops;
-	bool is_scanned;	/* in this cycle, or made after others were */
+	bool is_scanned;	/* in this cycle, or made when the mutator was black, or after others were */
 	bool is_dropped;	/* left to the collector */
 };
 
 struct gc_annexes {
 	struct lock lock;
-	struct gc_annex *first;
+	struct gc_annex *first, *unscanned; /* none before the latter is to be scanned; NULL: none is */
 	bool is_scanned;	/* all there were, in the cycle that runs, or ran last */
 };
 

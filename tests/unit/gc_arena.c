@@ -159,6 +159,49 @@ TEST(late, "gc_arena/one that was scanned, or came later, goes at once, and what
 	arena_gc_destroy(it.gc);
 }
 
+static const struct fixture *late_fixture;
+
+/* Answers the first request of a cycle, and no more until it may go. */
+static void *be_late(void *may_go)
+{
+	const struct fixture *it = late_fixture;
+
+	CHECK_EQ(arena_gc_attach(it->gc), 0);
+	poll_until(GC_BARRIER_OLD | GC_BARRIER_NEW);
+	while (!__atomic_load_n((bool *)may_go, __ATOMIC_ACQUIRE))
+		usleep(200);
+	arena_gc_detach(it->gc);
+	return NULL;
+}
+
+/* Else a program that makes an arena for each request could make them faster than they are scanned. */
+TEST(black, "gc_arena/one that is made before any is scanned, by a thread whose objects are black already, goes at once", "ARENA_GCVERIFY=1")
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+	struct held held = { .nr = 10 };
+	pthread_t other, collector;
+	struct node *taken;
+	bool may_go = false;
+
+	late_fixture = &it;
+	CHECK(!pthread_create(&other, NULL, be_late, &may_go));
+	while (gc_threads_running(it.gc) < 2)
+		usleep(200);
+	CHECK(!pthread_create(&collector, NULL, collect_elsewhere, it.gc));
+	poll_until_black();
+	CHECK(!it.gc->annexes.is_scanned);
+	held.arena = new_arena(&it);
+	fill(&it, &held);
+	taken = arena_gc_load(&held.first->node);
+	arena_free(held.arena);
+	CHECK_EQ(nr_arenas(), 0);
+	__atomic_store_n(&may_go, true, __ATOMIC_RELEASE);
+	poll_until_done(it.gc);
+	CHECK(!pthread_join(other, NULL) && !pthread_join(collector, NULL));
+	CHECK(is_alive(it.gc, taken, 9));
+	arena_gc_destroy(it.gc);
+}
+
 TEST(reset, "gc_arena/what a reset or a smaller size leaves out while a cycle begins is shaded", "ARENA_GCVERIFY=1")
 {
 	for (int i = 0; i < 3; i++) {
