@@ -14,7 +14,7 @@
 #define LOOK_NS ((uint64_t)100 * 1000 * 1000)
 
 struct gc_errand {
-	struct gc_errand *next;	/* guarded by the heap's lock */
+	struct gc_errand *next;	/* guarded by the heap's lock while it waits, then the collector's */
 	struct arena_gc *gc;	/* fixed */
 	gc_look_fn *function;	/* fixed, as context */
 	void *context;
@@ -64,16 +64,15 @@ int gc_look(struct arena_gc *gc, gc_look_fn *function, void *context)
 	return gc_blocking(wait_until_done, &errand) ? 0 : -ENOMEM;
 }
 
-static struct gc_errand *take(struct arena_gc *gc)
+static struct gc_errand *take_all(struct arena_gc *gc)
 {
-	struct gc_errand *errand;
+	struct gc_errand *errands;
 
 	lock_acquire(&gc->lock);
-	errand = gc->errands;
-	if (errand)
-		gc->errands = errand->next;
+	errands = gc->errands;
+	gc->errands = NULL;
 	lock_release(&gc->lock);
-	return errand;
+	return errands;
 }
 
 bool gc_look_is_wanted(struct arena_gc *gc)
@@ -86,11 +85,13 @@ bool gc_look_is_wanted(struct arena_gc *gc)
 	return is_wanted;
 }
 
+/* Those that come meanwhile have a cycle of their own: threads that ask one after the other would else keep all stopped for good. */
 void gc_look_run(struct arena_gc *gc)
 {
-	struct gc_errand *errand;
+	struct gc_errand *errand = take_all(gc), *next;
 
-	while ((errand = take(gc))) {
+	for (; errand; errand = next) {
+		next = errand->next;
 		errand->function(gc, errand->context);
 		/* The release pairs with wait_until_done(); behind it the errand is gone, but its address may be woken. */
 		atomic_store_release(&errand->is_done, 1u);

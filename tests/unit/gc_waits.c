@@ -158,3 +158,46 @@ TEST(cancelled, "gc_waits/a thread that is cancelled where it answers for nothin
 	arena_gc_collect(it.gc);
 	arena_gc_destroy(it.gc);
 }
+
+/* The cycle in which somebody was looked for. */
+static void note_cycle(struct arena_gc *gc, void *cycle)
+{
+	*(uint64_t *)cycle = atomic_load_relaxed(&gc->drive.nr_begun);
+}
+
+struct asker {
+	struct arena_gc *gc;
+	pthread_t thread;
+	uint64_t first, second;
+};
+
+static void *ask_again(void *context)
+{
+	struct asker *asker = context;
+
+	CHECK_EQ(gc_look(asker->gc, note_cycle, &asker->second), 0);
+	return NULL;
+}
+
+static void note_while_asked(struct arena_gc *gc, void *context)
+{
+	struct asker *asker = context;
+
+	note_cycle(gc, &asker->first);
+	CHECK(!pthread_create(&asker->thread, NULL, ask_again, asker));
+	while (!gc_look_is_wanted(gc))
+		usleep(200);
+}
+
+/* Threads that ask one after the other would keep all stopped for as long as they ask. */
+TEST(asked, "gc_waits/who asks something while all are stopped for another's question waits for a cycle of its own")
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+	struct asker asker = { .gc = it.gc };
+
+	alarm(MOST_SECONDS);
+	CHECK_EQ(gc_look(it.gc, note_while_asked, &asker), 0);
+	arena_gc_blocking(join, &asker.thread);
+	CHECK(asker.second != asker.first);
+	arena_gc_destroy(it.gc);
+}
