@@ -301,13 +301,21 @@ struct arena_gc_handle *arena_gc_handle_create(struct arena_gc *gc, const void *
 	return handle;
 }
 
+static void require_handle(const struct arena_gc_handle *handle, const char *what)
+{
+	if (unlikely(gc_handle_is_free(handle)))
+		panic("%s: the handle was freed", what);
+}
+
 void *arena_gc_handle_get(const struct arena_gc_handle *handle)
 {
+	require_handle(handle, "arena_gc_handle_get()");
 	return arena_gc_load(&handle->object);
 }
 
 void arena_gc_handle_set(struct arena_gc_handle *handle, const void *object)
 {
+	require_handle(handle, "arena_gc_handle_set()");
 	arena_gc_store(&handle->object, object);
 }
 
@@ -316,6 +324,7 @@ void arena_gc_handle_free(struct arena_gc *gc, struct arena_gc_handle *handle)
 	if (!handle)
 		return;
 	require(gc, "arena_gc_handle_free()");
+	require_handle(handle, "arena_gc_handle_free()");
 	arena_gc_store(&handle->object, NULL);
 	gc_handle_put(&gc->roots, handle);
 }

@@ -125,12 +125,12 @@ int gc_roots_remove(struct gc_mutator *mutator, uintptr_t base)
 
 static struct arena_gc_handle *next_free(const struct arena_gc_handle *handle)
 {
-	return (struct arena_gc_handle *)((uintptr_t)handle->object >> 1);
+	return (struct arena_gc_handle *)~(uintptr_t)handle->object;
 }
 
 static void put_locked(struct gc_roots *roots, struct arena_gc_handle *handle)
 {
-	atomic_store_relaxed(&handle->object, (const void *)((uintptr_t)roots->free_handles << 1 | 1));
+	atomic_store_relaxed(&handle->object, (const void *)~(uintptr_t)roots->free_handles);
 	roots->free_handles = handle;
 }
 

@@ -30,7 +30,13 @@ uint64_t gc_roots_each(struct gc_roots *roots, void (*visit)(void *context, uint
 void gc_roots_show(struct gc_roots *roots, void (*visit)(void *context, enum arena_gc_root kind, uintptr_t location, uintptr_t word), void *context);
 
 struct arena_gc_handle {
-	const void *object;	/* atomic. Free: twice the next free one's address, which is none of a heap, and odd */
+	const void *object;	/* atomic. Free: the next free one's address with all bits turned over, which is no program's address */
 };
+
+/** Whether it was freed, and not handed out again. */
+static inline bool gc_handle_is_free(const struct arena_gc_handle *handle)
+{
+	return (intptr_t)atomic_load_relaxed(&handle->object) < 0;
+}
 
 #endif /* LIBARENA_GC_ROOTS_H */

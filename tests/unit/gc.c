@@ -613,6 +613,32 @@ static void destroy_in_use(void *argument)
 	arena_gc_destroy(((const struct fixture *)argument)->gc);
 }
 
+static struct arena_gc_handle *freed_handle(struct arena_gc *gc)
+{
+	struct arena_gc_handle *handle = arena_gc_handle_create(gc, NULL);
+
+	CHECK(handle);
+	arena_gc_handle_free(gc, handle);
+	return handle;
+}
+
+static void free_handle_twice(void *argument)
+{
+	const struct fixture *it = argument;
+
+	arena_gc_handle_free(it->gc, freed_handle(it->gc));
+}
+
+static void get_freed_handle(void *argument)
+{
+	arena_gc_handle_get(freed_handle(((const struct fixture *)argument)->gc));
+}
+
+static void set_freed_handle(void *argument)
+{
+	arena_gc_handle_set(freed_handle(((const struct fixture *)argument)->gc), NULL);
+}
+
 /* In a child that makes the heap itself: threads do not survive a fork. */
 static void with_heap(void *argument)
 {
@@ -631,6 +657,9 @@ TEST(misuse, "gc/misuse aborts and says why")
 		{ attach_twice, "attached already" },
 		{ unpin_none, "no object that is uncollectable" },
 		{ destroy_in_use, "still attached" },
+		{ free_handle_twice, "arena_gc_handle_free(): the handle was freed" },
+		{ get_freed_handle, "arena_gc_handle_get(): the handle was freed" },
+		{ set_freed_handle, "arena_gc_handle_set(): the handle was freed" },
 	};
 
 	if (harness_thread_sanitized())

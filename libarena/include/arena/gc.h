@@ -287,7 +287,7 @@ ARENA_API int arena_gc_remove_roots(struct arena_gc *gc, void *base);
 ARENA_API struct arena_gc_handle *arena_gc_handle_create(struct arena_gc *gc, const void *object);
 ARENA_API void *arena_gc_handle_get(const struct arena_gc_handle *handle);
 ARENA_API void arena_gc_handle_set(struct arena_gc_handle *handle, const void *object);
-/** It keeps nothing any more, and is not to be used. NULL is allowed. */
+/** It keeps nothing any more, and is not to be used: that aborts, unless it was handed out again. NULL is allowed. */
 ARENA_API void arena_gc_handle_free(struct arena_gc *gc, struct arena_gc_handle *handle);
 
 /* ---------------------------------------------------------------- weak references */
