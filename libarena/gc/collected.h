@@ -131,6 +131,8 @@ struct gc_roots {
 	struct lock lock;	/* guards all */
 	struct gc_range *ranges;
 	size_t nr_ranges, max_ranges;
+	size_t at, nr_to_read;	/* the range that the collector reads, and how many there are for it; what comes is behind them */
+	size_t at_bytes;	/* so much of it has been read */
 	struct gc_handles *handles;
 	struct arena_gc_handle *free_handles;
 };

@@ -2,7 +2,8 @@
 /*
  * Tables of roots. Ranges are few and looked for one by one; handles lie in blocks of a page, which are never given back.
  *
- * Limit: adding and removing wait while the collector reads the roots.
+ * The collector reads ranges under the lock, so that none goes meanwhile, but lets go of it often: who adds or removes something waits for PIECE_BYTES at most. What
+ * comes while it reads need not be read: all have their barriers by then. Who brings it shades what is in it, and who takes something away what was.
  */
 #include "gc/roots.h"
 
@@ -10,6 +11,9 @@
 #include <string.h>
 
 #include "gc/barrier.h"
+
+/* 20 us or so. */
+#define PIECE_BYTES (64 * KiB)
 
 #define HANDLES_PER_BLOCK (PAGE_BYTES / sizeof(struct arena_gc_handle) - 1)
 
@@ -90,6 +94,16 @@ int gc_roots_add(struct gc_mutator *mutator, uintptr_t base, size_t bytes)
 	return done ? 0 : -ENOMEM;
 }
 
+/* Those behind it move up, also in what is being read. */
+static void forget_locked(struct gc_roots *roots, size_t i)
+{
+	memmove(&roots->ranges[i], &roots->ranges[i + 1], (--roots->nr_ranges - i) * sizeof(*roots->ranges));
+	if (i == roots->at)
+		roots->at_bytes = 0;
+	roots->at -= i < roots->at;
+	roots->nr_to_read -= i < roots->nr_to_read;
+}
+
 static struct gc_range take_range(struct gc_roots *roots, uintptr_t base)
 {
 	struct gc_range found = { 0 };
@@ -98,7 +112,7 @@ static struct gc_range take_range(struct gc_roots *roots, uintptr_t base)
 	for (size_t i = 0; i < roots->nr_ranges; i++)
 		if (roots->ranges[i].base == base) {
 			found = roots->ranges[i];
-			roots->ranges[i] = roots->ranges[--roots->nr_ranges];
+			forget_locked(roots, i);
 			break;
 		}
 	lock_release(&roots->lock);
@@ -171,20 +185,59 @@ void gc_handle_put(struct gc_roots *roots, struct arena_gc_handle *handle)
 
 /* ---------------------------------------------------------------- reading */
 
-uint64_t gc_roots_each(struct gc_roots *roots, void (*visit)(void *context, uintptr_t word), void *context)
+/* As much of the range that is being read as @most; bytes. */
+static uint64_t read_range_locked(struct gc_roots *roots, uint64_t most, gc_visit_fn *visit, void *context)
+{
+	uintptr_t base = roots->ranges[roots->at].base + roots->at_bytes, limit = roots->ranges[roots->at].limit;
+	bool is_last = limit - base <= most;
+
+	if (!is_last)
+		limit = base + most;
+	for (uintptr_t at = base; at < limit; at += sizeof(uintptr_t)) {
+		uintptr_t word = gc_root_word(at);
+
+		if (word)
+			visit(context, word);
+	}
+	roots->at += is_last;
+	roots->at_bytes = is_last ? 0 : roots->at_bytes + most;
+	return limit - base;
+}
+
+static uint64_t read_piece(struct gc_roots *roots, gc_visit_fn *visit, void *context)
 {
 	uint64_t bytes = 0;
 
 	lock_acquire(&roots->lock);
-	for (size_t i = 0; i < roots->nr_ranges; i++) {
-		for (uintptr_t at = roots->ranges[i].base; at < roots->ranges[i].limit; at += sizeof(uintptr_t))
-			visit(context, gc_root_word(at));
-		bytes += roots->ranges[i].limit - roots->ranges[i].base;
-	}
-	for (struct gc_handles *block = roots->handles; block; block = block->next)
+	while (roots->at < roots->nr_to_read && bytes < PIECE_BYTES)
+		bytes += read_range_locked(roots, PIECE_BYTES - bytes, visit, context);
+	lock_pass(&roots->lock);
+	return bytes;
+}
+
+/* What there is now is to be read; the blocks of handles. */
+static const struct gc_handles *begin(struct gc_roots *roots)
+{
+	const struct gc_handles *handles;
+
+	lock_acquire(&roots->lock);
+	roots->at = roots->at_bytes = 0;
+	roots->nr_to_read = roots->nr_ranges;
+	handles = roots->handles;
+	lock_release(&roots->lock);
+	return handles;
+}
+
+uint64_t gc_roots_each(struct gc_roots *roots, gc_visit_fn *visit, void *context)
+{
+	const struct gc_handles *block = begin(roots);
+	uint64_t bytes = 0, piece;
+
+	while ((piece = read_piece(roots, visit, context)))
+		bytes += piece;
+	for (; block; block = block->next)
 		for (size_t i = 0; i < HANDLES_PER_BLOCK; i++)
 			visit(context, (uintptr_t)atomic_load_acquire(&block->handles[i].object));
-	lock_release(&roots->lock);
 	return bytes;
 }
 

@@ -23,8 +23,8 @@ void gc_handle_put(struct gc_roots *roots, struct arena_gc_handle *handle);
 
 /** A word of the program's memory, which may be stored to at the same time. */
 uintptr_t gc_root_word(uintptr_t address);
-/** Show all words of all roots to @visit; how many bytes they are. No root comes or goes meanwhile. */
-uint64_t gc_roots_each(struct gc_roots *roots, void (*visit)(void *context, uintptr_t word), void *context);
+/** Show all words of all roots but NULL to @visit; how many bytes their ranges are. They may come and go meanwhile; one that is there all the time is shown. The collector's. */
+uint64_t gc_roots_each(struct gc_roots *roots, gc_visit_fn *visit, void *context);
 
 /** Show all words of all roots with where they are to @visit. */
 void gc_roots_show(struct gc_roots *roots, void (*visit)(void *context, enum arena_gc_root kind, uintptr_t location, uintptr_t word), void *context);

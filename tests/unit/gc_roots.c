@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+/* Roots that come and go while they are read. What they keep is tested in gc.c. */
+#include "gc/roots.h"
+
+#include "tests/unit/gc_fixture.h"
+
+#define NR_KEPT 8
+#define NR_CHURNED 64
+/* So that the one who reads lets go of the lock in the middle of one, too. */
+#define WORDS ((size_t)24 * KiB / sizeof(uintptr_t))
+#define MARK ((uintptr_t)0xabcd << 32)
+
+static uintptr_t kept[NR_KEPT][WORDS], churned[NR_CHURNED][WORDS];
+static bool is_over; /* atomic */
+
+/* The first and the last word of each range that stays say which it is. */
+static void add_kept(struct arena_gc *gc, unsigned int i)
+{
+	kept[i][0] = kept[i][WORDS - 1] = MARK + i;
+	CHECK_EQ(arena_gc_add_roots(gc, kept[i], sizeof(kept[i])), 0);
+}
+
+static void *churn(void *context)
+{
+	struct arena_gc *gc = context;
+	bool is_there[NR_CHURNED] = { false };
+	uint64_t random = 1;
+
+	CHECK_EQ(arena_gc_attach(gc), 0);
+	while (!__atomic_load_n(&is_over, __ATOMIC_ACQUIRE)) {
+		unsigned int i = (unsigned int)((random = random * 6364136223846793005u + 1442695040888963407u) >> 33) % NR_CHURNED;
+
+		CHECK_EQ(is_there[i] ? arena_gc_remove_roots(gc, churned[i]) : arena_gc_add_roots(gc, churned[i], sizeof(churned[i])), 0);
+		is_there[i] = !is_there[i];
+	}
+	arena_gc_detach(gc);
+	return NULL;
+}
+
+static void count(void *context, uintptr_t word)
+{
+	unsigned int *seen = context;
+
+	if (word >= MARK && word < MARK + NR_KEPT)
+		seen[word - MARK]++;
+}
+
+TEST(reading, "gc_roots/ranges that stay are read once each, whatever others come and go meanwhile")
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+	pthread_t other;
+
+	for (unsigned int i = 0; i < NR_KEPT; i++)
+		add_kept(it.gc, i);
+	CHECK(!pthread_create(&other, NULL, churn, it.gc));
+	for (unsigned int round = 0; round < 3000; round++) {
+		unsigned int seen[NR_KEPT] = { 0 };
+
+		CHECK(gc_roots_each(&it.gc->roots, count, seen) >= sizeof(kept));
+		for (unsigned int i = 0; i < NR_KEPT; i++)
+			CHECK_EQ(seen[i], 2);
+		/* Behind the others, of which some go when it is read. */
+		CHECK_EQ(arena_gc_remove_roots(it.gc, kept[round % NR_KEPT]), 0);
+		add_kept(it.gc, round % NR_KEPT);
+	}
+	__atomic_store_n(&is_over, true, __ATOMIC_RELEASE);
+	CHECK(!pthread_join(other, NULL));
+	arena_gc_destroy(it.gc);
+}
