@@ -185,24 +185,31 @@ static void adopt_locked(struct gc_mutator *mutator, const struct gc_kind *kind,
 		blacken_span(span);
 }
 
-static struct gc_span *take_partial(struct gc_mutator *mutator, struct gc_kind *kind)
+/* A swept span with free slots; else up to @most that are to be swept. What was swept before is put back first. */
+static struct gc_span *take_or_batch(struct gc_mutator *mutator, struct gc_kind *kind, struct gc_batch *batch, unsigned int most)
 {
+	struct gc_space *space = &mutator->gc->space;
 	struct gc_span *span;
 
 	lock_acquire(&kind->lock);
-	span = gc_list_pop(&mutator->gc->space, &kind->partial);
+	gc_batch_put_locked(space, kind, batch);
+	span = gc_list_pop(space, &kind->partial);
 	if (span)
 		adopt_locked(mutator, kind, span);
+	else
+		gc_batch_take_locked(space, kind, batch, most);
 	lock_release(&kind->lock);
 	return span;
 }
 
 static struct gc_span *take_swept(struct gc_mutator *mutator, struct gc_kind *kind, unsigned int nr_spans, unsigned int tries)
 {
-	struct gc_span *span = take_partial(mutator, kind);
+	struct gc_batch batch = { 0 };
+	struct gc_span *span;
 
-	while (!span && tries-- && gc_sweep_kind(mutator->gc, kind, nr_spans, NULL))
-		span = take_partial(mutator, kind);
+	while (!(span = take_or_batch(mutator, kind, &batch, tries ? nr_spans : 0)) && gc_batch_sweep(mutator->gc, &batch, NULL))
+		tries--;
+	gc_batch_count(mutator->gc, &batch);
 	return span;
 }
 

@@ -30,12 +30,6 @@ static void bury(const struct gc_space *space, const struct gc_span *span, unsig
 	}
 }
 
-/* What became of spans that were swept together. */
-struct batch {
-	struct gc_list partial, full;
-	uint64_t nr_freed, freed_bytes;
-};
-
 static uint64_t sweep_word(struct arena_gc *gc, struct gc_span *span, unsigned int w)
 {
 	uint64_t free = span->free[w], dead = ~span->mark[w] & ~free & gc_valid(span, w);
@@ -49,7 +43,7 @@ static uint64_t sweep_word(struct arena_gc *gc, struct gc_span *span, unsigned i
 	return dead;
 }
 
-static void sweep_words(struct arena_gc *gc, struct gc_span *span, struct batch *batch)
+static void sweep_words(struct arena_gc *gc, struct gc_span *span, struct gc_batch *batch)
 {
 	unsigned int nr_freed = 0;
 
@@ -74,7 +68,7 @@ static bool is_empty(const struct gc_span *span)
 	return !used;
 }
 
-static void sweep(struct arena_gc *gc, struct gc_pages *pages, struct gc_span *span, struct batch *batch)
+static void sweep(struct arena_gc *gc, struct gc_pages *pages, struct gc_span *span, struct gc_batch *batch)
 {
 	if (unlikely(span->has_samples))
 		gc_samples_sweep(gc, span);
@@ -85,65 +79,74 @@ static void sweep(struct arena_gc *gc, struct gc_pages *pages, struct gc_span *s
 		gc_list_push(&gc->space, gc_has_free(span) ? &batch->partial : &batch->full, span);
 }
 
-/* The first ones of a kind that nobody has swept. */
-static struct gc_list take_batch(struct gc_space *space, struct gc_kind *kind, unsigned int most)
-{
-	struct gc_list taken = { 0 };
-	struct gc_span *span;
-
-	lock_acquire(&kind->lock);
-	for (unsigned int i = 0; i < most && (span = gc_list_pop(space, &kind->unswept)); i++)
-		gc_list_push(space, &taken, span);
-	lock_release(&kind->lock);
-	return taken;
-}
-
 /* A span is swept when its gen says so, and on a list: a fork must not come in between. */
-static void put_locked(struct gc_space *space, struct gc_kind *kind, struct gc_list *to, struct gc_list *swept)
+static void put_locked(struct gc_space *space, const struct gc_kind *kind, struct gc_list *to, struct gc_list *swept)
 {
 	for (uint32_t entry = swept->first; entry; entry = gc_span_at(space, entry)->next)
 		gc_span_at(space, entry)->gen = kind->gen;
 	gc_list_splice(space, to, swept);
 }
 
-static void put_back(struct arena_gc *gc, struct gc_kind *kind, struct batch *batch)
+void gc_batch_put_locked(struct gc_space *space, struct gc_kind *kind, struct gc_batch *batch)
 {
-	lock_acquire(&kind->lock);
-	put_locked(&gc->space, kind, &kind->partial, &batch->partial);
-	put_locked(&gc->space, kind, &kind->full, &batch->full);
-	lock_release(&kind->lock);
+	put_locked(space, kind, &kind->partial, &batch->partial);
+	put_locked(space, kind, &kind->full, &batch->full);
+}
+
+void gc_batch_take_locked(struct gc_space *space, struct gc_kind *kind, struct gc_batch *batch, unsigned int most)
+{
+	struct gc_span *span;
+
+	for (unsigned int i = 0; i < most && (span = gc_list_pop(space, &kind->unswept)); i++)
+		gc_list_push(space, &batch->taken, span);
+}
+
+unsigned int gc_batch_sweep(struct arena_gc *gc, struct gc_batch *batch, struct gc_pages *pages)
+{
+	struct gc_span *span;
+	unsigned int nr = 0;
+
+	for (; (span = gc_list_pop(&gc->space, &batch->taken)); nr++) {
+		if (batch->taken.first)
+			__builtin_prefetch(gc_span_at(&gc->space, batch->taken.first));
+		sweep(gc, pages, span, batch);
+	}
+	return nr;
+}
+
+void gc_batch_count(struct arena_gc *gc, const struct gc_batch *batch)
+{
 	if (!batch->nr_freed)
 		return;
 	atomic_add_relaxed(&gc->freed_objects, batch->nr_freed);
 	atomic_add_relaxed(&gc->freed_bytes, batch->freed_bytes);
 }
 
-unsigned int gc_sweep_kind(struct arena_gc *gc, struct gc_kind *kind, unsigned int most, struct gc_pages *pages)
+/* About @most spans of a kind: how many there were. */
+static unsigned int sweep_kind(struct arena_gc *gc, struct gc_kind *kind, unsigned int most)
 {
-	struct gc_list taken = take_batch(&gc->space, kind, most);
-	struct batch batch = { 0 };
-	struct gc_span *span;
-	unsigned int nr = 0;
+	struct gc_batch batch = { 0 };
+	unsigned int done = 0, swept;
 
-	for (; (span = gc_list_pop(&gc->space, &taken)); nr++) {
-		if (taken.first)
-			__builtin_prefetch(gc_span_at(&gc->space, taken.first));
-		sweep(gc, pages, span, &batch);
-	}
-	if (nr)
-		put_back(gc, kind, &batch);
-	return nr;
+	do {
+		lock_acquire(&kind->lock);
+		gc_batch_put_locked(&gc->space, kind, &batch);
+		if (done < most)
+			gc_batch_take_locked(&gc->space, kind, &batch, SWEEP_SPANS);
+		lock_release(&kind->lock);
+		swept = gc_batch_sweep(gc, &batch, &gc->swept);
+		done += swept;
+	} while (swept);
+	gc_batch_count(gc, &batch);
+	return done;
 }
 
 bool gc_sweep_some(struct arena_gc *gc, unsigned int nr)
 {
-	unsigned int done = 0, swept;
+	unsigned int done = 0;
 
 	for (uint32_t i = 1; i < gc_kinds(&gc->types) && done < nr; i++)
-		do {
-			swept = gc_sweep_kind(gc, &gc->types.kinds[i], SWEEP_SPANS, &gc->swept);
-			done += swept;
-		} while (swept && done < nr);
+		done += sweep_kind(gc, &gc->types.kinds[i], nr - done);
 	gc_pages_flush(&gc->space, &gc->swept);
 	return done >= nr;
 }
