@@ -653,9 +653,14 @@ static __attribute__((noinline)) void *alloc_lending(struct cache *cache, unsign
 	return object;
 }
 
-/* When nothing of the class is at hand, or other things are to be looked at. */
+/*
+ * When nothing of the class is at hand, or other things are to be looked at. The object is taken before the program is told of a heap that has grown: it may give back all
+ * that is not in use, and would be told of the same growth again.
+ */
 static __attribute__((noinline)) void *alloc_slower(struct cache *cache, unsigned int class, struct heap *heap)
 {
+	void *object = NULL;
+
 	if (unlikely(cache == &cache_none)) {
 		cache = heap_cache_get(heap);
 		/* Something may be at hand by now: that the thread has a cache is noted by a function that allocates, from that cache. */
@@ -665,8 +670,9 @@ static __attribute__((noinline)) void *alloc_slower(struct cache *cache, unsigne
 		return alloc_lending(cache, class, heap);
 	if (unlikely(!refill(cache, class)))
 		return alloc_refused(heap, class);
+	front_take(&cache->fronts[size_classes[class].front], &object);
 	settle_growth(heap);
-	return cache_alloc(cache, class, heap);
+	return object;
 }
 
 void *cache_alloc_slow(struct cache *cache, unsigned int class, struct heap *heap)

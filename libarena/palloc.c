@@ -101,11 +101,13 @@ static enum arena_source next_source(const struct palloc *pages, uint32_t nr)
 static int take_by_hook(struct palloc *pages, uint32_t chunk, uint32_t nr)
 {
 	const struct palloc_place *place = &pages->place;
-	int error = place->take(place->context, (void *)region_address(pages->region, chunk * (uint32_t)PAGES_PER_CHUNK),
-				nr * CHUNK_BYTES);
+	void *base = (void *)region_address(pages->region, chunk * (uint32_t)PAGES_PER_CHUNK);
+	int error = place->take(place->context, base, nr * CHUNK_BYTES);
 
 	if (!error)
 		region_set_backed(pages->region, chunk, nr, ARENA_SOURCE_AUTO, place->is_zeroed ? 0 : PAGES_PER_CHUNK);
+	else
+		os_reclaim(base, nr * CHUNK_BYTES); /* As in region_back(). */
 	return error;
 }
 

@@ -131,6 +131,27 @@ TEST(full, "hooks/when the program has no more it is NULL, and what is freed ser
 	heap_validate((struct heap *)(void *)heap);
 }
 
+static void *hole;
+
+/* As mmap() with MAP_FIXED and MAP_HUGETLB does where no huge page is free: what was there is gone. */
+static int leave_hole(void *context, void *address, size_t bytes)
+{
+	(void)context;
+	hole = address;
+	CHECK(!munmap(address, bytes));
+	return -ENOMEM;
+}
+
+TEST(unfilled, "hooks/addresses that a hook has unmapped and not filled stay the heap's")
+{
+	const struct arena_heap_hooks hooks = { .take = leave_hole };
+	struct arena_heap *heap = arena_heap_create(&(struct arena_heap_options){ .hooks = &hooks });
+
+	CHECK(heap && !arena_heap_alloc(heap, 100) && hole);
+	CHECK(mmap(hole, CHUNK_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == MAP_FAILED);
+	arena_heap_destroy(heap);
+}
+
 TEST(dirty, "hooks/calloc clears memory that the program does not call zeroed")
 {
 	struct file file = { .dirt = 0xff };

@@ -144,6 +144,32 @@ TEST(told_soft, "relief/the program is told of each growth beyond 95 %, and once
 	validate(heap);
 }
 
+static bool trim_all(enum arena_pressure pressure, size_t want_bytes, void *context)
+{
+	(void)want_bytes, (void)context;
+	told.nr_soft += pressure == ARENA_PRESSURE_SOFT;
+	CHECK(told.nr_soft < 10000);
+	arena_heap_trim(told.heap, SIZE_MAX);
+	return false;
+}
+
+/* The object that the growth is for is not idle: else it would be given back, and the heap grow for it again. */
+TEST(trims, "relief/a program that gives back all that is idle when it is told of growth gets its object all the same")
+{
+	for (size_t bytes = 100; bytes <= 300000; bytes *= 30) {
+		struct arena_heap *heap = limited(20);
+		size_t nr = 0;
+
+		told.nr_soft = 0;
+		arena_heap_set_callback(heap, trim_all, NULL);
+		while (arena_heap_alloc(heap, bytes))
+			nr++;
+		CHECK(told.nr_soft > 0 && nr * bytes > 20 * CHUNK_BYTES * 8 / 10);
+		validate(heap);
+		arena_heap_destroy(heap);
+	}
+}
+
 TEST(helps, "relief/what the program frees when asked is used for the allocation that asked")
 {
 	struct arena_heap *heap = limited(20);
