@@ -601,11 +601,12 @@ static __attribute__((noinline)) bool refill(struct cache *cache, unsigned int c
 	return refill_at_hand(cache, class) || refill_afresh(cache, class);
 }
 
-/* The lock of a heap in memory of the program is held here: see supplied_alloc(). */
-static void settle_growth(struct heap *heap)
+/* @object, when the program was told of growth. The lock of a heap in memory of the program is held here: see supplied_alloc(). */
+static void *settled(struct heap *heap, void *object)
 {
 	if (unlikely(heap_is_due(heap)) && !heap->supplied)
 		relief_settle(heap);
+	return object;
 }
 
 static void *alloc_refused(struct heap *heap, unsigned int class)
@@ -649,14 +650,10 @@ static __attribute__((noinline)) void *alloc_lending(struct cache *cache, unsign
 	}
 	if (atomic_load_relaxed(&profile_mean_word))
 		loan_take(cache, class);
-	settle_growth(heap);
-	return object;
+	return settled(heap, object);
 }
 
-/*
- * When nothing of the class is at hand, or other things are to be looked at. The object is taken before the program is told of a heap that has grown: it may give back all
- * that is not in use, and would be told of the same growth again.
- */
+/* When nothing of the class is at hand, or other things are to be looked at. The object is taken before the program is told of growth: it may trim. */
 static __attribute__((noinline)) void *alloc_slower(struct cache *cache, unsigned int class, struct heap *heap)
 {
 	void *object = NULL;
@@ -671,8 +668,7 @@ static __attribute__((noinline)) void *alloc_slower(struct cache *cache, unsigne
 	if (unlikely(!refill(cache, class)))
 		return alloc_refused(heap, class);
 	front_take(&cache->fronts[size_classes[class].front], &object);
-	settle_growth(heap);
-	return object;
+	return settled(heap, object);
 }
 
 void *cache_alloc_slow(struct cache *cache, unsigned int class, struct heap *heap)
@@ -798,8 +794,7 @@ static void validate_bin(const struct cache *cache, unsigned int class)
 
 void cache_validate(const struct cache *cache)
 {
-	check(!no_slots);
-	check(cache->patience <= PATIENCE_SPANS && (cache->wait_shift == WAIT_SHIFT_NONE) == (cache->hurry > 0));
+	check(!no_slots && cache->patience <= PATIENCE_SPANS && (cache->wait_shift == WAIT_SHIFT_NONE) == (cache->hurry > 0));
 	for (unsigned int class = 1; class < NR_CLASSES; class++)
 		validate_bin(cache, class);
 }

@@ -230,7 +230,8 @@ static void wipe_records(const struct heap *heap)
 
 void heap_destroy(struct heap *heap)
 {
-	check(heap->id && heap->is_live);
+	if (!heap->id || !heap->is_live)
+		panic("arena_heap_destroy(): this is no heap, or it was destroyed before");
 	if (checked_is_on() && !heap->supplied)
 		checked_forget(heap);
 	lock_acquire(&lock_setup);

@@ -4,7 +4,7 @@
  *
  * All that is known of a span is here, one record a page in a table beside the memory; the memory holds nothing but objects. So
  * an overflowing object damages its neighbors but never the allocator, nothing can be forged, and a double free is seen
- * at once: the slot's bit is set already.
+ * at once: the slot's bit is set already (or, if another thread freed first, when the owner takes that in).
  *
  *	NONE -> CURRENT <-> FULL <-> PARTIAL -> NONE		spans of slots
  *	             \---------------/

@@ -323,6 +323,20 @@ TEST(double_free, "heap/a double free is caught, whoever frees, small, middle an
 	}
 }
 
+static void destroy_twice(void *unused)
+{
+	struct heap *heap = fresh_heap();
+
+	(void)unused;
+	heap_destroy(heap);
+	heap_destroy(heap);
+}
+
+TEST(destroyed_twice, "heap/a heap that is destroyed twice is told of as that")
+{
+	check_dies(destroy_twice, NULL, "arena_heap_destroy(): this is no heap, or it was destroyed before");
+}
+
 TEST(interior_free, "heap/a free of the middle of an object is caught, and so is realloc, also of a free one")
 {
 	static const size_t sizes[] = { 17, 24, 48, 64, 512, 1024, 1500, 5000, 32768, 32769, 3000000 };

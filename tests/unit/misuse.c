@@ -19,6 +19,16 @@ TEST(push_length, "misuse/a slice's length pushed onto itself")
 	CHECK_EQ(numbers.data[1000], 999);
 }
 
+/* Macros that take options take them as they are written. */
+TEST(commas, "misuse/options with commas in them, written where an arena is made")
+{
+	struct arena *arena = arena_new(&(struct arena_options){ .source = ARENA_SOURCE_PAGES, .name = "commas" });
+	arena_scoped(scoped, &(struct arena_options){ .source = ARENA_SOURCE_PAGES, .name = "scoped" });
+
+	CHECK(arena && scoped && arena_alloc(arena, 1) && arena_alloc(scoped, 1));
+	arena_free(arena);
+}
+
 static void align_oddly(void *align_bytes)
 {
 	struct arena *arena = arena_new(NULL);

@@ -119,7 +119,7 @@ struct arena_options {
  * Make an arena. @options may be NULL (all defaults). O(1). Returns NULL when out of memory, or when
  * the source asked for is not to be had (never another one instead). Free it with arena_free().
  */
-#define arena_new(options) arena_new_at((options), ARENA_HERE)
+#define arena_new(...) arena_new_at(__VA_ARGS__, ARENA_HERE) /* so that a struct with commas in it can be written here */
 ARENA_API struct arena *arena_new_at(const struct arena_options *options, const char *where);
 
 /**
@@ -236,8 +236,8 @@ ARENA_API bool arena_slice_grow(struct arena *arena, void **data, size_t *cap, s
  *	arena_scoped(scratch, NULL);
  *	if (!scratch) return -ENOMEM;
  */
-#define arena_scoped(name, options) \
-	__attribute__((cleanup(arena_scope_end_))) struct arena *name = arena_new(options)
+#define arena_scoped(name, ...) \
+	__attribute__((cleanup(arena_scope_end_))) struct arena *name = arena_new(__VA_ARGS__)
 static inline void arena_scope_end_(struct arena **arena)
 {
 	arena_free_at(*arena, "the end of its block");

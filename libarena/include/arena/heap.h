@@ -4,7 +4,8 @@
  *
  * A program may have several heaps, each apart from the others and from malloc(): what one part of it allocates can be counted, limited,
  * and thrown away at once. All that the allocator knows of an object is kept beside the memory, never in it. A double free, a
- * free of the middle of an object, and a free of what is no object are found when they happen; the program says so and aborts.
+ * free of the middle of an object, and a free of what is no object are found when they happen; the program says so and aborts. Of two frees by different
+ * threads the second may not be noticed while the first is on its way to the thread that allocated: then two later objects may be one.
  *
  * Memory that is not used goes back to the system by itself, also while the program sleeps: a thread of the library spends at
  * most 1 % of a CPU on that (5 % while nothing is in use), in processes whose heaps have grown to 16 MiB.
