@@ -6,8 +6,9 @@
  * the collector before a slice, never within one: so when it has answered it holds nothing that it took before. A slice is bounded
  * in work, by what was measured lately, and takes a span at most beyond; an object that is longer is left off in its middle.
  *
- * Where the heap is at its ceiling and there is nothing to mark, because the collector has not come to it yet, the thread sleeps for a slice, once: on a
- * machine that is busy the collector may be waiting for the very CPU.
+ * Where the heap is at its ceiling and there is nothing to mark, because all that is left is in one hand (a list), or the collector waits for answers, the thread sleeps for as long as it
+ * would have marked: else the heap would grow by all that it allocates meanwhile. It counts as blocked, so that nobody waits for it in turn, and the
+ * collector may get its CPU.
  */
 #include "gc/assist.h"
 
@@ -35,10 +36,22 @@ static uint64_t mark_slice(struct gc_mutator *mutator, uint64_t work)
 	return marker.work;
 }
 
-static void make_way(const struct arena_gc *gc)
+static void *sleep_for(void *ns)
 {
-	if (gc_heap_bytes(gc) > atomic_load_relaxed(&gc->drive.ceiling_bytes))
-		os_sleep_ns(GC_PACE_SLICE_NS);
+	os_sleep_ns(*(const uint64_t *)ns);
+	return NULL;
+}
+
+/* It counts as the program's time, or the collector would be capped while others wait for it. */
+static void make_way(struct arena_gc *gc, uint64_t slices)
+{
+	uint64_t ns = slices * GC_PACE_SLICE_NS, begin_ns;
+
+	if (gc_heap_bytes(gc) <= atomic_load_relaxed(&gc->drive.ceiling_bytes))
+		return;
+	begin_ns = os_clock_ns();
+	gc_blocking(sleep_for, &ns);
+	gc_drive_waited(&gc->drive, os_clock_ns() - begin_ns);
 }
 
 static void mark_for(struct gc_mutator *mutator, uint64_t work, uint64_t slice_work)
@@ -50,8 +63,8 @@ static void mark_for(struct gc_mutator *mutator, uint64_t work, uint64_t slice_w
 		gc_pace_paid(&mutator->debt, done);
 		left = gc_pace_over(left, done);
 	}
-	if (!done)
-		make_way(mutator->gc);
+	if (left || !work)
+		make_way(mutator->gc, gc_pace_over(left, 1) / slice_work + 1);
 }
 
 /* Of another cycle than the one that runs. */
@@ -84,5 +97,5 @@ void gc_assist(struct gc_mutator *mutator)
 	if (unlikely(gc_drive_is_owed(&gc->drive)))
 		pay(mutator, bytes);
 	else if (unlikely(atomic_load_relaxed(&gc->is_wished)) && !atomic_load_relaxed(&gc->drive.is_running))
-		make_way(gc);
+		make_way(gc, 1);
 }

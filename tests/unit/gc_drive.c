@@ -293,6 +293,25 @@ TEST(paid, "gc_drive/what is owed is paid from credit first, then in slices, one
 	arena_gc_keep_alive(array);
 }
 
+/* Of a list that another thread marks nothing is left for others; the heap must not grow by all that they allocate meanwhile. */
+TEST(waits, "gc_drive/who owes at the ceiling and finds nothing to mark waits for as long, and that counts as the program's time")
+{
+	struct arena_gc *gc = new_heap(100);
+	struct gc_mutator *mutator = gc_mutator_of(gc);
+	uint64_t bucket_ns = 1000 * 1000 * 1000;
+
+	CHECK(arena_gc_alloc_atomic(gc, 1 * MiB));
+	gc_drive_begin(&gc->drive, gc_heap_bytes(gc), 64 * MiB);
+	atomic_store_relaxed(&gc->drive.credit_work, (uint64_t)0);
+	gc->drive.pace.goal_bytes = gc->drive.pace.ceiling_bytes = 64 * KiB;
+	gc->drive.pace.bucket_ns = bucket_ns;
+	gc_drive_set_enabled(&gc->drive, true);
+	mutator->taken_bytes = 16 * KiB;
+	gc_assist(mutator);
+	CHECK_EQ(gc_drive_sums(&gc->drive).nr_slices, 0);
+	CHECK(gc->drive.pace.bucket_ns <= bucket_ns - GC_PACE_MOST_SLICES * GC_PACE_SLICE_NS);
+}
+
 /* How many objects a marker of @nr_children hands over in the middle of its work. */
 static unsigned int handed_over(struct arena_gc *gc, struct arena_gc_type *type, size_t nr_children, uint32_t nr_hungry)
 {
