@@ -48,6 +48,7 @@
 /* Kernels are built for at most so many nodes. */
 #define NODES_MAX 1024u
 
+/* Addresses, and tables of which little is touched: no memory is put aside for them. */
 #define ANONYMOUS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
 
 /* 0 or -errno of a call that was just made, with errno as it was before. */
@@ -144,7 +145,8 @@ int os_open_table(void *base, size_t bytes)
 int os_open(void *base, size_t bytes, enum os_pages pages)
 {
 	int saved = errno;
-	void *got = mmap(base, bytes, PROT_READ | PROT_WRITE, ANONYMOUS | MAP_FIXED, -1, 0);
+	/* It counts as memory: what the machine cannot have at all is refused here, and nobody killed for it later. */
+	void *got = mmap(base, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 	int error = result(got == base, saved);
 
 	if (error)

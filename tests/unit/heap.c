@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 /* Heaps: sizes, alignment, realloc, misuse, remote frees, ends of threads, and memory that comes back. */
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include "arena/heap.h"
@@ -321,6 +323,24 @@ TEST(double_free, "heap/a double free is caught, whoever frees, small, middle an
 		}
 		heap_free(victim_heap, keeps);
 	}
+}
+
+/* Programs ask for less when they are refused; what is granted and is not there has them killed. */
+TEST(too_much, "heap/more than the machine has is refused, and what is there is still to be had")
+{
+	struct heap *heap = fresh_heap();
+	struct sysinfo info;
+	void *object;
+	char mode = '0';
+	int fd = open("/proc/sys/vm/overcommit_memory", O_RDONLY | O_CLOEXEC);
+
+	CHECK(fd >= 0 && read(fd, &mode, 1) == 1 && !close(fd) && !sysinfo(&info));
+	/* Where that is 1 the machine grants anything. */
+	CHECK(mode == '1' || !heap_alloc(heap, (info.totalram + info.totalswap) * info.mem_unit + CHUNK_BYTES));
+	object = heap_alloc(heap, 10);
+	CHECK(object);
+	heap_free(heap, object);
+	heap_validate(heap);
 }
 
 static void destroy_twice(void *unused)
