@@ -154,7 +154,8 @@ static bool move_to_cache(struct chunk_source *source, struct window *window, si
 	void *to;
 	size_t target;
 
-	if (source->nr_cached >= source->cached_max || !revoke_has_room(MOVE_MAPPINGS))
+	/* Locked memory goes back at once: os_move() says why. */
+	if (source->nr_cached >= source->cached_max || os_is_locking() || !revoke_has_room(MOVE_MAPPINGS))
 		return false;
 	target = window_take_locked(window, 1, OWNER_NONE);
 	if (target == UNIT_NONE)

@@ -6,6 +6,10 @@
  * page tables in the same call, and the fresh mapping merges with closed neighbors, which a protected range with a
  * history of its own would not. Moving leaves the old range mapped (MREMAP_DONTUNMAP), because a hole could be
  * taken by another thread's mmap() before it is closed.
+ *
+ * A program may lock its memory (mlockall()). With MCL_FUTURE the kernel locks inaccessible mappings as well, and counts them against RLIMIT_MEMLOCK:
+ * they are unlocked at once, so that what is closed neither counts nor is kept from its neighbors. Whether there is something to unlock is
+ * found by asking to drop a page: a filter of system calls may kill a program that calls munlock() and never locked anything.
  */
 #include "os.h"
 
@@ -25,8 +29,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "atomic.h"
+
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
+#endif
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
 #endif
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
@@ -51,6 +60,8 @@
 /* Addresses, and tables of which little is touched: no memory is put aside for them. */
 #define ANONYMOUS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
 
+static bool is_locking; /* atomic: what was mapped last was locked. Relaxed: only a hint, as the program may change it at any time */
+
 /* 0 or -errno of a call that was just made, with errno as it was before. */
 static int result(bool ok, int saved_errno)
 {
@@ -58,6 +69,39 @@ static int result(bool ok, int saved_errno)
 
 	errno = saved_errno;
 	return error;
+}
+
+static int unlock(void *base, size_t bytes)
+{
+	int saved = errno;
+
+	return result(!munlock(base, bytes), saved);
+}
+
+/* Whether the kernel has locked a mapping that was just made and that nobody has written to: it refuses to drop what is locked. */
+static bool find_locked(void *base)
+{
+	int saved = errno;
+	bool is_locked = madvise(base, PAGE_BYTES, MADV_DONTNEED) && errno == EINVAL;
+
+	/* Most often it is as it was, and the line stays with all CPUs. */
+	if (atomic_load_relaxed(&is_locking) != is_locked)
+		atomic_store_relaxed(&is_locking, is_locked);
+	errno = saved;
+	return is_locked;
+}
+
+bool os_is_locking(void)
+{
+	return atomic_load_relaxed(&is_locking);
+}
+
+/* An inaccessible mapping that was just made counts for nothing. */
+static void *unlocked(void *base, size_t bytes)
+{
+	if (base && find_locked(base))
+		unlock(base, bytes);
+	return base;
 }
 
 static void *map_or_null(size_t bytes, int protection)
@@ -92,7 +136,7 @@ void *os_reserve(size_t bytes, size_t align_bytes)
 	char *base, *limit;
 
 	if (raw)
-		return raw;
+		return unlocked(raw, bytes);
 	raw = map_or_null(bytes + align_bytes, PROT_NONE);
 	if (!raw)
 		return NULL;
@@ -102,7 +146,7 @@ void *os_reserve(size_t bytes, size_t align_bytes)
 		os_unreserve(raw, (size_t)(base - raw));
 	if (limit != raw + bytes + align_bytes)
 		os_unreserve(limit, (size_t)(raw + bytes + align_bytes - limit));
-	return base;
+	return unlocked(base, bytes);
 }
 
 void os_unreserve(void *base, size_t bytes)
@@ -151,21 +195,57 @@ int os_open(void *base, size_t bytes, enum os_pages pages)
 
 	if (error)
 		return error;
+	find_locked(base);
 	/* A kernel without huge pages refuses the advice; its pages are the small ones then. */
 	madvise(base, bytes, pages == OS_PAGES_HUGE ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 	errno = saved;
 	return 0;
 }
 
-int os_close(void *base, size_t bytes)
+static int map_closed(void *base, size_t bytes)
 {
 	int saved = errno;
 	void *got = mmap(base, bytes, PROT_NONE, ANONYMOUS | MAP_FIXED, -1, 0);
+	int error = result(got == base, saved);
 
-	return result(got == base, saved);
+	if (!error)
+		unlocked(base, bytes);
+	return error;
 }
 
-int os_reclaim(void *base, size_t bytes)
+/* Memory goes first: so what fails leaves the addresses accessible. */
+static int close_in_place(void *base, size_t bytes)
+{
+	int saved = errno, error = os_drop(base, bytes);
+
+	return error ? error : result(!mprotect(base, bytes, PROT_NONE), saved);
+}
+
+/*
+ * Where the limit is lower than what is locked, or than the range. In parts, as far as they go, it merges with its neighbors all the same, and reserved huge
+ * pages are given up: where no part goes they stay reserved until something else is mapped there.
+ */
+static int close_by_parts(char *base, size_t bytes)
+{
+	int error = close_in_place(base, bytes);
+
+	for (size_t at = 0; !error && at < bytes; at += CHUNK_BYTES)
+		if (map_closed(base + at, size_min(bytes - at, CHUNK_BYTES)))
+			break;
+	return error;
+}
+
+int os_close(void *base, size_t bytes)
+{
+	int error = map_closed(base, bytes);
+
+	/* The kernel counts what replaces locked memory as if it came on top. */
+	if (error == -EAGAIN && !unlock(base, bytes))
+		error = map_closed(base, bytes);
+	return error == -EAGAIN ? close_by_parts(base, bytes) : error;
+}
+
+static int map_free(void *base, size_t bytes)
 {
 	int saved = errno;
 	void *got = mmap(base, bytes, PROT_NONE, ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
@@ -175,7 +255,29 @@ int os_reclaim(void *base, size_t bytes)
 		munmap(got, bytes);
 		errno = EEXIST;
 	}
+	if (got == base)
+		unlocked(base, bytes);
 	return result(got == base, saved);
+}
+
+/* What is not locked grows without being counted against RLIMIT_MEMLOCK: a page is all that must be allowed. */
+static int grow_free(void *base, size_t bytes)
+{
+	int saved = errno, error = map_free(base, PAGE_BYTES);
+
+	if (error || bytes == PAGE_BYTES)
+		return error;
+	error = result(mremap(base, PAGE_BYTES, bytes, 0) == base, saved);
+	if (error)
+		os_unreserve(base, PAGE_BYTES);
+	return error;
+}
+
+int os_reclaim(void *base, size_t bytes)
+{
+	int error = map_free(base, bytes);
+
+	return error == -EAGAIN ? grow_free(base, bytes) : error;
 }
 
 static int advise(void *base, size_t bytes, int advice)
@@ -194,9 +296,21 @@ int os_guard(void *base, size_t bytes)
 	return advise(base, bytes, MADV_GUARD_INSTALL);
 }
 
-int os_drop(void *base, size_t bytes)
+int os_drop_unlocked(void *base, size_t bytes)
 {
 	return advise(base, bytes, MADV_DONTNEED);
+}
+
+int os_drop(void *base, size_t bytes)
+{
+	int error = os_drop_unlocked(base, bytes);
+
+	if (error == -EINVAL)
+		error = advise(base, bytes, MADV_DONTNEED_LOCKED);
+	/* Before Linux 5.18. */
+	if (error == -EINVAL && !unlock(base, bytes))
+		error = os_drop_unlocked(base, bytes);
+	return error;
 }
 
 int os_populate(void *base, size_t bytes)

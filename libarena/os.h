@@ -23,18 +23,28 @@ void *os_reserve_table(size_t bytes);
 int os_open_table(void *base, size_t bytes);
 /** Make reserved addresses usable: zeroed at first touch. Merges with open neighbors. */
 int os_open(void *base, size_t bytes, enum os_pages pages);
-/** Make addresses inaccessible and drop their memory, replacing any mapping there. Merges with closed neighbors. */
+/**
+ * Make addresses inaccessible and drop their memory, locked or not, replacing any mapping there. Merges with closed neighbors. What fails leaves them
+ * accessible, with or without their contents.
+ */
 int os_close(void *base, size_t bytes);
 /**
  * Make addresses inaccessible again that a failed call has unmapped, or that were never reserved. -EEXIST when something is mapped there: what
  * was there before, or what another thread has mapped since.
  */
 int os_reclaim(void *base, size_t bytes);
-/** Make addresses inaccessible and drop their memory without a mapping of their own (MADV_GUARD_INSTALL). */
+/** Make addresses inaccessible and drop their memory without a mapping of their own (MADV_GUARD_INSTALL). -EINVAL where it is locked, too. */
 int os_guard(void *base, size_t bytes);
-/** Drop the memory of open addresses; they read as zeros afterwards. */
+/** Drop the memory of open addresses that nobody uses, locked or not; they read as zeros afterwards. */
 int os_drop(void *base, size_t bytes);
-/** Move the memory at @from to reserved addresses at @to; @from stays mapped and reads as zeros. May unmap @to and fail. */
+/** The same for memory in use: -EINVAL where it is locked, because who locks memory wants no faults. */
+int os_drop_unlocked(void *base, size_t bytes);
+/** Whether the kernel locked what was opened or closed last (mlockall() with MCL_FUTURE). A hint. */
+bool os_is_locking(void);
+/**
+ * Move the memory at @from to reserved addresses at @to; @from stays mapped and reads as zeros. May unmap @to and fail. Not for locked memory:
+ * Linux goes on counting @from as locked (seen with 6.18).
+ */
 int os_move(void *from, void *to, size_t bytes);
 /** Fault open addresses in now. -EINVAL on kernels that cannot. */
 int os_populate(void *base, size_t bytes);

@@ -418,13 +418,13 @@ int region_unkeep(struct region *region, uint32_t chunk, bool *was_taken)
 	return error;
 }
 
-/* Small pages cost as much to be given back as to be written, and a fault each. The system refuses to take locked memory. */
+/* Small pages cost as much to be given back as to be written, and a fault each. */
 static bool drop_chunks(const struct region *region, uintptr_t base, uintptr_t limit)
 {
 	for (uint32_t page = region_page(region, base); page < region_page(region, limit); page += PAGES_PER_CHUNK)
 		if (region->chunks[page / PAGES_PER_CHUNK].source != ARENA_SOURCE_THP)
 			return false;
-	return base < limit && !region->is_supplied && !os_drop((void *)base, limit - base);
+	return base < limit && !region->is_supplied && !os_drop_unlocked((void *)base, limit - base);
 }
 
 void region_clear(const struct region *region, void *object, size_t bytes)

@@ -5,8 +5,8 @@
  * Two ways. *Guard pages* need no mapping of their own, but a page table each. *Closing* replaces the range by an
  * inaccessible mapping, which needs up to two more mappings, but merges with closed neighbors and frees page tables. Chunks
  * are closed while the address map has room and guarded otherwise; pages of small arenas are guarded.
- * Kernels without guard pages close everything. When the last of the 512 pages under one page-table page is revoked, either
- * way, all are closed at once, which frees it.
+ * Kernels without guard pages close everything, and no kernel guards locked memory, which is closed. When the last of the 512 pages under one
+ * page-table page is revoked, either way, all are closed at once, which frees it.
  *
  * A process may have vm.max_map_count mappings, and dies in odd places when it has more. The library makes at most half of
  * that. Beyond, where guard pages are not to be had, a freed range gives its memory back but stays accessible: it is *deferred*, is
@@ -151,6 +151,7 @@ static bool guard(struct window *window, size_t unit, size_t nr)
 	return true;
 }
 
+/* Where the memory does not go either it does when the range is closed. */
 static void defer(struct window *window, size_t unit, size_t nr)
 {
 	os_drop((void *)window_address(window, unit), nr << window->unit_shift);

@@ -277,7 +277,7 @@ struct arena_memory {
 	uint64_t small_bytes;		/* ordinary pages in small arenas now */
 	uint64_t nr_arenas;		/* alive */
 	uint64_t revoked_arenas;	/* freed (or released by a reset) since start, and revoked */
-	uint64_t deferred_arenas;	/* freed, revocation waits for room in the address map (with guard pages: only of hugetlb) */
+	uint64_t deferred_arenas;	/* freed, revocation waits for room in the address map (with guard pages: only of hugetlb, or locked) */
 	uint64_t fifo_chunks;		/* revoked chunk addresses that rest now, of all sources */
 	uint64_t fifo_max_chunks;	/* at least so many others are freed before an address is used again */
 	uint64_t fifo_small_bytes;	/* the same for the addresses of small arenas */
