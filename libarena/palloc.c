@@ -124,14 +124,16 @@ static int back(struct palloc *pages, uint32_t chunk, uint32_t nr)
 		return error;
 	if (pages->place.node >= 0)
 		error = os_prefer_node(base, nr * CHUNK_BYTES, (unsigned int)pages->place.node);
-	if (error)
-		region_unback(pages->region, chunk, nr);
-	else if (source != pages->source)
+	/* What does not go back either is used, whatever node it comes from. */
+	if (error && !region_unback(pages->region, chunk, nr))
+		return error;
+	if (source != pages->source)
 		pages->small_chunk = chunk;
-	return error;
+	return 0;
 }
 
-static void unback(struct palloc *pages, uint32_t chunk)
+/* Whether it took it. */
+static bool unback(struct palloc *pages, uint32_t chunk)
 {
 	uintptr_t base = region_address(pages->region, chunk * (uint32_t)PAGES_PER_CHUNK);
 
@@ -141,7 +143,12 @@ static void unback(struct palloc *pages, uint32_t chunk)
 		annotate_open(base, base + CHUNK_BYTES);
 		pages->place.give(pages->place.context, (void *)base, CHUNK_BYTES);
 	}
-	region_unback(pages->region, chunk, 1);
+	if (!region_unback(pages->region, chunk, 1))
+		return true;
+	/* What the program has back is not ours to use again. */
+	if (pages->place.give)
+		region_forget(pages->region, chunk, 1);
+	return pages->place.give;
 }
 
 int palloc_set_place(struct palloc *pages, const struct palloc_place *place)
@@ -177,26 +184,29 @@ static void add_idle(struct palloc *pages, uint32_t chunk)
 		pages->most_held = pages->mapped + pages->nr_idle;
 }
 
-static void return_idle(struct palloc *pages, uint32_t chunk)
+/* False: the system does not take it, and it stays idle. */
+static bool return_idle(struct palloc *pages, uint32_t chunk)
 {
+	if (!unback(pages, chunk))
+		return false;
 	list_remove(pages, chunk);
 	if (chunk == pages->small_chunk)
 		pages->small_chunk = CHUNK_NONE;
 	for (unsigned int i = 0; i < BITS_WORDS; i++)
 		leaf(pages, chunk)->word[i] = ~(uint64_t)0;
 	tree_used(&pages->tree, (size_t)chunk * PAGES_PER_CHUNK, PAGES_PER_CHUNK);
-	unback(pages, chunk);
 	region_give(pages->region, chunk, 1);
 	pages->nr_idle--;
 	pages->returned++;
+	return true;
 }
 
 uint64_t palloc_scavenge(struct palloc *pages, uint64_t keep, uint64_t max)
 {
 	uint64_t nr = 0;
 
-	for (; pages->nr_idle > keep && nr < max; nr++)
-		return_idle(pages, bitset_highest(&pages->idle));
+	while (pages->nr_idle > keep && nr < max && return_idle(pages, bitset_highest(&pages->idle)))
+		nr++;
 	return nr;
 }
 
@@ -504,7 +514,8 @@ static void drop_chunk(struct palloc *pages, uint32_t chunk)
 {
 	if (info(pages, chunk)->is_listed)
 		list_remove(pages, chunk);
-	unback(pages, chunk);
+	if (!unback(pages, chunk))
+		region_forget(pages->region, chunk, 1);
 	region_give(pages->region, chunk, 1);
 }
 

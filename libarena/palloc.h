@@ -91,7 +91,7 @@ static inline uint64_t palloc_held(const struct palloc *pages)
 /** By how many chunks this heap, or all of the region together, would be over a soft limit with @nr more. The greater number. */
 uint64_t palloc_excess(const struct palloc *pages, uint64_t nr);
 
-/** Give back idle chunks, highest address first, until @keep are left, at most @max; returns how many. O(1) for each. */
+/** Give back idle chunks, highest address first, until @keep are left, at most @max, or until the system refuses one; returns how many. O(1) for each. */
 uint64_t palloc_scavenge(struct palloc *pages, uint64_t keep, uint64_t max);
 /** Let the system take the memory of idle chunks where the source offers that (dev): it tells before, and they come back when used. */
 void palloc_keep_idle(struct palloc *pages);

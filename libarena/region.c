@@ -439,20 +439,33 @@ void region_clear(const struct region *region, void *object, size_t bytes)
 	memset((void *)limit, 0, at + bytes - limit);
 }
 
-void region_unback(struct region *region, uint32_t chunk, uint32_t nr)
+/* What is not to be had by closing, as where the address map is full, goes back all the same. */
+static int take_memory(const struct region *region, uint32_t chunk, uint32_t nr)
 {
 	void *base = (void *)(region->base + chunk * CHUNK_BYTES);
 	bool is_dev = region->chunks[chunk].source == ARENA_SOURCE_DEV;
 	int error = is_dev ? dev_zap(region->fd, chunk, nr) : 0;
 
-	for (uint32_t i = chunk; i < chunk + nr; i++)
-		region->chunks[i].is_backed = region->chunks[i].is_kept = false;
-	if (region->is_supplied)
-		return;
-	/* Only a full address map refuses; the memory goes back all the same. */
 	if (!error && os_close(base, nr * CHUNK_BYTES) && !is_dev)
 		error = os_drop(base, nr * CHUNK_BYTES);
+	return error;
+}
+
+void region_forget(struct region *region, uint32_t chunk, uint32_t nr)
+{
+	for (uint32_t i = chunk; i < chunk + nr; i++)
+		region->chunks[i].is_backed = region->chunks[i].is_kept = false;
+}
+
+int region_unback(struct region *region, uint32_t chunk, uint32_t nr)
+{
+	uintptr_t base = region->base + chunk * CHUNK_BYTES;
+	int error = region->is_supplied ? 0 : take_memory(region, chunk, nr);
+
 	if (error)
-		panic("giving memory back to the system failed with error %d", -error);
-	annotate_revoked((uintptr_t)base, (uintptr_t)base + nr * CHUNK_BYTES);
+		return error;
+	region_forget(region, chunk, nr);
+	if (!region->is_supplied)
+		annotate_revoked(base, base + nr * CHUNK_BYTES);
+	return 0;
 }

@@ -99,8 +99,10 @@ void region_keep(struct region *region, uint32_t chunk);
 int region_unkeep(struct region *region, uint32_t chunk, bool *was_taken);
 /** Make zeros of an object. Chunks that are all its own take no memory then before they are touched, where that costs less than writing them. */
 void region_clear(const struct region *region, void *object, size_t bytes);
-/** Give the memory of chunks back to the system; their addresses fault. */
-void region_unback(struct region *region, uint32_t chunk, uint32_t nr);
+/** Give the memory of chunks back to the system; their addresses fault. -errno when it refuses: they are as they were then, but for their contents. */
+int region_unback(struct region *region, uint32_t chunk, uint32_t nr);
+/** Of chunks that it refuses nobody has use for: they may be given, and their memory stays until they are backed again. */
+void region_forget(struct region *region, uint32_t chunk, uint32_t nr);
 
 /**
  * Whether an address is in the region or right beside it, and where there is no memory: *@behind is how far it is behind the last byte in front of

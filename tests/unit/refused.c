@@ -88,6 +88,24 @@ void *__wrap_os_reserve_table(size_t bytes)
 	return refuses() ? NULL : __real_os_reserve_table(bytes);
 }
 
+/* With this the system takes no memory back. */
+static bool keeps_all;
+
+int __real_os_close(void *base, size_t bytes);
+int __wrap_os_close(void *base, size_t bytes);
+int __real_os_drop(void *base, size_t bytes);
+int __wrap_os_drop(void *base, size_t bytes);
+
+int __wrap_os_close(void *base, size_t bytes)
+{
+	return keeps_all ? -ENOMEM : __real_os_close(base, bytes);
+}
+
+int __wrap_os_drop(void *base, size_t bytes)
+{
+	return keeps_all ? -EINVAL : __real_os_drop(base, bytes);
+}
+
 /* What the scavenger gives back depends on the time that it is given, and so would the number of requests. */
 void __wrap_scavenger_start(void);
 
@@ -469,4 +487,96 @@ TEST(arenas_hugetlb, "refused/requests of arenas of reserved huge pages fail, ea
 TEST(arenas_device, "refused/requests of arenas on the device fail, each in turn")
 {
 	each_place_of_arenas(ARENA_SOURCE_DEV);
+}
+
+/* ---------------------------------------------------------------- memory that does not go back */
+
+enum { NR_LARGE = 8 };
+
+/* Objects of a chunk and a half, written to and freed. */
+static void use_large(struct arena_heap *heap)
+{
+	unsigned char *objects[NR_LARGE];
+
+	for (int i = 0; i < NR_LARGE; i++) {
+		objects[i] = arena_heap_alloc(heap, CHUNK_BYTES * 3 / 2);
+		CHECK(objects[i]);
+		memset(objects[i], i, CHUNK_BYTES * 3 / 2);
+	}
+	for (int i = 0; i < NR_LARGE; i++) {
+		CHECK(objects[i][0] == i && objects[i][CHUNK_BYTES] == i);
+		arena_heap_free(objects[i]);
+	}
+}
+
+static uint64_t idle_chunks(struct arena_heap *heap)
+{
+	struct arena_heap_stats stats;
+
+	heap_validate((struct heap *)(void *)heap);
+	arena_heap_stats(heap, &stats);
+	CHECK_EQ(stats.handed_chunks, stats.mapped_chunks + stats.idle_chunks + stats.returned_chunks);
+	return stats.idle_chunks;
+}
+
+TEST(stays, "refused/idle chunks that the system does not take stay idle, are used again, and go back when it does")
+{
+	struct arena_heap *heap;
+	uint64_t nr;
+
+	from = ARENA_SOURCE_PAGES;
+	heap = new_heap();
+	CHECK(heap);
+	use_large(heap);
+	nr = idle_chunks(heap);
+	CHECK(nr > 0);
+	keeps_all = true;
+	arena_heap_trim(heap, SIZE_MAX);
+	CHECK_EQ(idle_chunks(heap), nr);
+	use_large(heap);
+	CHECK_EQ(idle_chunks(heap), nr);
+	keeps_all = false;
+	arena_heap_trim(heap, SIZE_MAX);
+	CHECK_EQ(idle_chunks(heap), 0);
+	use_large(heap);
+	arena_heap_destroy(heap);
+}
+
+TEST(stays_behind, "refused/memory that the system does not take from a heap that ends comes to the next one as zeros")
+{
+	struct arena_heap *heap;
+	unsigned char *object;
+
+	from = ARENA_SOURCE_PAGES;
+	heap = new_heap();
+	CHECK(heap);
+	use_large(heap);
+	keeps_all = true;
+	arena_heap_destroy(heap);
+	keeps_all = false;
+	heap = new_heap();
+	CHECK(heap);
+	object = arena_heap_calloc(heap, CHUNK_BYTES, 6);
+	CHECK(object);
+	for (size_t i = 0; i < 6 * CHUNK_BYTES; i++)
+		CHECK(!object[i]);
+	arena_heap_destroy(heap);
+}
+
+TEST(stays_hooked, "refused/memory that the system does not take, but the program, is the program's")
+{
+	struct arena_heap *heap;
+
+	from = ARENA_SOURCE_AUTO;
+	heap = new_heap();
+	CHECK(heap);
+	use_large(heap);
+	keeps_all = true;
+	arena_heap_trim(heap, SIZE_MAX);
+	CHECK_EQ(idle_chunks(heap), 0);
+	keeps_all = false;
+	use_large(heap);
+	arena_heap_trim(heap, SIZE_MAX);
+	arena_heap_destroy(heap);
+	CHECK_EQ(nr_hooked, 0);
 }
