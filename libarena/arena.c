@@ -484,10 +484,11 @@ bool arena_give_back(struct arena *arena, const char *where)
 	if (!shade)
 		return false;
 	meta_kill(shade, where);
+	/* First it leads there no more: a fork may come, and the child's collector look at it. */
+	rewind_runs(arena);
+	arena->runs = NULL;
 	release_runs(shade);
 	meta_bury(shade);
-	arena->runs = NULL;
-	rewind_runs(arena);
 	arena->held_bytes = arena->page_bytes = arena->nr_chunks = 0;
 	arena->nr_stages = 0;
 	return true;

@@ -4,7 +4,8 @@
  *
  * Those that come when the others have been scanned count as scanned, and so do those of mutators that are black, from before the first is scanned: else arenas that live for a request would come faster than they
  * can be looked at, and the cycle not end. What is stored there comes from hands whose pointers are marked or shaded, as with black
- * objects. What is in one when it comes is shaded by who brings it, if need be, as with a range of roots.
+ * objects. What is in one when it comes is shaded by who brings it, as with a range of roots: a thread that is not scanned may have put
+ * there what only it knew, without a barrier, since nobody looked there.
  */
 #include "gc/annex.h"
 
@@ -17,9 +18,9 @@ void gc_annexes_init(struct gc_annexes *annexes)
 
 /* ---------------------------------------------------------------- the mutator's side */
 
-static void shade_new(void *mutator, uintptr_t word)
+static void shade(void *mutator, uintptr_t word)
 {
-	gc_shade_new(mutator, word);
+	gc_shade(mutator, word);
 }
 
 void gc_annex_add(struct gc_mutator *mutator, struct gc_annex *annex, const struct gc_annex_ops *ops)
@@ -35,8 +36,8 @@ void gc_annex_add(struct gc_mutator *mutator, struct gc_annex *annex, const stru
 	if (!annex->is_scanned)
 		annexes->unscanned = annex;
 	lock_release(&annexes->lock);
-	if (mutator->barrier & GC_BARRIER_NEW)
-		ops->each(annex, shade_new, mutator);
+	if (mutator->barrier)
+		ops->each(annex, shade, mutator);
 }
 
 static void unlink_locked(struct gc_annex *annex)

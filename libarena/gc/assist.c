@@ -42,16 +42,21 @@ static void *sleep_for(void *ns)
 	return NULL;
 }
 
-/* It counts as the program's time, or the collector would be capped while others wait for it. */
+/*
+ * It counts as the program's time, or the collector would be capped while others wait for it. Not under a limit, where a heap may be at its ceiling for good:
+ * there one slice is all, and the cap what it was. Nor is an object that was long before the cycle began waited for in proportion: the cycle may end meanwhile.
+ */
 static void make_way(struct arena_gc *gc, uint64_t slices)
 {
-	uint64_t ns = slices * GC_PACE_SLICE_NS, begin_ns;
+	bool has_limit = atomic_load_relaxed(&gc->drive.has_limit);
+	uint64_t ns = (has_limit ? 1 : size_min(slices, GC_PACE_MOST_SLICES)) * GC_PACE_SLICE_NS, begin_ns;
 
 	if (gc_heap_bytes(gc) <= atomic_load_relaxed(&gc->drive.ceiling_bytes))
 		return;
 	begin_ns = os_clock_ns();
 	gc_blocking(sleep_for, &ns);
-	gc_drive_waited(&gc->drive, os_clock_ns() - begin_ns);
+	if (!has_limit)
+		gc_drive_waited(&gc->drive, os_clock_ns() - begin_ns);
 }
 
 static void mark_for(struct gc_mutator *mutator, uint64_t work, uint64_t slice_work)
@@ -63,7 +68,7 @@ static void mark_for(struct gc_mutator *mutator, uint64_t work, uint64_t slice_w
 		gc_pace_paid(&mutator->debt, done);
 		left = gc_pace_over(left, done);
 	}
-	if (left || !work)
+	if (left)
 		make_way(mutator->gc, gc_pace_over(left, 1) / slice_work + 1);
 }
 

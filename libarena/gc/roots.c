@@ -15,10 +15,13 @@
 /* 20 us or so. */
 #define PIECE_BYTES (64 * KiB)
 
-#define HANDLES_PER_BLOCK (PAGE_BYTES / sizeof(struct arena_gc_handle) - 1)
+/* As many words of a page as are left. */
+#define USED_WORDS 8
+#define HANDLES_PER_BLOCK (PAGE_BYTES / sizeof(struct arena_gc_handle) - 1 - USED_WORDS)
 
 struct gc_handles {
 	struct gc_handles *next;
+	uint64_t used[USED_WORDS]; /* by handle. Atomic; written under the lock of roots */
 	struct arena_gc_handle handles[HANDLES_PER_BLOCK];
 };
 _Static_assert(sizeof(struct gc_handles) == PAGE_BYTES, "a block of handles is a page");
@@ -90,7 +93,7 @@ int gc_roots_add(struct gc_mutator *mutator, uintptr_t base, size_t bytes)
 		roots->ranges[roots->nr_ranges++] = (struct gc_range){ base, base + bytes };
 	lock_release(&roots->lock);
 	for (uintptr_t at = base; done && mutator->barrier && at < base + bytes; at += sizeof(uintptr_t))
-		gc_shade_new(mutator, gc_root_word(at));
+		gc_shade(mutator, gc_root_word(at));
 	return done ? 0 : -ENOMEM;
 }
 
@@ -142,8 +145,34 @@ static struct arena_gc_handle *next_free(const struct arena_gc_handle *handle)
 	return (struct arena_gc_handle *)~(uintptr_t)handle->object;
 }
 
+/* The word that has the handle's bit. */
+static uint64_t *used_word(const struct arena_gc_handle *handle, uint64_t *bit)
+{
+	struct gc_handles *block = (struct gc_handles *)((uintptr_t)handle & ~(PAGE_BYTES - 1));
+	size_t i = (size_t)(handle - block->handles);
+
+	*bit = (uint64_t)1 << i % 64;
+	return &block->used[i / 64];
+}
+
+/* What the program keeps in a handle may be any word, and look like anything. */
+bool gc_handle_is_free(const struct arena_gc_handle *handle)
+{
+	uint64_t bit, *used = used_word(handle, &bit);
+
+	return !(atomic_load_relaxed(used) & bit);
+}
+
+static void set_used_locked(const struct arena_gc_handle *handle, bool is_used)
+{
+	uint64_t bit, *used = used_word(handle, &bit);
+
+	atomic_store_relaxed(used, is_used ? *used | bit : *used & ~bit);
+}
+
 static void put_locked(struct gc_roots *roots, struct arena_gc_handle *handle)
 {
+	set_used_locked(handle, false);
 	atomic_store_relaxed(&handle->object, (const void *)~(uintptr_t)roots->free_handles);
 	roots->free_handles = handle;
 }
@@ -171,6 +200,7 @@ struct arena_gc_handle *gc_handle_get(struct gc_roots *roots)
 	if (handle) {
 		roots->free_handles = next_free(handle);
 		atomic_store_relaxed(&handle->object, NULL);
+		set_used_locked(handle, true);
 	}
 	lock_release(&roots->lock);
 	return handle;

@@ -30,13 +30,10 @@ uint64_t gc_roots_each(struct gc_roots *roots, gc_visit_fn *visit, void *context
 void gc_roots_show(struct gc_roots *roots, void (*visit)(void *context, enum arena_gc_root kind, uintptr_t location, uintptr_t word), void *context);
 
 struct arena_gc_handle {
-	const void *object;	/* atomic. Free: the next free one's address with all bits turned over, which is no program's address */
+	const void *object;	/* atomic. Free: the next free one's address with all bits turned over, which is none of a heap */
 };
 
 /** Whether it was freed, and not handed out again. */
-static inline bool gc_handle_is_free(const struct arena_gc_handle *handle)
-{
-	return (intptr_t)atomic_load_relaxed(&handle->object) < 0;
-}
+bool gc_handle_is_free(const struct arena_gc_handle *handle);
 
 #endif /* LIBARENA_GC_ROOTS_H */

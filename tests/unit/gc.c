@@ -613,6 +613,39 @@ static void destroy_in_use(void *argument)
 	arena_gc_destroy(((const struct fixture *)argument)->gc);
 }
 
+static void *take_word(void *word)
+{
+	return word;
+}
+
+static void *join_other(void *thread)
+{
+	void *result;
+
+	CHECK(!pthread_join(*(pthread_t *)thread, &result));
+	return result;
+}
+
+/* A freed handle is known by its place, not by what it holds. */
+TEST(any_word, "gc/handles hold any word, also one that looks like that of a freed one; so may a new thread's argument be any")
+{
+	static const uintptr_t words[] = { 0, 1, (uintptr_t)-1, (uintptr_t)-4096, (uintptr_t)1 << 63, ~(uintptr_t)0x7f0012345678 };
+	struct fixture it = set_up(ARENA_GC_OFF);
+	pthread_t thread;
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		struct arena_gc_handle *handle = arena_gc_handle_create(it.gc, (void *)words[i]);
+
+		CHECK_EQ((uintptr_t)arena_gc_handle_get(handle), words[i]);
+		arena_gc_handle_set(handle, (void *)~words[i]);
+		CHECK_EQ((uintptr_t)arena_gc_handle_get(handle), ~words[i]);
+		arena_gc_handle_free(it.gc, handle);
+		CHECK_EQ(arena_gc_thread_create(it.gc, &thread, NULL, take_word, (void *)words[i]), 0);
+		CHECK_EQ((uintptr_t)arena_gc_blocking(join_other, &thread), words[i]);
+	}
+	arena_gc_destroy(it.gc);
+}
+
 static struct arena_gc_handle *freed_handle(struct arena_gc *gc)
 {
 	struct arena_gc_handle *handle = arena_gc_handle_create(gc, NULL);

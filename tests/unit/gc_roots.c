@@ -2,6 +2,8 @@
 /* Roots that come and go while they are read. What they keep is tested in gc.c. */
 #include "gc/roots.h"
 
+#include "arena/arena.h"
+
 #include "tests/unit/gc_fixture.h"
 
 #define NR_KEPT 8
@@ -65,5 +67,97 @@ TEST(reading, "gc_roots/ranges that stay are read once each, whatever others com
 	}
 	__atomic_store_n(&is_over, true, __ATOMIC_RELEASE);
 	CHECK(!pthread_join(other, NULL));
+	arena_gc_destroy(it.gc);
+}
+
+/* ---------------------------------------------------------------- what is in a range that comes */
+
+static struct {
+	const struct fixture *it;
+	uintptr_t *words;
+	uint32_t turn; /* atomic */
+} late;
+
+static void set_turn(uint32_t turn)
+{
+	__atomic_store_n(&late.turn, turn, __ATOMIC_RELEASE);
+}
+
+static void wait_for_turn(uint32_t turn)
+{
+	while (__atomic_load_n(&late.turn, __ATOMIC_ACQUIRE) < turn)
+		usleep(200);
+}
+
+__attribute__((noinline)) static void reveal(uintptr_t hidden)
+{
+	*late.words = ~hidden;
+}
+
+/* Has an object that nobody else knows; its stack is not scanned when it puts that where no root is yet. */
+static void *fill_late(void *unused)
+{
+	uintptr_t hidden;
+
+	CHECK_EQ(arena_gc_attach(late.it->gc), 0);
+	hidden = hidden_node(late.it, 7);
+	set_turn(1);
+	poll_until_black();
+	wait_for_turn(2);
+	reveal(hidden);
+	wipe_stack();
+	set_turn(3);
+	wait_for_turn(4);
+	arena_gc_detach(late.it->gc);
+	return unused;
+}
+
+static void add_late(struct fixture *it, int (*add)(struct arena_gc *gc, void *context), void *context)
+{
+	pthread_t other, collector;
+
+	late.it = it;
+	CHECK(!pthread_create(&other, NULL, fill_late, NULL));
+	wait_for_turn(1);
+	CHECK(!pthread_create(&collector, NULL, collect_elsewhere, it->gc));
+	poll_until(GC_BARRIER_OLD);
+	set_turn(2);
+	wait_for_turn(3);
+	CHECK_EQ(add(it->gc, context), 0);
+	set_turn(4);
+	poll_until_done(it->gc);
+	CHECK(!pthread_join(other, NULL) && !pthread_join(collector, NULL));
+	CHECK(is_alive(it->gc, (struct node *)*late.words, 7));
+}
+
+static int add_range(struct arena_gc *gc, void *words)
+{
+	return arena_gc_add_roots(gc, words, sizeof(uintptr_t));
+}
+
+static int add_arena(struct arena_gc *gc, void *arena)
+{
+	return arena_gc_scan_arena(gc, arena);
+}
+
+TEST(added, "gc_roots/what a thread that is not scanned has put into a range is kept when a scanned one adds that", "ARENA_GCVERIFY=1")
+{
+	static uintptr_t range[1];
+	struct fixture it = set_up(ARENA_GC_OFF);
+
+	late.words = range;
+	add_late(&it, add_range, range);
+	arena_gc_destroy(it.gc);
+}
+
+TEST(added_arena, "gc_roots/the same of an arena", "ARENA_GCVERIFY=1")
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+	struct arena *arena = arena_new(NULL);
+
+	late.words = arena_alloc(arena, sizeof(*late.words));
+	CHECK(late.words);
+	add_late(&it, add_arena, arena);
+	arena_free(arena);
 	arena_gc_destroy(it.gc);
 }
