@@ -31,7 +31,7 @@ struct front {
 	uint64_t *word;		/* the free slots looked at now; a word of zeros when there is no current span */
 	uintptr_t base;		/* of the slot that bit 0 of *word stands for */
 	uint64_t bytes;		/* of a slot; fixed */
-	uint64_t unused;
+	struct cache *next_left; /* the class's own front: see struct heap; NULL when on no list, cache_none behind the last. Guarded by the heap's lock */
 };
 
 struct bin {
@@ -74,8 +74,10 @@ struct cache {
 	uint32_t nr_reads_seen;	/* what that was at the last look of asleep.c; guarded by the lock of news */
 	struct lock reading;	/* of the inbox: what is in it, and the bits that it leads to */
 	struct cache *next;	/* in the heap's list of all caches; fixed */
-	struct cache *next_parked; /* guarded by the heap's lock, as is */
-	bool is_parked;
+	struct cache *next_parked; /* guarded by the heap's lock, as are these: */
+	struct cache *next_noted;
+	bool is_parked;		/* written atomically: see inbox_push() */
+	bool is_noted;		/* so is this: in the heap's queue of caches with news */
 	uint8_t waits;		/* parked: enum parked_waits */
 };
 

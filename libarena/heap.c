@@ -638,21 +638,12 @@ void *heap_realloc(struct heap *heap, void *object, size_t bytes)
 
 /* ---------------------------------------------------------------- validation, fork */
 
-static void validate_parked(const struct heap *heap)
-{
-	uint32_t nr = 0;
-
-	for (const struct cache *cache = heap->parked; cache; cache = cache->next_parked, nr++)
-		check(cache->is_parked && !cache->next_parked == (cache == heap->parked_last));
-	check(nr == heap->end_place - heap->first_place);
-}
-
 void heap_validate(struct heap *heap)
 {
 	/* Of what is given back for threads that sleep all is, or nothing. */
 	lock_acquire(&heap->news);
 	lock_acquire(&heap->lock);
-	validate_parked(heap);
+	heap_validate_parked(heap);
 	palloc_validate(&heap->pages);
 	for (const struct cache *cache = heap->caches; cache; cache = cache->next)
 		cache_validate(cache);

@@ -30,13 +30,18 @@ struct heap {
 	struct palloc pages;
 	uint32_t id;		/* fixed */
 	bool is_live;		/* guarded by lock_setup */
-	uint32_t nr_parked;	/* parked caches, off the list or not. Atomic; relaxed: a hint whether it is worth to take the lock */
+	uint32_t nr_parked;	/* parked caches. Atomic; relaxed: a hint whether it is worth to look for more */
 	struct cache *parked;	/* caches whose threads have ended; guarded by lock. Of one in the program's memory: empty, of a heap before it */
-	struct cache *parked_last; /* at the end of that list, unless it is empty; guarded by lock */
-	uint32_t first_place;	/* places on that list are counted on as caches come and go: of the first; guarded by lock */
+	/*
+	 * Those of them that have something, so that nobody goes through all. Both lists are only added to when a cache has something, and who comes to one
+	 * that has nothing any more, or is not parked any more, takes it off. Guarded by lock, but the first ones are read without it (atomic; relaxed: hints).
+	 */
+	struct cache *left[NR_CLASSES]; /* by class: caches with spans on their lists */
+	struct cache *noted, *noted_last; /* a queue of caches with news: others have freed of them, or full spans of theirs wait */
+	uint32_t first_place;	/* places in that queue are counted on as caches come and go: of the first; guarded by lock */
 	uint32_t end_place;	/* and behind the last. Atomic; relaxed: how far who looks at all has to go */
-	struct lock news;	/* held by who has one of them off the list, to take in what others have freed of it */
-	bool is_read;		/* somebody does, and it will be back; guarded by lock */
+	struct lock news;	/* held by who has a parked cache for himself, to take in what others have freed of it: */
+	struct cache *being_read; /* this one, or NULL; guarded by lock, and a hint as well */
 	struct cache *caches;	/* all; guarded by lock */
 	struct supplied *supplied; /* of a heap in the program's memory (supplied.c), else NULL; fixed while it is live */
 	struct arena_shared_heap *shared; /* where its numbers are published; NULL = nowhere. Guarded by lock */
@@ -92,6 +97,13 @@ static inline struct cache *heap_parked(const struct heap *heap)
 	return heap->supplied ? NULL : heap->parked;
 }
 
+/** Others have freed of a cache, which may be parked. Takes the heap's lock. */
+void heap_note_news(struct cache *cache) __attribute__((noinline, cold));
+/** A parked cache has a span of that class on its list; the caller holds its heap's lock. */
+void heap_note_left(struct cache *cache, unsigned int class);
+/** Panics when one of the heap's parked caches has something that nobody would find. The caller holds the locks of the heap and of its news. */
+void heap_validate_parked(const struct heap *heap);
+
 /** Whether this thread has a cache of the heap of that number. */
 bool heap_has_cache(uint32_t id);
 
@@ -116,8 +128,8 @@ bool heap_prepare(struct heap *heap);
 void heap_give_touched(struct heap *heap);
 
 /**
- * Give back what this thread's cache has at hand: pages without objects, and those of ended threads. O(classes + ended threads), and what others have
- * freed of theirs; waits as heap_read_all_news().
+ * Give back what this thread's cache has at hand: pages without objects, and those of ended threads. O(classes), and what others have freed of theirs;
+ * waits as heap_read_all_news().
  */
 void heap_flush(struct heap *heap);
 
@@ -128,11 +140,11 @@ void heap_flush(struct heap *heap);
 void heap_end_waits(struct heap *heap);
 
 /**
- * Take in what was freed of one thread that has ended; false when there is none with such, or somebody else does, or searches. O(ended threads), and
+ * Take in what was freed of one thread that has ended; false when there is none with such, or somebody else does, or searches. O(classes), and
  * what was freed.
  */
 bool heap_read_news(struct heap *heap);
-/** The same of each thread that has ended by now: waits for who does, or searches. O(ended threads), and what was freed. */
+/** The same of each thread that has ended by now: waits for who does, or searches. O(classes) for each with news, and what was freed. */
 void heap_read_all_news(struct heap *heap);
 /** The same, but what somebody else sees to is left to him. For who holds the heap, so that all threads that need lock_setup would wait as well. */
 void heap_try_all_news(struct heap *heap);
@@ -160,8 +172,9 @@ uint32_t heap_take_pages(struct heap *heap, uint32_t nr);
 uint32_t heap_take_run(struct heap *heap, uint32_t nr, bool *is_zero);
 void heap_give_pages(struct heap *heap, uint32_t page, uint32_t nr);
 /**
- * A partly used span of a class that an ended thread left, now @cache's: its page, or PAGE_NONE. O(ended threads), and what was freed of one of them;
- * while somebody else reads that it is left to him, unless this thread is about to be refused.
+ * A partly used span of a class that an ended thread left, now @cache's: its page, or PAGE_NONE. O(1), but for caches on lists that have nothing any
+ * more, each of which is taken off there once, and for one with news, O(classes) and what was freed of it; while somebody else reads that it is left to
+ * him, unless this thread is about to be refused.
  */
 uint32_t heap_adopt(struct heap *heap, struct cache *cache, unsigned int class);
 

@@ -108,36 +108,128 @@ static struct cache *new_cache(struct heap *heap)
 	return cache;
 }
 
+/* ---------------------------------------------------------------- what parked caches have */
+
+/* Where a cache is linked into the list of those with spans of a class. */
+static struct cache **left_link(struct cache *cache, unsigned int class)
+{
+	return &cache->fronts[size_classes[class].front].next_left;
+}
+
+void heap_note_left(struct cache *cache, unsigned int class)
+{
+	struct cache **first = &cache->heap->left[class], **link = left_link(cache, class);
+
+	if (*link)
+		return;
+	*link = *first ? *first : &cache_none;
+	atomic_store_relaxed(first, cache);
+}
+
+/* The first one has nothing for anybody now. The caller holds the heap's lock. */
+static void forget_left(struct heap *heap, unsigned int class)
+{
+	struct cache **link = left_link(heap->left[class], class), *next = *link;
+
+	*link = NULL;
+	atomic_store_relaxed(&heap->left[class], next == &cache_none ? NULL : next);
+}
+
+/* The caller holds the heap's lock. */
+static void note_all_left(struct cache *parked)
+{
+	for (unsigned int class = 1; class < NR_CLASSES; class++)
+		if (parked->bins[class].partial != PAGE_NONE)
+			heap_note_left(parked, class);
+}
+
+/* More may be free in it than is on its lists. The load is one of the two sides at inbox_push(). */
+static bool has_news(const struct cache *parked)
+{
+	return parked->waits >= WAITS_MANY || atomic_load_seq_cst(&parked->inbox);
+}
+
+/* Behind the others, so that each has its turn, whatever comes in for this one meanwhile. The caller holds the heap's lock. */
+static void note_news(struct heap *heap, struct cache *parked)
+{
+	if (parked->is_noted)
+		return;
+	atomic_store_seq_cst(&parked->is_noted, true);
+	parked->next_noted = NULL;
+	if (heap->noted)
+		heap->noted_last->next_noted = parked;
+	else
+		atomic_store_relaxed(&heap->noted, parked);
+	heap->noted_last = parked;
+	atomic_store_relaxed(&heap->end_place, heap->end_place + 1);
+}
+
+void heap_note_news(struct cache *cache)
+{
+	struct heap *heap = cache->heap;
+
+	lock_acquire(&heap->lock);
+	if (cache->is_parked)
+		note_news(heap, cache);
+	lock_release(&heap->lock);
+}
+
+/* The first, off the queue, which is not empty. What comes in from now on is noted again. */
+static struct cache *pop_noted(struct heap *heap)
+{
+	struct cache *cache = heap->noted;
+
+	atomic_store_relaxed(&heap->noted, cache->next_noted);
+	heap->first_place++;
+	atomic_store_seq_cst(&cache->is_noted, false);
+	return cache;
+}
+
+static void validate_cache(struct cache *parked)
+{
+	check(parked->is_parked && (parked->waits < WAITS_MANY || parked->is_noted));
+	for (unsigned int class = 1; class < NR_CLASSES; class++)
+		check(parked->bins[class].partial == PAGE_NONE || *left_link(parked, class));
+}
+
+void heap_validate_parked(const struct heap *heap)
+{
+	uint32_t nr = 0;
+
+	check(!heap->being_read);
+	for (struct cache *cache = heap->parked; cache; cache = cache->next_parked, nr++)
+		validate_cache(cache);
+	check(nr == heap->nr_parked);
+	nr = 0;
+	for (const struct cache *cache = heap->noted; cache; cache = cache->next_noted, nr++)
+		check(cache->is_noted && !cache->next_noted == (cache == heap->noted_last));
+	check(nr == heap->end_place - heap->first_place);
+}
+
+/* ---------------------------------------------------------------- beginnings and ends of threads */
+
 /* The list of parked caches: last come, first served. The caller holds the heap's lock. */
 static void push_parked(struct heap *heap, struct cache *cache)
 {
 	cache->next_parked = heap->parked;
-	if (!heap->parked)
-		heap->parked_last = cache;
 	heap->parked = cache;
-	heap->first_place--;
+	atomic_store_relaxed(&heap->nr_parked, heap->nr_parked + 1);
+	atomic_store_seq_cst(&cache->is_parked, true);
 }
 
-static void append_parked(struct heap *heap, struct cache *cache)
-{
-	cache->next_parked = NULL;
-	if (heap->parked)
-		heap->parked_last->next_parked = cache;
-	else
-		heap->parked = cache;
-	heap->parked_last = cache;
-	atomic_store_relaxed(&heap->end_place, heap->end_place + 1);
-}
-
-/* The first, off the list, or NULL. */
+/* The first, off the list, or NULL. One that is read stays. */
 static struct cache *pop_parked(struct heap *heap)
 {
-	struct cache *cache = heap->parked;
+	struct cache **link = &heap->parked, *cache;
 
+	if (*link && *link == heap->being_read)
+		link = &(*link)->next_parked;
+	cache = *link;
 	if (!cache)
 		return NULL;
-	heap->parked = cache->next_parked;
-	heap->first_place++;
+	*link = cache->next_parked;
+	atomic_store_relaxed(&heap->nr_parked, heap->nr_parked - 1);
+	atomic_store_seq_cst(&cache->is_parked, false);
 	return cache;
 }
 
@@ -150,10 +242,6 @@ static struct cache *take_parked(struct heap *heap)
 		return NULL;
 	lock_acquire(&heap->lock);
 	cache = pop_parked(heap);
-	if (cache) {
-		cache->is_parked = false;
-		atomic_store_relaxed(&heap->nr_parked, heap->nr_parked - 1);
-	}
 	lock_release(&heap->lock);
 	return cache;
 }
@@ -206,7 +294,7 @@ void heap_end_waits(struct heap *heap)
 
 	if (heap->supplied)
 		own = supplied_cache(heap);
-	/* So that none of the caches is off the list, and who is refused meanwhile waits for the end of it. */
+	/* So that none of the parked caches is read, and who is refused meanwhile waits for the end of it. */
 	lock_acquire(&heap->news);
 	cache_end_waits(heap, has_cache(own) ? own : NULL);
 	lock_release(&heap->news);
@@ -218,12 +306,13 @@ static void park(struct cache *cache)
 	struct heap *heap = cache->heap;
 
 	flush(cache);
-	/* In a hurry nothing waits. */
-	cache->waits = cache->hurry ? WAITS_NONE : WAITS_MANY;
+	/* In a hurry nothing waits, nor where nothing is. */
+	cache->waits = cache->hurry || !cache->nr_pages ? WAITS_NONE : WAITS_MANY;
 	lock_acquire(&heap->lock);
 	push_parked(heap, cache);
-	cache->is_parked = true;
-	atomic_store_relaxed(&heap->nr_parked, heap->nr_parked + 1);
+	note_all_left(cache);
+	if (has_news(cache))
+		note_news(heap, cache);
 	lock_release(&heap->lock);
 }
 
@@ -258,45 +347,40 @@ static bool has_parked(const struct heap *heap)
 	return !heap->supplied && atomic_load_relaxed(&heap->nr_parked);
 }
 
-/* More may be free in it than is on its lists. */
-static bool has_news(const struct cache *parked)
-{
-	return parked->waits >= WAITS_MANY || atomic_load_relaxed(&parked->inbox);
-}
-
-/* Whether a cache is on the list whose place is before @end. */
+/* Whether a cache is in the queue whose place is before @end. */
 static bool has_before(const struct heap *heap, uint32_t end)
 {
 	return (int32_t)(end - heap->first_place) > 0;
 }
 
-/* One that has news, off the list, or NULL. Of those before @end: what has none goes behind the others. */
+/* One that has news, for the caller alone, or NULL. Of those before @end. */
 static struct cache *take_news(struct heap *heap, uint32_t end)
 {
 	struct cache *cache = NULL;
 
 	lock_acquire(&heap->lock);
-	while (has_before(heap, end) && !has_news(heap->parked))
-		append_parked(heap, pop_parked(heap));
-	if (has_before(heap, end))
-		cache = pop_parked(heap);
-	heap->is_read = cache;
+	while (!cache && has_before(heap, end)) {
+		cache = pop_noted(heap);
+		if (!cache->is_parked || !has_news(cache))
+			cache = NULL;
+	}
+	atomic_store_relaxed(&heap->being_read, cache);
 	lock_release(&heap->lock);
 	return cache;
 }
 
-/* Behind the others, so that each has its turn, whatever comes in for this one meanwhile. */
+/* It may be adopted from again, also what was found, and taken over. */
 static void put_back(struct heap *heap, struct cache *cache)
 {
 	lock_acquire(&heap->lock);
-	append_parked(heap, cache);
-	heap->is_read = false;
+	note_all_left(cache);
+	atomic_store_relaxed(&heap->being_read, NULL);
 	lock_release(&heap->lock);
 }
 
 /*
  * What others have freed of an ended thread has no other reader. Its full spans wait for nobody, which is seen to once. The caller holds the lock
- * of news, which fork() takes as well: a cache that is off the list would be lost to the child. Of those before @end, as take_news().
+ * of news, which fork() takes as well: a cache that is read would be lost to the child. Of those before @end, as take_news().
  */
 static bool read_news(struct heap *heap, uint32_t end)
 {
@@ -392,6 +476,18 @@ uint64_t heap_try_asleep(struct heap *heap, bool all)
 	return lock_try(&heap->news) ? give_asleep(heap, all) : 0;
 }
 
+/* Noted, or what is read just now. */
+static bool may_have_news(const struct heap *heap)
+{
+	return atomic_load_relaxed(&heap->noted) || atomic_load_relaxed(&heap->being_read);
+}
+
+/* Whether it is worth to take the lock. Who would be refused takes it in any case, so as not to miss what changes hands just now. */
+static bool may_adopt(const struct heap *heap, unsigned int class)
+{
+	return has_parked(heap) && (relief_is_busy() || atomic_load_relaxed(&heap->left[class]) || may_have_news(heap));
+}
+
 /* A partly used span that a parked cache has. */
 static uint32_t adopt_from(struct cache *parked, struct cache *cache, unsigned int class)
 {
@@ -414,11 +510,16 @@ static uint32_t adopt(struct heap *heap, struct cache *cache, unsigned int class
 	uint32_t page = PAGE_NONE;
 
 	lock_acquire(&heap->lock);
-	*news = heap->is_read;
-	for (struct cache *parked = heap->parked; parked && page == PAGE_NONE; parked = parked->next_parked) {
-		page = adopt_from(parked, cache, class);
-		*news |= has_news(parked);
+	while (page == PAGE_NONE && heap->left[class]) {
+		struct cache *parked = heap->left[class];
+
+		/* Who has it for himself, or parks it, notes it again. */
+		if (parked->is_parked && parked != heap->being_read)
+			page = adopt_from(parked, cache, class);
+		if (page == PAGE_NONE)
+			forget_left(heap, class);
 	}
+	*news = may_have_news(heap);
 	lock_release(&heap->lock);
 	return page;
 }
@@ -440,7 +541,7 @@ uint32_t heap_adopt(struct heap *heap, struct cache *cache, unsigned int class)
 	uint32_t page;
 	bool news;
 
-	if (!has_parked(heap))
+	if (!may_adopt(heap, class))
 		return PAGE_NONE;
 	page = adopt(heap, cache, class, &news);
 	if (page == PAGE_NONE && news && read_some_news(heap))

@@ -6,7 +6,7 @@
 #ifndef LIBARENA_SPANS_H
 #define LIBARENA_SPANS_H
 
-#include "cache.h"
+#include "heap.h"
 
 static inline struct span *span_at(const struct cache *cache, uint32_t page)
 {
@@ -54,15 +54,20 @@ static inline void forget_record(struct span *span)
 	span_set_state(span, SPAN_NONE);
 }
 
-/** Whose next belongs to the caller. */
+/**
+ * Whose next belongs to the caller. Who parks the owner, or is about to read its inbox, says so first and then looks there; here it is the other way
+ * round, all sequentially consistent: so the entry is seen there, or noted here.
+ */
 static inline void inbox_push(struct cache *owner, struct span_remote *remote, uint32_t page)
 {
 	uint32_t head = atomic_load_relaxed(&owner->inbox);
 
 	do {
 		remote->next = head;
-		/* The release pairs with the acquires of who empties it: drain() of cache.c, and asleep.c. */
-	} while (!atomic_cas_release(&owner->inbox, &head, page + 1));
+		/* Its release pairs with the acquires of who empties it: drain() of cache.c, and asleep.c. */
+	} while (!atomic_cas_seq_cst(&owner->inbox, &head, page + 1));
+	if (unlikely(atomic_load_seq_cst(&owner->is_parked)) && !atomic_load_seq_cst(&owner->is_noted))
+		heap_note_news(owner);
 }
 
 static inline bool has_freed(const struct span_remote *remote)

@@ -139,8 +139,11 @@ static void search_part(struct heap *heap, struct cache *own, uint32_t chunk, ui
 		for (size_t i = 0; span && i < PAGES_PER_CHUNK; i++) {
 			struct cache *owner = span_state(&span[i]) == SPAN_FULL ? owner_at_rest(heap, &span[i], own) : NULL;
 
-			if (owner)
-				end_wait(owner, &span[i], true);
+			if (!owner)
+				continue;
+			end_wait(owner, &span[i], true);
+			if (owner->is_parked)
+				heap_note_left(owner, span[i].class);
 		}
 	}
 	pass(heap);

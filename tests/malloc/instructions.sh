@@ -4,7 +4,8 @@
 #
 # What a pair of malloc() and free() of 64 bytes costs, in user instructions that callgrind counts. Loops and the linker's stubs are the
 # program's and do not count: of the malloc replacement only what runs in it does. And what pages cost, by the driver of
-# `arena-bench pages`. While there is sampling the samples count, one in 512 KiB: there are more pairs, for some dozens of them.
+# `arena-bench pages`. While there is sampling the samples count, one in 512 KiB: there are more pairs, for some dozens of them. Threads that
+# have ended are nothing to a pair, though each of the largest class looks for what they left.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 # shellcheck source=tests/tap.sh
@@ -32,12 +33,13 @@ check() {
 }
 
 names=('batches of 64' 'ping-pong' 'inline' 'a page from a cache and back' 'a run of 64 pages from a fragmented tree'
-	'batches of 64 while there is sampling')
+	'batches of 64 while there is sampling' 'batches of 32 KiB when 400 threads have ended')
 if ! command -v valgrind >/dev/null; then
 	for name in "${names[@]}"; do skip "$name" "valgrind is not installed"; done
 else
 	preload=$PWD/$B/libarena-malloc.so
 	check "${names[0]}" 40 "$(cost batch 'libarena-malloc[.]so')"
+	check "${names[6]}" 3000 "$(cost ended 'libarena-malloc[.]so')"
 	check "${names[1]}" 40 "$(cost ping-pong 'libarena-malloc[.]so')"
 	preload=
 	check "${names[2]}" 28 "$(cost inline pairs)" "$(cost loop pairs)"

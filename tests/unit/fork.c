@@ -350,7 +350,7 @@ TEST(news, "fork/a child has the caches of ended threads, also of which news wer
 
 		for (size_t i = round; i < ENDED_OBJECTS; i += ENDED_SLOTS)
 			heap_free(heap, ended_objects[i]);
-		while (atomic_load_relaxed(&heap->parked) && atomic_load_relaxed(&nr_read) == before)
+		while (!atomic_load_relaxed(&heap->being_read) && atomic_load_relaxed(&nr_read) == before)
 			;
 		harness_child(&death, use_ended, cache);
 		if (death.signal || death.status)

@@ -244,17 +244,24 @@ static void *leave_one(void *heap)
 	return NULL;
 }
 
-TEST(once_round, "heap_threads/what was freed of ended threads is read once round: each is looked at once, and all are where they were")
+/* Threads at once, each with a cache of its own, which have ended when this returns. */
+static void end_round(struct heap *heap, void *(*run)(void *heap))
 {
-	struct heap *heap = fresh_heap();
-	const struct cache *before[NR_ROUND], *after[NR_ROUND];
 	pthread_t threads[NR_ROUND];
 
 	CHECK(!pthread_barrier_init(&all_have, NULL, NR_ROUND));
 	for (size_t i = 0; i < NR_ROUND; i++)
-		CHECK(!pthread_create(&threads[i], NULL, leave_one, heap));
+		CHECK(!pthread_create(&threads[i], NULL, run, heap));
 	for (size_t i = 0; i < NR_ROUND; i++)
 		CHECK(!pthread_join(threads[i], NULL));
+}
+
+TEST(once_round, "heap_threads/what was freed of ended threads is read once round: each is looked at once, and all are where they were")
+{
+	struct heap *heap = fresh_heap();
+	const struct cache *before[NR_ROUND], *after[NR_ROUND];
+
+	end_round(heap, leave_one);
 	heap_read_all_news(heap);
 	CHECK(!heap_read_news(heap));
 	CHECK_EQ(parked_caches(heap, before), NR_ROUND);
@@ -357,6 +364,152 @@ TEST(ends_meanwhile, "heap_threads/what was freed of ended threads is read of al
 	lock_release(&heap->news);
 	CHECK(!pthread_join(reads, NULL));
 	CHECK(!heap_read_news(heap));
+	heap_validate(heap);
+}
+
+static void *use_and_wait(void *heap)
+{
+	heap_free(heap, heap_alloc(heap, BYTES));
+	pthread_barrier_wait(&all_have);
+	return NULL;
+}
+
+static bool has_left(const struct heap *heap)
+{
+	for (unsigned int class = 1; class < NR_CLASSES; class++)
+		if (heap->left[class])
+			return true;
+	return false;
+}
+
+TEST(nothing_left, "heap_threads/nobody looks at caches of ended threads that left nothing, nor again at what was found")
+{
+	struct heap *heap = fresh_heap();
+	unsigned int class = class_of(BYTES);
+
+	heap_alloc(heap, BYTES);
+	end_round(heap, use_and_wait);
+	CHECK_EQ(heap->nr_parked, NR_ROUND);
+	CHECK(!heap->noted && !has_left(heap));
+	/* The same caches, by other threads: each leaves an object. */
+	end_round(heap, leave_one);
+	CHECK_EQ(heap->nr_parked, NR_ROUND);
+	CHECK(heap->noted && heap->left[class]);
+	/* All of it is adopted, then nobody is on a list. */
+	for (size_t i = 0; i < (NR_ROUND + 1) * SLOTS || heap->left[class]; i++)
+		heap_alloc(heap, BYTES);
+	heap_read_all_news(heap);
+	CHECK(!heap->noted && !has_left(heap));
+	CHECK_EQ(cached_pages(heap), heap->pages.used_pages);
+	heap_validate(heap);
+}
+
+/* ---------------------------------------------------------------- frees while threads end */
+
+enum { NR_HANDED = 3 * SLOTS, HANDED_ROUNDS = 2000 };
+
+static void *handed[NR_HANDED];
+static sem_t is_handed, is_freed;
+
+static void *hand_and_end(void *heap)
+{
+	take(heap, handed, NR_HANDED, BYTES);
+	sem_post(&is_handed);
+	return NULL;
+}
+
+static void *free_handed(void *heap)
+{
+	for (unsigned int i = 0; i < HANDED_ROUNDS; i++) {
+		while (sem_wait(&is_handed))
+			;
+		give(heap, handed, NR_HANDED);
+		sem_post(&is_freed);
+	}
+	return NULL;
+}
+
+/* Takes pages, so that it adopts, and reads news, meanwhile. */
+static void hand_once(struct heap *heap)
+{
+	void *objects[2 * SLOTS], *wide[4];
+	pthread_t thread;
+
+	CHECK(!pthread_create(&thread, NULL, hand_and_end, heap));
+	take(heap, wide, ARRAY_LEN(wide), CLASS_MAX_BYTES);
+	take(heap, objects, ARRAY_LEN(objects), BYTES);
+	CHECK(!pthread_join(thread, NULL));
+	while (sem_wait(&is_freed))
+		;
+	give(heap, objects, ARRAY_LEN(objects));
+	give(heap, wide, ARRAY_LEN(wide));
+}
+
+TEST(while_ending, "heap_threads/nothing is lost of what others free while its thread ends, others take it over, adopt, and read news")
+{
+	struct heap *heap = fresh_heap();
+	pthread_t frees;
+
+	CHECK(!sem_init(&is_handed, 0, 0) && !sem_init(&is_freed, 0, 0));
+	CHECK(!pthread_create(&frees, NULL, free_handed, heap));
+	for (unsigned int i = 0; i < HANDED_ROUNDS; i++) {
+		hand_once(heap);
+		for (const struct cache *cache = heap->parked; cache; cache = cache->next_parked)
+			CHECK(!cache->inbox || cache->is_noted);
+		if (i % 100)
+			continue;
+		heap_read_all_news(heap);
+		heap_validate(heap);
+	}
+	CHECK(!pthread_join(frees, NULL));
+	heap_flush(heap);
+	CHECK_EQ(heap->pages.used_pages, 0);
+	heap_validate(heap);
+}
+
+enum { NR_STEPS = 500 * SLOTS };
+
+static void *stepped[2][NR_STEPS];
+static size_t begun, done; /* atomic: steps */
+
+static void *free_in_steps(void *heap)
+{
+	for (size_t i = 0; i < NR_STEPS; i++) {
+		while (atomic_load_acquire(&begun) == i) /* pairs with step() */
+			sched_yield();
+		heap_free(heap, stepped[1][i]);
+		atomic_store_release(&done, i + 1); /* pairs with step() */
+	}
+	return NULL;
+}
+
+/* Two frees of an ended thread's: one makes news, the other comes while these are read. */
+static void step(struct heap *heap, size_t i)
+{
+	const struct cache *parked = heap->parked;
+
+	heap_free(heap, stepped[0][i]);
+	atomic_store_release(&begun, i + 1); /* pairs with free_in_steps() */
+	heap_read_news(heap);
+	while (atomic_load_acquire(&done) == i) /* pairs with free_in_steps() */
+		sched_yield();
+	CHECK(!parked->inbox || parked->is_noted);
+}
+
+TEST(while_read, "heap_threads/what others free of an ended thread while news of it is read is news again")
+{
+	struct heap *heap = fresh_heap();
+	pthread_t frees;
+
+	heap_alloc(heap, PAGE_BYTES);
+	leave_full(heap, &stepped[0][0], 2 * NR_STEPS);
+	CHECK(!pthread_create(&frees, NULL, free_in_steps, heap));
+	for (size_t i = 0; i < NR_STEPS; i++)
+		step(heap, i);
+	CHECK(!pthread_join(frees, NULL));
+	heap_read_all_news(heap);
+	CHECK(!heap->parked->inbox);
+	CHECK_EQ(cached_pages(heap), heap->pages.used_pages);
 	heap_validate(heap);
 }
 
