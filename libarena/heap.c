@@ -96,7 +96,9 @@ static int start_locked(struct heap *heap, enum arena_source source, struct regi
 		error = palloc_init(&heap->pages, own ? own : &region, source);
 	if (error)
 		return error;
-	heap->lock = (struct lock)LOCK_INIT(LOCK_HEAP);
+	/* Once: who frees an object of a heap that was here before, and is late, may hold it (heap_note_news()). */
+	if (!heap->lock.rank)
+		heap->lock = (struct lock)LOCK_INIT(LOCK_HEAP);
 	heap->news = (struct lock)LOCK_INIT(LOCK_NEWS);
 	heap->id = (uint32_t)(heap - heaps);
 	publish_start(heap);
@@ -687,6 +689,9 @@ void heap_fork_child(void)
 {
 	/* Before anything that takes memory. */
 	publish_fork_child();
+	for (size_t i = 0; i < HEAPS_MAX; i++)
+		if (heaps[i].is_live)
+			heap_note_all_news(&heaps[i]);
 	heap_fork_done();
 	scavenger_fork_child();
 	for (size_t i = 0; i < HEAPS_MAX; i++)

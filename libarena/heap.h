@@ -99,6 +99,8 @@ static inline struct cache *heap_parked(const struct heap *heap)
 
 /** Others have freed of a cache, which may be parked. Takes the heap's lock. */
 void heap_note_news(struct cache *cache) __attribute__((noinline, cold));
+/** In the child of a fork, which came between a free by another thread and its note: all that have something in their inboxes. The caller holds the lock. */
+void heap_note_all_news(struct heap *heap);
 /** A parked cache has a span of that class on its list; the caller holds its heap's lock. */
 void heap_note_left(struct cache *cache, unsigned int class);
 /** Panics when one of the heap's parked caches has something that nobody would find. The caller holds the locks of the heap and of its news. */

@@ -174,6 +174,13 @@ void heap_note_news(struct cache *cache)
 	lock_release(&heap->lock);
 }
 
+void heap_note_all_news(struct heap *heap)
+{
+	for (struct cache *cache = heap_parked(heap); cache; cache = cache->next_parked)
+		if (atomic_load_seq_cst(&cache->inbox))
+			note_news(heap, cache);
+}
+
 /* The first, off the queue, which is not empty. What comes in from now on is noted again. */
 static struct cache *pop_noted(struct heap *heap)
 {
@@ -432,10 +439,13 @@ static bool read_round(struct heap *heap, bool waits)
 	return has_read;
 }
 
-/* Others may free on. But what was freed of spans that another one has adopted since is passed on to that one, whose turn may have been before. */
+/*
+ * Others may free on. But what was freed of spans that another one has adopted since is passed on to that one, whose turn may have been before; or that was noted
+ * while this thread waited for who read.
+ */
 static void read_all_news(struct heap *heap, bool waits)
 {
-	if (read_round(heap, waits))
+	if (read_round(heap, waits) || waits)
 		read_round(heap, waits);
 }
 
