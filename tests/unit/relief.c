@@ -164,7 +164,8 @@ TEST(trims, "relief/a program that gives back all that is idle when it is told o
 		arena_heap_set_callback(heap, trim_all, NULL);
 		while (arena_heap_alloc(heap, bytes))
 			nr++;
-		CHECK(told.nr_soft > 0 && nr * bytes > 20 * CHUNK_BYTES * 8 / 10);
+		/* More than half, whatever the slots are. */
+		CHECK(told.nr_soft > 0 && nr * bytes > 20 * CHUNK_BYTES / 2);
 		validate(heap);
 		arena_heap_destroy(heap);
 	}
