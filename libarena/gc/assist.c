@@ -49,7 +49,7 @@ static void *sleep_for(void *ns)
 static void make_way(struct arena_gc *gc, uint64_t slices)
 {
 	bool has_limit = atomic_load_relaxed(&gc->drive.has_limit);
-	uint64_t ns = (has_limit ? 1 : size_min(slices, GC_PACE_MOST_SLICES)) * GC_PACE_SLICE_NS, begin_ns;
+	uint64_t ns = (has_limit ? 1 : size_min(slices, GC_PACE_MOST_WAIT_SLICES)) * GC_PACE_SLICE_NS, begin_ns;
 
 	if (gc_heap_bytes(gc) <= atomic_load_relaxed(&gc->drive.ceiling_bytes))
 		return;

@@ -45,6 +45,8 @@
 #define GC_PACE_SLICE_AIM_PERCENT 66
 /* Slices in one allocation at the ceiling: 0.4 ms. At the goal it is one, so that what a program mostly meets is short. */
 #define GC_PACE_MOST_SLICES 13
+/* Who finds nothing to mark sleeps for so many at most: as many bound a heap as well as more would, and a sleep takes 50 us longer than it is asked to. */
+#define GC_PACE_MOST_WAIT_SLICES 4
 /* An allocation of more is as many as it has pieces of this: clearing one takes about as long as a slice. */
 #define GC_PACE_PIECE_BYTES ((uint64_t)64 * KiB)
 /* A thread that owes less than a part of a slice goes on: beginning to mark has its own cost. */

@@ -309,7 +309,7 @@ TEST(waits, "gc_drive/who owes at the ceiling and finds nothing to mark waits fo
 	mutator->taken_bytes = 16 * KiB;
 	gc_assist(mutator);
 	CHECK_EQ(gc_drive_sums(&gc->drive).nr_slices, 0);
-	CHECK(gc->drive.pace.bucket_ns <= bucket_ns - GC_PACE_MOST_SLICES * GC_PACE_SLICE_NS);
+	CHECK(gc->drive.pace.bucket_ns <= bucket_ns - GC_PACE_MOST_WAIT_SLICES * GC_PACE_SLICE_NS);
 }
 
 /* How many objects a marker of @nr_children hands over in the middle of its work. */

@@ -187,7 +187,7 @@ ARENA_API struct arena_gc_type *arena_gc_type_create(struct arena_gc *gc, const 
 /**
  * An object of a type, zeroed; NULL when out of memory. O(1), without a lock as a rule. May do what arena_gc_poll() does, and while a cycle runs
  * mark for others: in slices of 30 us, one of them at a time as long as the heap is below its goal, and at most 13; or, where the heap is far beyond
- * and nothing is left that it could mark, wait for as long. (For marking, objects of more than 64 KiB count as several.)
+ * and nothing is left that it could mark, wait for 4 of them at most. (For marking, objects of more than 64 KiB count as several.)
  */
 ARENA_API void *arena_gc_alloc(struct arena_gc *gc, struct arena_gc_type *type);
 /**
