@@ -692,6 +692,8 @@ void heap_fork_child(void)
 	for (size_t i = 0; i < HEAPS_MAX; i++)
 		if (heaps[i].is_live)
 			heap_note_all_news(&heaps[i]);
+		else
+			heaps[i].lock = (struct lock){ 0 }; /* A late free of the parent's may hold it: start_locked(). */
 	heap_fork_done();
 	scavenger_fork_child();
 	for (size_t i = 0; i < HEAPS_MAX; i++)
