@@ -519,16 +519,23 @@ static uint64_t idle_chunks(struct arena_heap *heap)
 	return stats.idle_chunks;
 }
 
-TEST(stays, "refused/idle chunks that the system does not take stay idle, are used again, and go back when it does")
+/* One that has had large objects, whose chunks are idle now. */
+static struct arena_heap *used_heap(enum arena_source source)
 {
 	struct arena_heap *heap;
-	uint64_t nr;
 
-	from = ARENA_SOURCE_PAGES;
+	from = source;
 	heap = new_heap();
 	CHECK(heap);
 	use_large(heap);
-	nr = idle_chunks(heap);
+	return heap;
+}
+
+TEST(stays, "refused/idle chunks that the system does not take stay idle, are used again, and go back when it does")
+{
+	struct arena_heap *heap = used_heap(ARENA_SOURCE_PAGES);
+	uint64_t nr = idle_chunks(heap);
+
 	CHECK(nr > 0);
 	keeps_all = true;
 	arena_heap_trim(heap, SIZE_MAX);
@@ -544,13 +551,9 @@ TEST(stays, "refused/idle chunks that the system does not take stay idle, are us
 
 TEST(stays_behind, "refused/memory that the system does not take from a heap that ends comes to the next one as zeros")
 {
-	struct arena_heap *heap;
+	struct arena_heap *heap = used_heap(ARENA_SOURCE_PAGES);
 	unsigned char *object;
 
-	from = ARENA_SOURCE_PAGES;
-	heap = new_heap();
-	CHECK(heap);
-	use_large(heap);
 	keeps_all = true;
 	arena_heap_destroy(heap);
 	keeps_all = false;
@@ -565,12 +568,8 @@ TEST(stays_behind, "refused/memory that the system does not take from a heap tha
 
 TEST(stays_hooked, "refused/memory that the system does not take, but the program, is the program's")
 {
-	struct arena_heap *heap;
+	struct arena_heap *heap = used_heap(ARENA_SOURCE_AUTO);
 
-	from = ARENA_SOURCE_AUTO;
-	heap = new_heap();
-	CHECK(heap);
-	use_large(heap);
 	keeps_all = true;
 	arena_heap_trim(heap, SIZE_MAX);
 	CHECK_EQ(idle_chunks(heap), 0);
