@@ -12,7 +12,7 @@
 
 #include "gc/barrier.h"
 
-/* 20 us or so. */
+/* Some 50 us at most: 6 ns a word. */
 #define PIECE_BYTES (64 * KiB)
 
 /* As many words of a page as are left. */
