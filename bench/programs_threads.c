@@ -197,40 +197,53 @@ static void run_churn(size_t size, struct outcome *outcome)
 
 enum { KIB1_BATCH = 16 };
 
-static void *kib1_thread(void *argument)
+struct kib1 {
+	pthread_barrier_t *all_made;
+	size_t nr;	/* objects */
+	uint64_t begin_ns, end_ns;
+};
+
+static void kib1_batch(void)
 {
 	void *objects[KIB1_BATCH];
-	size_t nr = *(size_t *)argument;
 
-	for (size_t i = 0; i < nr; i += KIB1_BATCH) {
-		for (size_t j = 0; j < KIB1_BATCH; j++)
-			objects[j] = take(KiB);
-		for (size_t j = 0; j < KIB1_BATCH; j++)
-			free(objects[j]);
-	}
+	for (size_t i = 0; i < KIB1_BATCH; i++)
+		objects[i] = take(KiB);
+	for (size_t i = 0; i < KIB1_BATCH; i++)
+		free(objects[i]);
+}
+
+static void *kib1_thread(void *argument)
+{
+	struct kib1 *kib1 = argument;
+
+	kib1_batch();
+	pthread_barrier_wait(kib1->all_made);
+	kib1->begin_ns = now_ns();
+	for (size_t i = 0; i < kib1->nr; i += KIB1_BATCH)
+		kib1_batch();
+	kib1->end_ns = now_ns();
 	return NULL;
 }
 
-/* How long threads take that share @size objects. */
-static uint64_t kib1_ns(size_t size, unsigned int threads)
+/* From when the first of the threads that share @size objects begins until the last is done; not how long it takes to make them. */
+static uint64_t kib1_ns(size_t size, unsigned int nr_threads)
 {
-	uint64_t start_ns = now_ns();
-	size_t nr[64];
+	struct kib1 threads[64];
+	uint64_t begin_ns = UINT64_MAX, end_ns = 0;
+	pthread_barrier_t all_made;
 
-	for (unsigned int i = 0; i < threads; i++)
-		nr[i] = size / threads;
-	threads_run(kib1_thread, nr, sizeof(nr[0]), threads);
-	return now_ns() - start_ns;
-}
-
-/* What 64 threads take that allocate nothing: it is in threads_64 as well, with every allocator. Not a part of the program. */
-static void add_made(size_t size, struct outcome *outcome)
-{
-	uint64_t start_cpu_ns = cpu_ns(), ns = kib1_ns(0, 64);
-
-	outcome->idle_ns = ns;
-	outcome->idle_cpu_ns = cpu_ns() - start_cpu_ns;
-	outcome_add(outcome, "made_64", "ns", (double)ns / (double)size);
+	if (pthread_barrier_init(&all_made, NULL, nr_threads))
+		die("cannot make a barrier");
+	for (unsigned int i = 0; i < nr_threads; i++)
+		threads[i] = (struct kib1){ .all_made = &all_made, .nr = size / nr_threads };
+	threads_run(kib1_thread, threads, sizeof(threads[0]), nr_threads);
+	pthread_barrier_destroy(&all_made);
+	for (unsigned int i = 0; i < nr_threads; i++) {
+		begin_ns = threads[i].begin_ns < begin_ns ? threads[i].begin_ns : begin_ns;
+		end_ns = threads[i].end_ns > end_ns ? threads[i].end_ns : end_ns;
+	}
+	return end_ns - begin_ns;
 }
 
 static void run_kib1(size_t size, struct outcome *outcome)
@@ -248,7 +261,6 @@ static void run_kib1(size_t size, struct outcome *outcome)
 	}
 	/* Allocations per second with 64 threads over those with two: 1 is no collapse. */
 	outcome_add(outcome, "scaling", "ratio", two_ns / object_ns);
-	add_made(size, outcome);
 }
 
 const struct program programs_threads[] = {

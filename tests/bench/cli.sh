@@ -128,7 +128,6 @@ empty_ok "malloc: every program with ours, and its ratios" "$(for program in $pr
 done)"
 rows_ok "malloc: metrics of programs" "$folder/malloc" "frag/glibc malloc rss_after_2s" "churn/glibc malloc rss_end" \
 	"chase/glibc malloc step" "kib1-threads/glibc malloc threads_64" "kib1-threads/glibc malloc scaling" \
-	"kib1-threads/glibc malloc made_64" \
 	"geometric-mean/all malloc vs_mimalloc" "geometric-mean/all malloc vs_mimalloc_but_best" \
 	"geometric-mean/small malloc peak_rss_vs_glibc"
 run_ok "malloc: CPU over mimalloc's" grep -q '"case": "calloc64m/arena".*"cpu_vs_mimalloc"' "$folder/malloc"
