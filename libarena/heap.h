@@ -42,7 +42,8 @@ struct heap {
 	uint32_t end_place;	/* and behind the last. Atomic; relaxed: how far who looks at all has to go */
 	struct lock news;	/* held by who has a parked cache for himself, to take in what others have freed of it: */
 	struct cache *being_read; /* this one, or NULL; guarded by lock, and a hint as well */
-	struct cache *caches;	/* all; guarded by lock */
+	struct cache *caches;	/* all; guarded by lock, as is how many: */
+	uint32_t nr_caches;
 	struct supplied *supplied; /* of a heap in the program's memory (supplied.c), else NULL; fixed while it is live */
 	struct arena_shared_heap *shared; /* where its numbers are published; NULL = nowhere. Guarded by lock */
 	struct heap_collected collected; /* guarded by lock */
@@ -166,7 +167,7 @@ uint64_t heap_try_asleep(struct heap *heap, bool all);
 void heap_lock(struct heap *heap);
 void heap_unlock(struct heap *heap);
 
-/** Pages for caches. */
+/** Pages for caches: at most @nr, as bits; see palloc_take_group(). */
 uint64_t heap_take_group(struct heap *heap, unsigned int nr, uint32_t *first);
 void heap_give_group(struct heap *heap, uint32_t first, uint64_t group);
 uint32_t heap_take_pages(struct heap *heap, uint32_t nr);

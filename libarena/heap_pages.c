@@ -46,12 +46,28 @@ void heap_unlock(struct heap *heap)
 		scavenger_kick();
 }
 
+/*
+ * While a heap has no more than its first chunk, of ordinary pages, each of its threads gets no more at a time than its share of half of what is left of it:
+ * many threads that allocate little would together pay for a huge page.
+ */
+static unsigned int group_share(const struct heap *heap, unsigned int nr)
+{
+	const struct palloc *pages = &heap->pages;
+	uint64_t left, share, nr_threads = size_max(heap->nr_caches - heap->nr_parked, 1);
+
+	if (!pages->starts_small || palloc_held(pages) > 1)
+		return nr;
+	left = PAGES_PER_CHUNK - pages->used_pages;
+	share = left / nr_threads / 2;
+	return (unsigned int)size_min(nr, size_max(share, 1));
+}
+
 uint64_t heap_take_group(struct heap *heap, unsigned int nr, uint32_t *first)
 {
 	uint64_t group;
 
 	heap_lock(heap);
-	group = palloc_take_group(&heap->pages, nr, first);
+	group = palloc_take_group(&heap->pages, group_share(heap, nr), first);
 	heap_unlock(heap);
 	return group;
 }

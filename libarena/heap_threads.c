@@ -104,6 +104,7 @@ static struct cache *new_cache(struct heap *heap)
 	lock_acquire(&heap->lock);
 	cache->next = heap->caches;
 	heap->caches = cache;
+	heap->nr_caches++;
 	lock_release(&heap->lock);
 	return cache;
 }

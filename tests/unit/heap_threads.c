@@ -513,53 +513,75 @@ TEST(while_read, "heap_threads/what others free of an ended thread while news of
 	heap_validate(heap);
 }
 
-/* ---------------------------------------------------------------- more threads than caches */
+/* ---------------------------------------------------------------- many threads at once */
 
 enum { THREADS_MOST = 400 };
 
-static struct heap *crowded;
-static sem_t has_allocated, goes_on;
-static uint32_t nr_without; /* atomic: threads that got no cache */
+struct crowd {
+	struct heap *heap;
+	size_t bytes;		/* of an object */
+	sem_t has_allocated, goes_on;
+	uint32_t nr_without;	/* atomic: threads that got no cache */
+};
 
-static void *allocate_and_wait(void *unused)
+static void *allocate_and_wait(void *argument)
 {
-	char *objects[10];
+	struct crowd *crowd = argument;
+	char *objects[16];
 
 	for (size_t i = 0; i < ARRAY_LEN(objects); i++) {
-		CHECK((objects[i] = heap_alloc(crowded, 100)));
-		memset(objects[i], (int)i, 100);
+		CHECK((objects[i] = heap_alloc(crowd->heap, crowd->bytes)));
+		memset(objects[i], (int)i, crowd->bytes);
 	}
-	if (!heap_has_cache(crowded->id))
-		atomic_add_relaxed(&nr_without, 1u);
-	sem_post(&has_allocated);
-	while (sem_wait(&goes_on))
+	if (!heap_has_cache(crowd->heap->id))
+		atomic_add_relaxed(&crowd->nr_without, 1u);
+	sem_post(&crowd->has_allocated);
+	while (sem_wait(&crowd->goes_on))
 		;
 	for (size_t i = 0; i < ARRAY_LEN(objects); i++) {
-		CHECK_EQ(objects[i][99], i);
-		heap_free(crowded, objects[i]);
+		CHECK_EQ(objects[i][crowd->bytes - 1], i);
+		heap_free(crowd->heap, objects[i]);
 	}
-	return unused;
+	return NULL;
+}
+
+/* @nr threads that all have objects at once; returns how many chunks the heap has then. */
+static uint64_t crowd_run(struct crowd *crowd, size_t nr)
+{
+	pthread_t threads[THREADS_MOST];
+	uint64_t held;
+
+	CHECK(crowd->heap && !sem_init(&crowd->goes_on, 0, 0) && !sem_init(&crowd->has_allocated, 0, 0));
+	for (size_t i = 0; i < nr; i++)
+		CHECK(!pthread_create(&threads[i], NULL, allocate_and_wait, crowd));
+	for (size_t i = 0; i < nr; i++)
+		while (sem_wait(&crowd->has_allocated))
+			;
+	held = palloc_held(&crowd->heap->pages);
+	for (size_t i = 0; i < nr; i++)
+		sem_post(&crowd->goes_on);
+	for (size_t i = 0; i < nr; i++)
+		CHECK(!pthread_join(threads[i], NULL));
+	heap_validate(crowd->heap);
+	return held;
+}
+
+/* What they have is three quarters of it. */
+TEST(small_together, "heap_threads/96 threads with 16 KiB each do with a heap's first chunk")
+{
+	struct crowd crowd = { .heap = fresh_heap(), .bytes = KiB };
+
+	CHECK_EQ(crowd_run(&crowd, 96), 1);
 }
 
 TEST(without_cache, "heap_threads/threads for whose caches there are no addresses allocate all the same", "ARENA_WINDOW_CHUNKS=32")
 {
-	pthread_t threads[THREADS_MOST];
+	struct crowd crowd = { .heap = heap_create(ARENA_SOURCE_PAGES), .bytes = 100 };
 
-	crowded = heap_create(ARENA_SOURCE_PAGES);
-	CHECK(crowded && !sem_init(&goes_on, 0, 0) && !sem_init(&has_allocated, 0, 0));
-	for (size_t i = 0; i < THREADS_MOST; i++)
-		CHECK(!pthread_create(&threads[i], NULL, allocate_and_wait, NULL));
-	for (size_t i = 0; i < THREADS_MOST; i++)
-		while (sem_wait(&has_allocated))
-			;
-	for (size_t i = 0; i < THREADS_MOST; i++)
-		sem_post(&goes_on);
-	for (size_t i = 0; i < THREADS_MOST; i++)
-		CHECK(!pthread_join(threads[i], NULL));
-	harness_note("%u of %u threads without a cache", nr_without, THREADS_MOST);
-	CHECK(nr_without);
-	heap_validate(crowded);
-	heap_flush(crowded);
-	heap_scavenge(crowded, 0, UINT64_MAX);
-	CHECK_EQ(crowded->pages.used_pages, 0);
+	crowd_run(&crowd, THREADS_MOST);
+	harness_note("%u of %u threads without a cache", crowd.nr_without, THREADS_MOST);
+	CHECK(crowd.nr_without);
+	heap_flush(crowd.heap);
+	heap_scavenge(crowd.heap, 0, UINT64_MAX);
+	CHECK_EQ(crowd.heap->pages.used_pages, 0);
 }
