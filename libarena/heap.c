@@ -37,6 +37,8 @@
 
 static struct region region;	/* fixed once main_heap is live */
 static struct heap heaps[HEAPS_MAX]; /* [0] is malloc()'s */
+/* So many, from the first on, were live at some time: nobody touches the pages of the rest. Atomic; written under lock_setup. */
+static size_t nr_started;
 static uint32_t main_started;	/* atomic; the release in start_main() pairs with heap_main() */
 
 __thread size_t heap_request_bytes;
@@ -106,6 +108,7 @@ static int start_locked(struct heap *heap, enum arena_source source, struct regi
 	heap->touched = PAGE_NONE;
 	heap->is_due = heap->is_low = false;
 	heap->is_live = true;
+	atomic_store_relaxed(&nr_started, size_max(nr_started, heap->id + 1u));
 	return 0;
 }
 
@@ -254,11 +257,13 @@ void heap_destroy(struct heap *heap)
 
 struct heap *heap_at(size_t i)
 {
-	return heaps[i].is_live ? &heaps[i] : NULL;
+	return i < atomic_load_relaxed(&nr_started) && heaps[i].is_live ? &heaps[i] : NULL;
 }
 
 struct heap *heap_hold(size_t i)
 {
+	if (i >= atomic_load_relaxed(&nr_started))
+		return NULL;
 	lock_acquire(&lock_setup);
 	if (heaps[i].is_live)
 		return &heaps[i];
@@ -657,7 +662,7 @@ void heap_validate(struct heap *heap)
 /* Who forks holds lock_setup, so that no heap comes or goes. A heap in memory of the program has a region of its own. */
 void heap_fork_prepare(void)
 {
-	for (size_t i = 0; i < HEAPS_MAX; i++)
+	for (size_t i = 0; i < nr_started; i++)
 		if (heaps[i].is_live) {
 			lock_acquire_nested(&heaps[i].news);
 			if (heaps[i].supplied)
@@ -674,7 +679,7 @@ void heap_fork_done(void)
 {
 	if (region.base)
 		lock_release_nested(&region.lock);
-	for (size_t i = 0; i < HEAPS_MAX; i++)
+	for (size_t i = 0; i < nr_started; i++)
 		if (heaps[i].is_live) {
 			if (heaps[i].supplied)
 				lock_release_nested(&heaps[i].pages.region->lock);
@@ -689,14 +694,14 @@ void heap_fork_child(void)
 {
 	/* Before anything that takes memory. */
 	publish_fork_child();
-	for (size_t i = 0; i < HEAPS_MAX; i++)
+	for (size_t i = 0; i < nr_started; i++)
 		if (heaps[i].is_live)
 			heap_note_all_news(&heaps[i]);
 		else
 			heaps[i].lock = (struct lock){ 0 }; /* A late free of the parent's may hold it: start_locked(). */
 	heap_fork_done();
 	scavenger_fork_child();
-	for (size_t i = 0; i < HEAPS_MAX; i++)
+	for (size_t i = 0; i < nr_started; i++)
 		if (heaps[i].is_live && heaps[i].touched != PAGE_NONE)
 			heap_give_touched(&heaps[i]);
 }
