@@ -22,6 +22,7 @@ LIBARENA_C := $(wildcard libarena/*.c libarena/gc/*.c)
 LIBARENA_O := $(LIBARENA_C:%.c=$(B)/%.o)
 LIBARENA_PIC_O := $(LIBARENA_C:%.c=$(B)/pic/%.o)
 LIBARENA_FLAGS := -fvisibility=hidden
+SECTIONS := -ffunction-sections -fdata-sections
 
 ## lib: libarena.a, libarena.so.0, libarena-malloc.so and libarena-trace.so
 lib: $(B)/libarena.a $(B)/libarena.so.0 $(B)/libarena-malloc.so $(B)/libarena-trace.so
@@ -50,9 +51,10 @@ $(B)/libarena/%.o: libarena/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(LIBARENA_FLAGS) $(DEPFLAGS) -c -o $@ $<
 
+# Each function in a section of its own: the malloc replacement picks its own.
 $(B)/pic/libarena/%.o: libarena/%.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(LIBARENA_FLAGS) -fPIC $(DEPFLAGS) -c -o $@ $<
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(LIBARENA_FLAGS) $(SECTIONS) -fPIC $(DEPFLAGS) -c -o $@ $<
 
 $(B)/libarena-internal.a: $(LIBARENA_O) $(PROFILE_C:.c=.o)
 	rm -f $@
@@ -85,26 +87,28 @@ $(B)/libarena.so.0: $(LIBARENA_PIC_O) $(PROFILE_C:.c=.o) libarena/libarena.map
 	ln -sf libarena.so.0 $(B)/libarena.so
 
 # The malloc replacement. -fno-builtin: a malloc() and memset() must not become a call of calloc() inside calloc(). The library's own
-# calls of malloc() are its own malloc() here. initfirst: its handlers of fork() come before those of all libraries, which may allocate.
+# calls of malloc() are its own malloc() here. initfirst: its handlers of fork() come before those of all libraries, which may allocate. Nobody can call
+# the collector or arenas in it, so that they are left out.
 SHIM_O := $(patsubst %.c,$(B)/pic/%.o,$(wildcard libarena/shim/*.c))
 TRACE_O := $(patsubst %.c,$(B)/pic/%.o,$(wildcard libarena/trace/*.c))
 
 $(SHIM_O) $(TRACE_O): $(B)/pic/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -Ilibarena $(CFLAGS) $(LIBARENA_FLAGS) -fno-builtin -fomit-frame-pointer -fPIC $(DEPFLAGS) -c -o $@ $<
+	$(CC) $(CPPFLAGS) -Ilibarena $(CFLAGS) $(LIBARENA_FLAGS) $(SECTIONS) -fno-builtin -fomit-frame-pointer -fPIC $(DEPFLAGS) -c -o $@ $<
 
-SHIM_LDFLAGS := -Wl,-soname,libarena-malloc.so -Wl,--version-script=libarena/shim/shim.map -Wl,-z,defs -Wl,-z,relro,-z,now -Wl,-z,nodelete -Wl,-z,initfirst
+SHIM_LDFLAGS := -Wl,-soname,libarena-malloc.so -Wl,--version-script=libarena/shim/shim.map -Wl,-z,defs -Wl,-z,relro,-z,now -Wl,-z,nodelete -Wl,-z,initfirst \
+	-Wl,--gc-sections
 
-# What every program runs comes first, and what that calls of the compiler's and the C library's archives right behind it: the kernel maps the 15 pages beside
-# each that is touched, so that scattered functions take twice the memory. tests/malloc/small.sh counts it.
-SHIM_FIRST := shim/malloc cache heap heap_threads palloc tree region os opt publish relief wait lock asleep supplied scavenger thread pressure dev \
-	shim/exit shim/profile api checked
-SHIM_FIRST_O := $(SHIM_FIRST:%=$(B)/pic/libarena/%.o)
-SHIM_FIRST_A = $(filter /%,$(foreach archive,libgcc.a libc_nonshared.a,$(shell $(CC) -print-file-name=$(archive))))
+# What every program runs lies together (first.awk). The kernel maps the 15 pages beside each that is touched, so that scattered functions take twice the
+# memory. tests/malloc/small.sh counts it.
+SHIM_FIRST := $(B)/libarena/gen/first.ld
+$(SHIM_FIRST): libarena/shim/first libarena/shim/first.awk
+	@mkdir -p $(@D)
+	$(CC) -shared -Wl,-z,relro,-z,now,--verbose -o $(@D)/empty.so 2>/dev/null | awk -f libarena/shim/first.awk libarena/shim/first - >$@ || \
+		{ rm -f $@; echo 'the linker is not one that prints its script: GNU ld does' >&2; exit 1; }
 
-$(B)/libarena-malloc.so: $(SHIM_FIRST_O) $(filter-out $(SHIM_FIRST_O),$(SHIM_O) $(LIBARENA_PIC_O)) $(PROFILE_C:.c=.o) libarena/shim/shim.map
-	$(CC) -shared $(LDFLAGS) $(SHIM_LDFLAGS) -o $@ $(SHIM_FIRST_O) $(SHIM_FIRST_A) $(filter-out $(SHIM_FIRST_O),$(filter %.o,$^)) \
-		$(PROFILE_LIBS) -pthread -ldl
+$(B)/libarena-malloc.so: $(SHIM_O) $(LIBARENA_PIC_O) $(PROFILE_C:.c=.o) libarena/shim/shim.map libarena/shim/shim.ld $(SHIM_FIRST)
+	$(CC) -shared $(LDFLAGS) $(SHIM_LDFLAGS) -Wl,-T,libarena/shim/shim.ld,-T,$(SHIM_FIRST) -o $@ $(filter %.o,$^) $(PROFILE_LIBS) -pthread -ldl
 
 # What writes down the calls of any malloc(). It has nothing of the allocator in it.
 $(B)/libarena-trace.so: $(TRACE_O) $(B)/pic/libarena/panic.o libarena/trace/trace.map
