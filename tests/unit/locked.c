@@ -196,6 +196,12 @@ static size_t own_limit(enum arena_source source)
 	return source == ARENA_SOURCE_HUGETLB ? 8 * CHUNK_BYTES : 0;
 }
 
+/* With sanitizers nothing is locked: once is enough to see that it works. */
+static size_t nr_rounds(void)
+{
+	return harness_sanitized() ? 1 : NR_ROUNDS;
+}
+
 /* How many objects there is memory for, at most NR_OBJECTS; the last is @*last. */
 static size_t fill_arena(struct arena *arena, char **last)
 {
@@ -241,7 +247,7 @@ TEST_EACH_SOURCE(arenas, "locked/arenas that are freed fault, and make room for 
 	before = locked_bytes();
 	nr = run_arena(source);
 	harness_note("%zu objects", nr);
-	for (size_t round = 0; round < NR_ROUNDS; round++) {
+	for (size_t round = 0; round < nr_rounds(); round++) {
 		CHECK_EQ(run_arena(source), nr);
 		/* Small arenas have some more open than they use. */
 		CHECK(locked_bytes() <= before + CHUNK_BYTES);
@@ -293,7 +299,7 @@ TEST_EACH_SOURCE(heaps, "locked/heaps give back what is locked, and make room fo
 	nr = run_heap(heap);
 	harness_note("%zu objects", nr);
 	before = locked_bytes();
-	for (size_t round = 0; round < NR_ROUNDS; round++) {
+	for (size_t round = 0; round < nr_rounds(); round++) {
 		nr = round ? nr : run_heap(heap);
 		CHECK_EQ(run_heap(heap), nr);
 		CHECK_EQ(locked_bytes(), before);

@@ -415,7 +415,8 @@ static uint64_t run_place(uint64_t at)
 
 static void each_place(uint64_t (*run)(uint64_t at, bool on), enum arena_source source, bool on, uint64_t least)
 {
-	uint64_t places, nr = 0;
+	/* There are no threads in it, and each fork takes that sanitizer a sixth of a second. */
+	uint64_t places, nr = 0, step = harness_thread_sanitized() ? 6 : 1;
 
 	from = source;
 	device.refuses = refuses;
@@ -423,11 +424,10 @@ static void each_place(uint64_t (*run)(uint64_t at, bool on), enum arena_source 
 	CHECK(place != MAP_FAILED);
 	*place = (struct place){ .run = run, .on = on };
 	places = run_place(0);
-	for (uint64_t at = 1; at <= places; at++, nr++)
+	for (uint64_t at = 1; at <= places; at += step, nr++)
 		CHECK(run_place(at) >= at);
-	harness_note("%lu places", (unsigned long)nr);
-	CHECK_EQ(nr, places);
-	CHECK(nr >= least);
+	harness_note("%lu of %lu places", (unsigned long)nr, (unsigned long)places);
+	CHECK(places >= least);
 }
 
 /* The region's tables, the heap's, the records of chunks, the thread's cache, and chunks. */
