@@ -34,10 +34,39 @@ matching() {
 
 # shell_scripts: every file that a shell reads.
 shell_scripts() {
-	files | while read -r f; do
-		case $f in *.sh) echo "$f"; continue ;; esac
-		if head -n 1 "$f" | grep -q -a '^#!.*sh\b'; then echo "$f"; fi
+	files | xargs awk 'FILENAME ~ /[.]sh$/ || /^#!.*sh([^[:alnum:]_]|$)/ { print FILENAME } { nextfile }'
+}
+
+# includes PATTERN...: "FILE NAME" for each include of the files that match.
+includes() {
+	files "$@" | xargs -r awk 'match($0, /^[ \t]*#[ \t]*include[ \t]*["<][^">]+[">]/) {
+		name = substr($0, 1, RLENGTH - 1)
+		sub(/^[^"<]*["<]/, "", name)
+		print FILENAME, name
+	}'
+}
+
+# on_all_cpus FUNCTION: FUNCTION is called for each line of standard input and gives one result; each processor takes its share of them.
+on_all_cpus() {
+	local subjects nr folder part i line pids=()
+	mapfile -t subjects
+	nr=$(nproc)
+	folder=$(mktemp -d)
+	for ((part = 0; part < nr; part++)); do
+		for ((i = part; i < ${#subjects[@]}; i += nr)); do "$1" "${subjects[i]}"; done >"$folder/$part" &
+		pids+=($!)
 	done
+	wait "${pids[@]}"
+	# Each has counted its own.
+	while IFS= read -r line; do
+		case $line in
+		ok\ *) ok "${line#ok * - }" ;;
+		not\ ok\ *) not_ok "${line#not ok * - }" ;;
+		*) printf '%s\n' "$line" ;;
+		esac
+	done < <(cat "$folder"/*)
+	rm -rf "$folder"
+	[ "$tap_count" -ge "${#subjects[@]}" ] || not_ok "each of ${#subjects[@]} gives a result"
 }
 
 # flags CC: the compiler's flags as the Makefile has them, without those of the caller's setting.
