@@ -23,8 +23,8 @@ resident() {
 	END { print kib + 0 }' "$1"
 }
 
-# check NAME MOST: what /proc/self/smaps said, in the folder.
-check() {
+# resident_ok NAME MOST: what /proc/self/smaps said, in the folder.
+resident_ok() {
 	local kib
 
 	kib=$(resident "$folder/smaps")
@@ -39,8 +39,8 @@ check() {
 # Once before, so that the file is read.
 setarch -R env LD_PRELOAD="$replacement" cat /proc/self/smaps >/dev/null 2>&1
 setarch -R env LD_PRELOAD="$replacement" cat /proc/self/smaps >"$folder/smaps" 2>"$folder/err"
-check "the library's own pages" 192
+resident_ok "the library's own pages" 192
 setarch -R env LD_PRELOAD="$replacement" perl -e 'if (!fork) { open(my $maps, "<", "/proc/self/smaps"); print while <$maps>; exit 0 } wait' \
 	>"$folder/smaps" 2>"$folder/err"
-check "the library's own pages in a child of fork" 208
+resident_ok "the library's own pages in a child of fork" 208
 tap_end
