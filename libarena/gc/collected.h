@@ -34,6 +34,7 @@ enum gc_step {
 	GC_STEP_WEAK,		/* what is read of a weak reference is shaded */
 	GC_STEP_QUEUE,		/* an arena that is freed before it was scanned is left to the collector */
 	GC_STEP_CLEAR,		/* weak references to what is dead are cleared */
+	GC_STEP_ONCE,		/* who has answered is not answered for */
 };
 #ifndef ARENA_GC_BREAK
 #define ARENA_GC_BREAK 0

@@ -569,21 +569,32 @@ static void unclaim(struct gc_mutator *mutator)
 		os_futex_wake(&mutator->state);
 }
 
-/* It has answered, or is claimed and answered for. */
+/* For one that is claimed. */
+static void answer_for(struct gc_mutator *mutator, uint32_t asked)
+{
+	enum gc_request request = gc_request_of(asked);
+
+	if (gc_does(GC_STEP_SAFE) || request != GC_REQUEST_FLUSH)
+		act(mutator, request, mutator->stack.low);
+	gc_note_answer_for(mutator, request);
+	set_answered(mutator, asked);
+	mutator->is_held = request == GC_REQUEST_STOP;
+}
+
+/*
+ * It has answered, or is claimed and answered for. Between the look and the claim it may answer, go on, and become SAFE: so who is claimed is looked at once more. If it
+ * were answered for as well, its stack would be copied again, without what was there when it became scanned and has gone to a root since.
+ */
 static bool settle(struct gc_mutator *mutator, uint32_t asked)
 {
-	bool is_stop = gc_request_of(asked) == GC_REQUEST_STOP;
-
 	if (has_answered(mutator, asked) || atomic_load_acquire(&mutator->state) == GC_GONE)
 		return true;
+	gc_delay_long();
 	if (!mutator->is_held && !claim(mutator))
 		return false;
-	if (gc_does(GC_STEP_SAFE) || gc_request_of(asked) != GC_REQUEST_FLUSH)
-		act(mutator, gc_request_of(asked), mutator->stack.low);
-	gc_note_answer_for(mutator, gc_request_of(asked));
-	set_answered(mutator, asked);
-	mutator->is_held = is_stop;
-	if (!is_stop)
+	if (!gc_does(GC_STEP_ONCE) || !has_answered(mutator, asked))
+		answer_for(mutator, asked);
+	if (!mutator->is_held)
 		unclaim(mutator);
 	return true;
 }

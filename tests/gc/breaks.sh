@@ -3,7 +3,7 @@
 # breaks [--long] [STEP]
 #
 # Leaves one step of the collector's protocol out at a time (enum gc_step in libarena/gc/collected.h), and sees the stress of collected heaps (tests/stress/gc.c)
-# notice, with each seed in less than ten seconds (judged with --long). Three of the eleven steps are not here: barriers on before stacks are scanned (4) and the handshake between
+# notice, with each seed in less than ten seconds (judged with --long). Three of the twelve steps are not here: barriers on before stacks are scanned (4) and the handshake between
 # (8). What goes wrong without them takes a store that is stopped between two instructions for the time of two handshakes: tests/gc/models.sh shows it. And arenas left to
 # the collector (10), which unit/gc_arena notices.
 # The same builds without anything left out, with the same delays, must find nothing.
@@ -20,9 +20,9 @@ seconds=8 most_ms=60000
 declare -A steps=(
 	[1]="a store shades what was there" [2]="a store shades what comes while the stack is not scanned" [3]="objects are black while marking"
 	[5]="barriers are flushed until that brings nothing" [6]="barriers of threads that answer for nothing are flushed" [7]="spans are sealed when marking ends"
-	[9]="what is read of a weak reference is shaded" [11]="weak references to what is dead are cleared"
+	[9]="what is read of a weak reference is shaded" [11]="weak references to what is dead are cleared" [12]="who has answered is not answered for"
 )
-numbers=(1 2 3 5 6 7 9 11 0) seeds=2
+numbers=(1 2 3 5 6 7 9 11 12 0) seeds=2
 while [ $# -gt 0 ]; do
 	case $1 in
 	--help | -h) sed -n '3,/^set/s/^# \{0,1\}//p' "$0" | sed '$d'; exit 0 ;;

@@ -106,6 +106,7 @@ runs() {
 	quick lost       threads     60 1000 -DN=3 -DRAW_ARGUMENT
 	quick lost       threads     60 1000 -DN=3 -DATTACH_WHITE
 	quick lost       threads     60 1000 -DN=3 -DSAFE_NOT_FLUSHED
+	quick lost       threads     60 1000 -DN=4 -DN1=0 -DANSWERED_TWICE
 	quick holds      barrier     60 1000 -DN=1 -DTSO
 	quick holds      barrier     60 1000 -DN=2 -DTOGETHER
 	long  lost       barrier     60 1000 -DN=3 -DBLACK_TOO_EARLY

@@ -8,7 +8,8 @@
  *
  * Variants that lose an object: -DPHASE_UNLOCKED (attach reads the phase before it takes the lock), -DEXIT_DROPS (exit forgets the
  * buffer), -DLEAVE_PLAIN (leaves SAFE while claimed), -DRAW_ARGUMENT (a new thread's argument is handed over outside any root),
- * -DATTACH_WHITE (a thread attaches scanned, but allocates white), -DSAFE_NOT_FLUSHED.
+ * -DATTACH_WHITE (a thread attaches scanned, but allocates white), -DSAFE_NOT_FLUSHED, -DANSWERED_TWICE (the collector does not look once more whether one that it
+ * has claimed has answered by then, and copies a stack again that counts as scanned).
  */
 #ifndef N
 #define N	4
@@ -21,6 +22,7 @@ byte allocated = OLD;
 bool black[MUTATORS];
 bool clean;
 byte argument;				/* of a new thread, when it is not in a root */
+byte copy[MUTATORS];			/* what was on its stack when that was scanned; marked when all have answered */
 mtype = { OFFLINE, RUNNING, SAFE, CLAIMED };
 mtype state[MUTATORS] = OFFLINE;
 
@@ -88,7 +90,7 @@ inline poll(m) {
 			:: true
 			:: q[m] = NIL
 			fi;
-			mark(bit(p[m]) | bit(q[m]))
+			copy[m] = bit(p[m]) | bit(q[m])
 		:: else
 		fi;
 		take_step(m);
@@ -149,11 +151,20 @@ proctype mutator(byte m) {
 	od
 }
 
-/* answer_for: the collector scans a SAFE mutator's stack, piece by piece, and takes the other steps for it. */
+#ifdef ANSWERED_TWICE
+#define is_open(m)	true
+#else
+#define is_open(m)	asked[m]
+#endif
+
+/*
+ * answer_for: the collector claims a SAFE mutator, copies its stack, piece by piece, and takes the other steps for it. In C it looks whether the mutator has not answered, claims
+ * it, and looks again; that is as good as one step, because nothing changes while it is claimed. The first look alone may be any time ago.
+ */
 inline answer_for(m) {
-	atomic { asked[m] && state[m] == SAFE -> state[m] = CLAIMED };
+	atomic { is_open(m) && state[m] == SAFE -> state[m] = CLAIMED };
 	if
-	:: phase == SCAN -> atomic { mark(bit(p[m])) }; atomic { mark(bit(q[m])) }
+	:: phase == SCAN -> atomic { copy[m] = bit(p[m]) }; atomic { copy[m] = copy[m] | bit(q[m]) }
 	:: else
 	fi;
 	atomic { take_step(m); asked[m] = false; state[m] = (state[m] == CLAIMED -> SAFE : state[m]) }
@@ -171,7 +182,8 @@ proctype collector() {
 	:: atomic { phase == SCAN && grey != 0 -> scan_one(x) }
 	:: atomic { answered && phase == BARRIER -> ask_attached(BLACK) }
 	:: atomic { answered && phase == BLACK -> mark(bit(field[GLOBAL])); ask_attached(SCAN) }
-	:: atomic { answered && phase == SCAN && grey == 0 -> ask_attached(FLUSH) }
+	:: atomic { answered && phase == SCAN && (copy[0] | copy[1]) != 0 -> mark(copy[0] | copy[1]); copy[0] = 0; copy[1] = 0 }
+	:: atomic { answered && phase == SCAN && (copy[0] | copy[1] | grey) == 0 -> ask_attached(FLUSH) }
 	:: atomic { answered && phase == FLUSH && grey != 0 -> phase = SCAN }	/* a round with work: marking goes on */
 	:: atomic { answered && phase == FLUSH && grey == 0 ->
 		reach(set, x);
