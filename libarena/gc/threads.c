@@ -103,6 +103,8 @@ static void act(struct gc_mutator *mutator, enum gc_request request, uintptr_t l
 		mutator->barrier = 0;
 		gc_barrier_drop(mutator);
 		gc_alloc_seal(mutator);
+		/* Where all stop for marking it was left, and who is gone before it answers the next STOP must not leave it to that cycle. */
+		mutator->stack.copy_words = 0;
 		break;
 	case GC_REQUEST_STOP:
 		stop(mutator, low);

@@ -55,6 +55,15 @@ TEST(garbage, "gc_stopped/garbage is freed, what stacks and roots lead to is not
 	arena_gc_destroy(it.gc);
 }
 
+TEST(copies, "gc_stopped/no copy of a stack is left for a cycle in which its thread is gone")
+{
+	struct fixture it = set_up_stopped(ARENA_GC_OFF);
+
+	arena_gc_collect(it.gc);
+	CHECK_EQ(gc_own->stack.copy_words, 0);
+	arena_gc_destroy(it.gc);
+}
+
 /* What is hidden moves between a root that was read, a stack and an object, without a barrier: with others running it would be lost. */
 static int is_over; /* atomic */
 
