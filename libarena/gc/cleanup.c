@@ -141,39 +141,53 @@ static void *run(void *context)
 	return NULL;
 }
 
-/* Unless the program calls them there is a thread that does, or somebody is about to start it. */
+static void set_caller(struct gc_cleanups *cleanups, enum gc_caller caller)
+{
+	atomic_store_release(&cleanups->caller, (uint32_t)caller); /* pairs with join() */
+	os_futex_wake_all(&cleanups->caller);
+}
+
+/* Unless the program calls them there is a thread that does, or somebody is about to start it; or the heap ends, and whoever ends it calls them. */
 static bool has_thread(struct arena_gc *gc)
 {
 	struct gc_cleanups *cleanups = &gc->cleanups;
+	uint32_t caller = GC_CALLER_NONE;
+	bool is_late, is_there;
 
-	if (cleanups->by_program || atomic_load_relaxed(&cleanups->is_started) || atomic_swap_acquire(&cleanups->is_started, true))
+	if (cleanups->by_program || atomic_load_relaxed(&cleanups->caller) || !atomic_cas_seq_cst(&cleanups->caller, &caller, GC_CALLER_STARTING))
 		return true;
-	if (!thread_start(&cleanups->thread, run, gc))
-		return true;
-	atomic_store_relaxed(&cleanups->is_started, false);
-	return false;
+	/* Pairs with stop(): either this sees that the heap ends, or stop() that there will be a thread to wait for. */
+	is_late = atomic_load_seq_cst(&cleanups->is_ending);
+	is_there = !is_late && !thread_start(&cleanups->thread, run, gc);
+	set_caller(cleanups, is_there ? GC_CALLER_THERE : GC_CALLER_NONE);
+	return is_late || is_there;
 }
 
 void gc_cleanups_fork_child(struct arena_gc *gc)
 {
-	gc->cleanups.is_started = false;
+	gc->cleanups.caller = GC_CALLER_NONE;
 }
 
 static void *join(void *context)
 {
-	const struct gc_cleanups *cleanups = context;
+	struct gc_cleanups *cleanups = context;
+	uint32_t caller;
 
-	pthread_join(cleanups->thread, NULL);
+	/* Pairs with set_caller(). */
+	while ((caller = atomic_load_acquire(&cleanups->caller)) == GC_CALLER_STARTING)
+		os_futex_wait(&cleanups->caller, GC_CALLER_STARTING);
+	if (caller == GC_CALLER_THERE)
+		pthread_join(cleanups->thread, NULL);
 	return NULL;
 }
 
 /* It ends after the functions that are due, which may wait for cycles, and those for the caller. */
 static void stop(struct gc_cleanups *cleanups)
 {
-	atomic_store_release(&cleanups->is_ending, true); /* pairs with is_ending() */
+	atomic_store_seq_cst(&cleanups->is_ending, true); /* pairs with is_ending(), and with has_thread() */
 	atomic_add_seq_cst(&cleanups->posts, 1u);
 	os_futex_wake_all(&cleanups->posts);
-	if (cleanups->is_started)
+	if (atomic_load_seq_cst(&cleanups->caller))
 		gc_blocking(join, cleanups);
 }
 
@@ -274,9 +288,15 @@ void gc_cleanups_post(struct arena_gc *gc)
 
 /* ---------------------------------------------------------------- the end */
 
+/* The collector has the chain in its hands while it sifts it, which looks as if there were none. */
 static bool is_any_left(struct arena_gc *gc)
 {
-	return gc_chain_first(&gc->cleanups.waiting) || gc->cleanups.due.nr;
+	bool is_any;
+
+	lock_acquire(&gc->whole_lock);
+	is_any = gc_chain_first(&gc->cleanups.waiting) || gc->cleanups.due.nr;
+	lock_release(&gc->whole_lock);
+	return is_any;
 }
 
 void gc_cleanups_end(struct arena_gc *gc)

@@ -159,15 +159,22 @@ struct gc_ephemerons {
 	size_t nr_left;		/* the collector's, while it counts */
 };
 
+/* The thread that calls cleanups. */
+enum gc_caller {
+	GC_CALLER_NONE,
+	GC_CALLER_STARTING,	/* somebody is about to start it, or to find out that it is not wanted any more */
+	GC_CALLER_THERE,
+};
+
 /* Cleanups (gc/cleanup.h). */
 struct gc_cleanups {
 	struct arena_gc_type *type; /* fixed */
 	struct gc_chain waiting;
 	struct lock lock;	/* guards due */
 	struct queue due;
-	pthread_t thread;	/* fixed once it is started */
+	pthread_t thread;	/* fixed while it is THERE */
+	uint32_t caller;	/* atomic, futex; enum gc_caller. The release in set_caller() pairs with join() */
 	bool by_program;	/* fixed: there is none */
-	bool is_started;	/* atomic: it is, or is about to be */
 	bool is_ending;		/* atomic: the heap is being destroyed. The release in stop() pairs with is_ending() */
 	bool is_all_due;	/* then: as if all objects had died. Before the cycle that looks at it */
 	uint32_t posts;		/* atomic, futex: what the thread waits for */

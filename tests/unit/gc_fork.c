@@ -117,6 +117,38 @@ TEST(child, "gc_fork/a child reads, allocates and collects; so does its child, a
 	arena_gc_destroy(it.gc);
 }
 
+static unsigned int nr_called;
+
+static void count_call(void *unused)
+{
+	(void)unused;
+	nr_called++;
+}
+
+static void destroy_and_count(const struct fixture *it, void *unused)
+{
+	(void)unused;
+	arena_gc_destroy(it->gc);
+	CHECK_EQ(nr_called, 10);
+}
+
+/* The collector finds that all are due, and that the child has no thread for them: it must not start one that nobody waits for. */
+TEST(cleanups, "gc_fork/a child that destroys the heap calls the cleanups that are left")
+{
+	struct fixture it;
+	struct node *node;
+
+	skip_if_sanitized();
+	it = set_up(ARENA_GC_OFF);
+	node = new_tree(&it, 0);
+	for (size_t i = 0; i < 10; i++)
+		CHECK(arena_gc_add_cleanup(it.gc, node, count_call, NULL));
+	for (size_t i = 0; i < 100; i++)
+		in_child(destroy_and_count, &it, NULL);
+	arena_gc_keep_alive(node);
+	destroy_and_count(&it, NULL);
+}
+
 static void *fork_while_blocked(void *context)
 {
 	const struct fixture *it = context;

@@ -573,6 +573,33 @@ TEST(destroyed, "gc_weak/destroying a heap calls what is left, and whoever does 
 	}
 }
 
+static void *destroy(void *gc)
+{
+	arena_gc_destroy(gc);
+	return NULL;
+}
+
+/* Taken out of the chain, as the collector does for as long as it sifts it. */
+TEST(sifted, "gc_weak/destroying a heap also calls cleanups that the collector has just in its hands")
+{
+	struct fixture it = start();
+	struct link *taken;
+	pthread_t other;
+
+	CHECK(arena_gc_add_cleanup(it.gc, make_node(&it, NULL, 5), count_call, NULL));
+	arena_gc_detach(it.gc);
+	lock_acquire(&it.gc->whole_lock);
+	taken = atomic_swap_acquire(&it.gc->cleanups.waiting.first, NULL);
+	CHECK(!pthread_create(&other, NULL, destroy, it.gc));
+	while (!atomic_load_acquire(&it.gc->cleanups.is_ending))
+		usleep(100);
+	usleep(20000);
+	gc_chain_push(&it.gc->cleanups.waiting, taken);
+	lock_release(&it.gc->whole_lock);
+	CHECK(!pthread_join(other, NULL));
+	CHECK_EQ(nr_called, 1);
+}
+
 /* An object that owns an arena. */
 struct owner {
 	struct arena *arena;
