@@ -192,15 +192,19 @@ static int run_true(const struct allocator *allocator, double *ms, double *kib)
 	return status ? bench_fail("start: true with %s: wait status %#x", allocator->name, (unsigned int)status) : 0;
 }
 
-/* All allocators one after the other, and what each adds to the first one without anything preloaded, which is glibc. */
-static int start_all(const struct allocator *allocators, size_t nr, struct report *report)
+/* All allocators one after the other, and what each adds to the first one without anything preloaded, which is glibc. Each time
+ * another one is first: who always follows an allocator that touches megabytes pays for the caches that one has filled. */
+static int start_all(const struct allocator *allocators, size_t nr, size_t rep, struct report *report)
 {
 	double ms[MAX_ALLOCATORS] = { 0 }, kib[MAX_ALLOCATORS] = { 0 };
 	size_t base = 0;
 	int error = 0;
 
-	for (size_t i = 0; i < nr; i++)
+	for (size_t turn = 0; turn < nr; turn++) {
+		size_t i = (rep + turn) % nr;
+
 		error |= run_true(&allocators[i], &ms[i], &kib[i]);
+	}
 	while (base < nr - 1 && *allocators[base].preload)
 		base++;
 	for (size_t i = 0; i < nr && !error; i++) {
@@ -224,7 +228,7 @@ int bench_start(const struct options *options, struct report *report)
 	int error = !allocators;
 
 	for (size_t rep = 0; rep < reps && !error; rep++)
-		error = start_all(allocators, nr, report);
+		error = start_all(allocators, nr, rep, report);
 	return error;
 }
 
