@@ -212,16 +212,29 @@ static void become_safe(struct gc_mutator *mutator, uintptr_t low)
 }
 
 /* The acquire pairs with the release in unclaim(). */
-static void become_running(struct gc_mutator *mutator)
+static bool has_become_running(struct gc_mutator *mutator)
 {
 	uint32_t state = GC_SAFE;
 
-	while (!atomic_cas_acquire(&mutator->state, &state, (uint32_t)GC_RUNNING)) {
-		if (state == GC_CLAIMED)
-			atomic_cas_relaxed(&mutator->state, &state, (uint32_t)GC_AWAITED);
+	if (atomic_cas_acquire(&mutator->state, &state, (uint32_t)GC_RUNNING))
+		return true;
+	if (state == GC_CLAIMED)
+		atomic_cas_relaxed(&mutator->state, &state, (uint32_t)GC_AWAITED);
+	return false;
+}
+
+/* Who is held up while the collector answers for it feels that as it would a poll. */
+static void become_running(struct gc_mutator *mutator)
+{
+	uint64_t begin_ns;
+
+	if (likely(has_become_running(mutator)))
+		return;
+	begin_ns = os_clock_ns();
+	do
 		os_futex_wait(&mutator->state, GC_AWAITED);
-		state = GC_SAFE;
-	}
+	while (!has_become_running(mutator));
+	gc_note(mutator, GC_EVENT_POLL, begin_ns);
 }
 
 /* What gc_blocking() was asked to call. */
