@@ -107,35 +107,52 @@ static void forget_locked(struct gc_roots *roots, size_t i)
 	roots->nr_to_read -= i < roots->nr_to_read;
 }
 
-static struct gc_range take_range(struct gc_roots *roots, uintptr_t base)
+/* The last piece of a range, of which perhaps a part has been read. */
+static struct gc_range take_piece_locked(struct gc_roots *roots, size_t i)
 {
-	struct gc_range found = { 0 };
+	struct gc_range *range = &roots->ranges[i], piece = *range;
+	size_t bytes = range->limit - range->base;
+
+	if (bytes <= PIECE_BYTES) {
+		forget_locked(roots, i);
+		return piece;
+	}
+	piece.base = range->limit -= PIECE_BYTES;
+	if (i == roots->at)
+		roots->at_bytes = size_min(roots->at_bytes, bytes - PIECE_BYTES);
+	return piece;
+}
+
+static struct gc_range take_piece(struct gc_roots *roots, uintptr_t base)
+{
+	struct gc_range piece = { 0 };
 
 	lock_acquire(&roots->lock);
-	for (size_t i = 0; i < roots->nr_ranges; i++)
-		if (roots->ranges[i].base == base) {
-			found = roots->ranges[i];
-			forget_locked(roots, i);
-			break;
-		}
+	for (size_t i = 0; i < roots->nr_ranges && !piece.base; i++)
+		if (roots->ranges[i].base == base)
+			piece = take_piece_locked(roots, i);
 	lock_release(&roots->lock);
-	return found;
+	return piece;
 }
 
 /*
- * What was there is shaded behind the removal, and before the mutator answers again: as good as before it. While roots are read before any stack counts
- * as scanned, as gc/cycle.c does, nothing would be lost without: what a range holds when it goes has been read, or is in a stack that will be. Kept, so
- * that no proof depends on that order.
+ * From its end, in pieces of which each is as a range of its own: between two of them the mutator answers. What was in one is shaded behind its removal,
+ * and before that: as good as before it. While roots are read before any stack counts as scanned, as gc/cycle.c does, nothing would be lost without:
+ * what a range holds when it goes has been read, or is in a stack that will be. Kept, so that no proof depends on that order.
  */
 int gc_roots_remove(struct gc_mutator *mutator, uintptr_t base)
 {
-	struct gc_range range = take_range(&mutator->gc->roots, base);
+	for (;;) {
+		struct gc_range piece = take_piece(&mutator->gc->roots, base);
 
-	if (!range.base)
-		return -ENOENT;
-	for (uintptr_t at = range.base; mutator->barrier && at < range.limit; at += sizeof(uintptr_t))
-		gc_shade_old(mutator, gc_root_word(at));
-	return 0;
+		if (!piece.base)
+			return -ENOENT;
+		for (uintptr_t at = piece.base; mutator->barrier && at < piece.limit; at += sizeof(uintptr_t))
+			gc_shade_old(mutator, gc_root_word(at));
+		if (piece.base == base)
+			return 0;
+		arena_gc_poll();
+	}
 }
 
 /* ---------------------------------------------------------------- handles */

@@ -2,17 +2,24 @@
 /* Roots that come and go while they are read. What they keep is tested in gc.c. */
 #include "gc/roots.h"
 
+#include <errno.h>
+#include <sys/mman.h>
+
 #include "arena/arena.h"
 
 #include "tests/unit/gc_fixture.h"
 
 #define NR_KEPT 8
-#define NR_CHURNED 64
+#define NR_CHURNED 4
 /* So that the one who reads lets go of the lock in the middle of one, too. */
 #define WORDS ((size_t)24 * KiB / sizeof(uintptr_t))
+/* So that they go in several pieces. Behind each is memory that faults. */
+#define CHURNED_BYTES ((size_t)1 * MiB)
+#define GUARD_BYTES ((size_t)64 * KiB)
 #define MARK ((uintptr_t)0xabcd << 32)
 
-static uintptr_t kept[NR_KEPT][WORDS], churned[NR_CHURNED][WORDS];
+static uintptr_t kept[NR_KEPT][WORDS];
+static void *churned[NR_CHURNED];
 static bool is_over; /* atomic */
 
 /* The first and the last word of each range that stays say which it is. */
@@ -20,6 +27,15 @@ static void add_kept(struct arena_gc *gc, unsigned int i)
 {
 	kept[i][0] = kept[i][WORDS - 1] = MARK + i;
 	CHECK_EQ(arena_gc_add_roots(gc, kept[i], sizeof(kept[i])), 0);
+}
+
+static void map_churned(void)
+{
+	for (unsigned int i = 0; i < NR_CHURNED; i++) {
+		churned[i] = mmap(NULL, CHURNED_BYTES + GUARD_BYTES, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		CHECK(churned[i] != MAP_FAILED);
+		CHECK(!mprotect((char *)churned[i] + CHURNED_BYTES, GUARD_BYTES, PROT_NONE));
+	}
 }
 
 static void *churn(void *context)
@@ -32,7 +48,7 @@ static void *churn(void *context)
 	while (!__atomic_load_n(&is_over, __ATOMIC_ACQUIRE)) {
 		unsigned int i = (unsigned int)((random = random * 6364136223846793005u + 1442695040888963407u) >> 33) % NR_CHURNED;
 
-		CHECK_EQ(is_there[i] ? arena_gc_remove_roots(gc, churned[i]) : arena_gc_add_roots(gc, churned[i], sizeof(churned[i])), 0);
+		CHECK_EQ(is_there[i] ? arena_gc_remove_roots(gc, churned[i]) : arena_gc_add_roots(gc, churned[i], CHURNED_BYTES), 0);
 		is_there[i] = !is_there[i];
 	}
 	arena_gc_detach(gc);
@@ -54,8 +70,9 @@ TEST(reading, "gc_roots/ranges that stay are read once each, whatever others com
 
 	for (unsigned int i = 0; i < NR_KEPT; i++)
 		add_kept(it.gc, i);
+	map_churned();
 	CHECK(!pthread_create(&other, NULL, churn, it.gc));
-	for (unsigned int round = 0; round < 3000; round++) {
+	for (unsigned int round = 0; round < 1500; round++) {
 		unsigned int seen[NR_KEPT] = { 0 };
 
 		CHECK(gc_roots_each(&it.gc->roots, count, seen) >= sizeof(kept));
@@ -68,6 +85,41 @@ TEST(reading, "gc_roots/ranges that stay are read once each, whatever others com
 	__atomic_store_n(&is_over, true, __ATOMIC_RELEASE);
 	CHECK(!pthread_join(other, NULL));
 	arena_gc_destroy(it.gc);
+}
+
+/* ---------------------------------------------------------------- a large range that goes */
+
+#define LARGE_WORDS ((size_t)16 * MiB / sizeof(uintptr_t))
+static uintptr_t large[LARGE_WORDS];
+
+/* Whether something was asked of this thread while it removed the range, and answered. */
+static bool answers_while_removing(void)
+{
+	struct arena_gc *gc = set_up(ARENA_GC_OFF).gc;
+	pthread_t collector;
+	uint32_t answered;
+
+	CHECK_EQ(arena_gc_add_roots(gc, large, sizeof(large)), 0);
+	CHECK(!pthread_create(&collector, NULL, collect_elsewhere, gc));
+	poll_until(GC_BARRIER_OLD);
+	answered = atomic_load_relaxed(&gc_own->answered);
+	CHECK_EQ(arena_gc_remove_roots(gc, large), 0);
+	answered = atomic_load_relaxed(&gc_own->answered) - answered;
+	CHECK_EQ(arena_gc_remove_roots(gc, large), -ENOENT);
+	poll_until_done(gc);
+	CHECK(!pthread_join(collector, NULL));
+	arena_gc_destroy(gc);
+	return answered > 0;
+}
+
+TEST(large_range, "gc_roots/who removes a large range answers meanwhile")
+{
+	bool does = false;
+
+	/* On a busy machine the collector may ask later. */
+	for (int turn = 0; turn < 20 && !does; turn++)
+		does = answers_while_removing();
+	CHECK(does);
 }
 
 /* ---------------------------------------------------------------- what is in a range that comes */
