@@ -8,7 +8,7 @@
  *
  * The library is where malloc() really is, as the dynamic linker says; a preloaded file that is missing or of no use is seen there. The source
  * is told from the mapping in which an object lies. Elapsed and CPU are those of the program; loading is not counted, the end of
- * its threads is. Does not see CPU that kernel threads spend for it.
+ * its threads is. What the module's workers spend on clearing pages for it is counted in.
  */
 #include "bench/driver.h"
 

@@ -284,7 +284,7 @@ static inline void arena_gc_keep_alive(const void *object)
  * arena_gc_store(). 0, or -ENOMEM, or -EINVAL for what is not aligned. Linear in bytes while a cycle marks. Ranges must not overlap.
  */
 ARENA_API int arena_gc_add_roots(struct arena_gc *gc, void *base, size_t bytes);
-/** No more. Before the memory goes. -ENOENT when it is none. */
+/** No more. Before the memory goes. -ENOENT when it is none. Linear in bytes; does what arena_gc_poll() does, every 64 KiB. */
 ARENA_API int arena_gc_remove_roots(struct arena_gc *gc, void *base);
 
 /** What keeps an object from anywhere, also from memory that the collector does not know. NULL when out of memory. */
@@ -365,7 +365,8 @@ static inline void *arena_gc_ephemeron_value(const struct arena_gc_ephemeron *ep
  * Cleanups are called one after the other by a thread that the heap starts for them, attached to it, with 256 KiB of stack and without
  * signals; or by whoever calls arena_gc_run_cleanups(), and by nobody else with the option cleanups_by_program. They may do anything but
  * destroy the heap. arena_gc_destroy() calls all that are left, as if all objects had died, in the thread that calls it: when it returns each
- * cleanup was called once or cancelled. At the exit of the program none is called.
+ * cleanup was called once or cancelled. (Not where the calling thread cannot be attached for want of memory, nor in the child of a fork that may start no
+ * thread: then none is.) At the exit of the program none is called.
  */
 struct arena_gc_cleanup;
 typedef void arena_gc_cleanup_fn(void *argument);
@@ -524,7 +525,7 @@ ARENA_API int arena_gc_why(struct arena_gc *gc, const void *object, struct arena
 /**
  * For programs that free some objects by hand, by arena_gc_make_collectable(): uncollectable objects that no range, stack or handle leads to,
  * directly or by others, of which [0, @max) are filled in; how many there are, which may be more, or -ENOMEM. With ARENA_GCLEAKS=1 arena_gc_destroy()
- * reports them, and handles that were not freed.
+ * reports them, and handles that still hold an object.
  */
 ARENA_API int arena_gc_leaks(struct arena_gc *gc, struct arena_gc_step *leaks, size_t max);
 /**
