@@ -6,7 +6,7 @@
 #include "arena/gc.h"
 #include "panic.h"
 
-/* Longest text: thirty numbers with their names. */
+/* Longest text: forty numbers with their names. */
 #define JSON_BYTES (4 * KiB)
 
 static void put_stats(struct text *text, const struct arena_gc_stats *stats)
@@ -15,6 +15,8 @@ static void put_stats(struct text *text, const struct arena_gc_stats *stats)
 		 stats->live_bytes, stats->allocated_bytes, stats->freed_objects, stats->freed_bytes);
 	text_put(text, "\"held_bytes\":%lu,\"handshake_max_ns\":%lu,\"runtime_max_ns\":%lu,\"stopped_ns\":%lu,\"stopped_max_ns\":%lu,", stats->held_bytes,
 		 stats->handshake_max_ns, stats->runtime_max_ns, stats->stopped_ns, stats->stopped_max_ns);
+	text_put(text, "\"goal_bytes\":%lu,\"collector_ns\":%lu,\"assist_ns\":%lu,\"assist_slices\":%lu,\"assist_max_work\":%lu,", stats->goal_bytes,
+		 stats->collector_ns, stats->assist_ns, stats->assist_slices, stats->assist_max_work);
 }
 
 static void put_times(struct text *text, const char *name, const struct arena_gc_times *times, const char *end)
