@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/time.h>
 #include <sys/wait.h>
 
 #include "tests/unit/gc_fixture.h"
@@ -38,50 +37,122 @@ TEST(exec, "gc_events/exec() in the middle of a cycle leaves nothing behind")
 /* ---------------------------------------------------------------- signals */
 
 #define SIGNAL_CYCLES 20
+#define SIGNALS_LEAST 200
+#define OTHER_STACK_BYTES ((size_t)64 * KiB)
 
-static uint64_t nr_signals; /* atomic */
-static int is_over; /* atomic */
+static int is_over; /* atomic; of signals' test: 1 when no more are sent, 2 when nobody allocates any more */
+
+/* A thread that allocates while signals come to it. */
+struct target {
+	const struct fixture *it;
+	pthread_t thread;
+	char other[OTHER_STACK_BYTES]; /* the stack of its handlers */
+	uint32_t is_ready;	/* atomic: it has that stack */
+	uint32_t nr_signals;	/* atomic: that were handled there */
+	uint32_t nr_elsewhere;	/* atomic */
+};
+static struct target targets[2];
+static __thread struct target *own_target;
 
 static void count_signal(int number)
 {
+	struct target *own = own_target;
+	bool is_there = own && (uintptr_t)__builtin_frame_address(0) - (uintptr_t)own->other < OTHER_STACK_BYTES;
+
 	(void)number;
-	__atomic_add_fetch(&nr_signals, 1, __ATOMIC_RELAXED);
+	/* The thread sanitizer calls handlers later, on any stack. */
+	is_there |= harness_thread_sanitized();
+	if (own)
+		__atomic_add_fetch(is_there ? &own->nr_signals : &own->nr_elsewhere, 1, __ATOMIC_RELAXED);
 }
 
 static void *allocate_under_signals(void *argument)
 {
-	const struct fixture *it = argument;
-	char stack[16384];
-	stack_t other = { .ss_sp = stack, .ss_size = sizeof(stack) };
+	struct target *own = own_target = argument;
+	stack_t other = { .ss_sp = own->other, .ss_size = sizeof(own->other) }, before;
 
-	CHECK(!sigaltstack(&other, NULL));
-	CHECK_EQ(arena_gc_attach(it->gc), 0);
-	while (!__atomic_load_n(&is_over, __ATOMIC_ACQUIRE))
-		CHECK_EQ(count_leaves(new_tree(it, 7)), 1 << 7);
-	arena_gc_detach(it->gc);
-	other.ss_flags = SS_DISABLE;
-	CHECK(!sigaltstack(&other, NULL));
+	CHECK(!sigaltstack(&other, &before));
+	CHECK_EQ(arena_gc_attach(own->it->gc), 0);
+	__atomic_store_n(&own->is_ready, 1, __ATOMIC_RELEASE);
+	while (__atomic_load_n(&is_over, __ATOMIC_ACQUIRE) < 2)
+		CHECK_EQ(count_leaves(new_tree(own->it, 7)), 1 << 7);
+	arena_gc_detach(own->it->gc);
+	/* A sanitizer had one. */
+	CHECK(!sigaltstack(&before, NULL));
 	return NULL;
+}
+
+/* To each of them, not to the process, of which the kernel would choose a thread: the one that waits. That one has some as well, on its own stack. */
+static void *send_signals(void *waits)
+{
+	while (!__atomic_load_n(&is_over, __ATOMIC_ACQUIRE)) {
+		for (size_t i = 0; i < ARRAY_LEN(targets); i++)
+			CHECK(!pthread_kill(targets[i].thread, SIGUSR1));
+		CHECK(!pthread_kill(*(pthread_t *)waits, SIGUSR1));
+		usleep(100);
+	}
+	return NULL;
+}
+
+static bool has_seen_enough(void)
+{
+	bool is_enough = true;
+
+	for (size_t i = 0; i < ARRAY_LEN(targets); i++) {
+		is_enough &= __atomic_load_n(&targets[i].nr_signals, __ATOMIC_RELAXED) >= SIGNALS_LEAST;
+		CHECK_EQ(__atomic_load_n(&targets[i].nr_elsewhere, __ATOMIC_RELAXED), 0);
+	}
+	return is_enough;
+}
+
+static void start_targets(const struct fixture *it)
+{
+	for (size_t i = 0; i < ARRAY_LEN(targets); i++) {
+		targets[i].it = it;
+		CHECK(!pthread_create(&targets[i].thread, NULL, allocate_under_signals, &targets[i]));
+		while (!__atomic_load_n(&targets[i].is_ready, __ATOMIC_ACQUIRE))
+			usleep(200);
+	}
+}
+
+static void end_targets(pthread_t *sender)
+{
+	__atomic_store_n(&is_over, 1, __ATOMIC_RELEASE);
+	arena_gc_blocking(join, sender);
+	__atomic_store_n(&is_over, 2, __ATOMIC_RELEASE);
+	for (size_t i = 0; i < ARRAY_LEN(targets); i++)
+		arena_gc_blocking(join, &targets[i].thread);
+	CHECK(has_seen_enough());
+}
+
+static void collect_under_signals(const struct arena_gc_options *options)
+{
+	struct fixture it = set_up_with(options);
+	struct sigaction action = { .sa_handler = count_signal, .sa_flags = SA_ONSTACK };
+	pthread_t sender, self = pthread_self();
+	uint64_t nr = 0;
+
+	CHECK(!sigaction(SIGUSR1, &action, NULL));
+	start_targets(&it);
+	CHECK(!pthread_create(&sender, NULL, send_signals, &self));
+	/* Each waits to the end of its cycle. */
+	for (; nr < SIGNAL_CYCLES || !has_seen_enough(); nr++) {
+		arena_gc_collect(it.gc);
+		CHECK_EQ(stats_of(it.gc).nr_cycles, nr + 1);
+	}
+	end_targets(&sender);
+	harness_note("%u and %u signals in %lu cycles", targets[0].nr_signals, targets[1].nr_signals, nr);
+	arena_gc_destroy(it.gc);
 }
 
 TEST(signals, "gc_events/handlers that run at any moment, on other stacks too, disturb nothing", "ARENA_GCVERIFY=1")
 {
-	struct fixture it = set_up(ARENA_GC_OFF);
-	struct sigaction action = { .sa_handler = count_signal, .sa_flags = SA_ONSTACK };
-	struct itimerval often = { { 0, 300 }, { 0, 300 } }, never = { { 0, 0 }, { 0, 0 } };
-	pthread_t threads[2];
+	collect_under_signals(&(struct arena_gc_options){ .source = ARENA_SOURCE_THP, .percent = ARENA_GC_OFF });
+}
 
-	CHECK(!sigaction(SIGALRM, &action, NULL));
-	for (size_t i = 0; i < ARRAY_LEN(threads); i++)
-		CHECK(!pthread_create(&threads[i], NULL, allocate_under_signals, &it));
-	CHECK(!setitimer(ITIMER_REAL, &often, NULL));
-	for (int i = 0; i < SIGNAL_CYCLES || __atomic_load_n(&nr_signals, __ATOMIC_RELAXED) < 20; i++)
-		arena_gc_collect(it.gc);
-	CHECK(!setitimer(ITIMER_REAL, &never, NULL));
-	__atomic_store_n(&is_over, 1, __ATOMIC_RELEASE);
-	for (size_t i = 0; i < ARRAY_LEN(threads); i++)
-		arena_gc_blocking(join, &threads[i]);
-	arena_gc_destroy(it.gc);
+TEST(signals_stopped, "gc_events/nor do they let a thread go that is stopped", "ARENA_GCVERIFY=1")
+{
+	collect_under_signals(&(struct arena_gc_options){ .source = ARENA_SOURCE_THP, .percent = ARENA_GC_OFF, .stops_world = true });
 }
 
 static int nothing_comes[2]; /* a pipe */
