@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 /* What happens to a collected heap when something happens to its threads and its process: the table of doc/gc.md, line by line. */
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -11,27 +14,109 @@
 
 /* ---------------------------------------------------------------- exec */
 
-TEST(exec, "gc_events/exec() in the middle of a cycle leaves nothing behind")
-{
-	struct fixture it;
-	pthread_t collector;
-	int status;
-	pid_t pid;
+/* With that in its environment this program says what it begins with, and does nothing else: what exec() puts in the place of a process with a heap. */
+#define TELLS "GC_EVENTS_TELLS"
 
-	if (harness_thread_sanitized())
-		harness_skip("the thread sanitizer cannot fork a process with threads");
-	it = set_up(ARENA_GC_OFF);
+static void tell_descriptors(void)
+{
+	DIR *folder = opendir("/proc/self/fd");
+	const struct dirent *entry;
+
+	while ((entry = readdir(folder)))
+		if (*entry->d_name != '.' && atoi(entry->d_name) != dirfd(folder))
+			dprintf(STDERR_FILENO, "descriptor %s\n", entry->d_name);
+	closedir(folder);
+}
+
+/* Lines of a file from @part on, where they have it. */
+static void tell_lines(const char *path, const char *part)
+{
+	FILE *file = fopen(path, "r");
+	char line[1024];
+
+	while (fgets(line, sizeof(line), file))
+		if (strstr(line, part))
+			dprintf(STDERR_FILENO, "%s", strstr(line, part));
+	fclose(file);
+}
+
+__attribute__((constructor)) static void tell(void)
+{
+	if (!getenv(TELLS))
+		return;
+	tell_descriptors();
+	tell_lines("/proc/self/maps", "/");
+	tell_lines("/proc/self/status", "Threads:");
+	tell_lines("/proc/self/status", "SigBlk:");
+	tell_lines("/proc/self/status", "SigIgn:");
+	_exit(0);
+}
+
+static void exec_and_tell(void *unused)
+{
+	(void)unused;
+	CHECK(!setenv(TELLS, "1", 1));
+	execl("/proc/self/exe", "gc_events", (char *)NULL);
+	_exit(1);
+}
+
+static int is_over; /* atomic; of signals' test: 1 when no more are sent, 2 when nobody allocates any more */
+
+static void *allocate_for_ever(void *argument)
+{
+	const struct fixture *it = argument;
+
+	CHECK_EQ(arena_gc_attach(it->gc), 0);
+	while (!__atomic_load_n(&is_over, __ATOMIC_ACQUIRE))
+		CHECK_EQ(count_leaves(new_tree(it, 7)), 1 << 7);
+	arena_gc_detach(it->gc);
+	return NULL;
+}
+
+/* All that a heap opens is open then, and its threads are there. */
+static void exec_in_mid_cycle(void *unused)
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+	pthread_t threads[2], collector;
+
+	for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+		CHECK(!pthread_create(&threads[i], NULL, allocate_for_ever, &it));
+	CHECK(arena_gc_alloc_atomic(it.gc, 8 * MiB));
+	arena_gc_cgroup_bytes();
+	arena_gc_collect(it.gc);
 	CHECK(!pthread_create(&collector, NULL, collect_elsewhere, it.gc));
 	poll_until_black();
-	pid = fork();
-	if (!pid) {
-		execl("/bin/true", "true", (char *)NULL);
-		_exit(1);
-	}
-	CHECK(waitpid(pid, &status, 0) == pid && !status);
-	poll_until_done(it.gc);
-	CHECK(!pthread_join(collector, NULL));
-	arena_gc_destroy(it.gc);
+	exec_and_tell(unused);
+}
+
+/* The cycle that did not end is not in it. */
+static void check_timeline(const char *name)
+{
+	char end[3] = "";
+	int fd = open(name, O_RDONLY);
+
+	CHECK(fd >= 0 && lseek(fd, -2, SEEK_END) > 2 && read(fd, end, 2) == 2);
+	CHECK_STR(end, "]\n");
+	close(fd);
+}
+
+TEST(exec, "gc_events/exec() in the middle of a cycle leaves nothing behind, with a timeline too, which is complete")
+{
+	char name[] = "/tmp/gc_events.XXXXXX";
+	struct death without, with;
+
+	if (harness_thread_sanitized())
+		harness_skip("the thread sanitizer cannot fork a process and make threads in the child");
+	CHECK(!close(mkstemp(name)) && !setenv("ARENA_TRACE", name, 1));
+	harness_child(&without, exec_and_tell, NULL);
+	CHECK(!without.signal && !without.status);
+	CHECK_HAS(without.text, "descriptor 2\n");
+	CHECK_HAS(without.text, "SigBlk:");
+	harness_child(&with, exec_in_mid_cycle, NULL);
+	CHECK(!with.signal && !with.status);
+	CHECK_STR(with.text, without.text);
+	check_timeline(name);
+	CHECK(!unlink(name));
 }
 
 /* ---------------------------------------------------------------- signals */
@@ -39,8 +124,6 @@ TEST(exec, "gc_events/exec() in the middle of a cycle leaves nothing behind")
 #define SIGNAL_CYCLES 20
 #define SIGNALS_LEAST 200
 #define OTHER_STACK_BYTES ((size_t)64 * KiB)
-
-static int is_over; /* atomic; of signals' test: 1 when no more are sent, 2 when nobody allocates any more */
 
 /* A thread that allocates while signals come to it. */
 struct target {
