@@ -173,18 +173,46 @@ TEST(others, "gc_why/the stack of another thread; nothing once that has ended; t
 #define VERTICES 60
 static struct vertex *vertices[VERTICES];
 static int distances[VERTICES]; /* steps from vertices[0], which is one; -1: none */
+static struct arena_gc_step way[VERTICES];
 
-static void make_graph(struct random *random)
+static void make_vertices(void)
 {
 	for (size_t i = 0; i < VERTICES; i++) {
 		vertices[i] = arena_gc_alloc(gc, vertex);
 		vertices[i]->number = i;
 		distances[i] = -1;
 	}
+}
+
+static void link_at_random(struct random *random)
+{
 	for (size_t i = 0; i < VERTICES; i++)
 		for (size_t k = 0; k < EDGES; k++)
 			if (random_below(random, 2))
 				arena_gc_store(&vertices[i]->next[k], (char *)vertices[random_below(random, VERTICES)] + random_below(random, sizeof(struct vertex)));
+}
+
+/* The last ones are unreachable. */
+static void link_as_list(void)
+{
+	for (size_t i = 0; i + 4 < VERTICES; i++)
+		arena_gc_store(&vertices[i]->next[i % EDGES], &vertices[i + 1]->number);
+}
+
+/* By a thread that ends: its stack, and that of who asks, which is not attached, keep nothing. What is unreachable stays until the next cycle, which asks. */
+static void *make_graph(void *random)
+{
+	CHECK(!arena_gc_attach(gc));
+	CHECK(!arena_gc_add_roots(gc, vertices, sizeof(vertices)));
+	make_vertices();
+	if (random)
+		link_at_random(random);
+	else
+		link_as_list();
+	arena_gc_store(&cell, vertices[0]);
+	CHECK(!arena_gc_remove_roots(gc, vertices));
+	arena_gc_detach(gc);
+	return NULL;
 }
 
 /* The number of what a pointer leads into. */
@@ -220,8 +248,9 @@ static void check_path(size_t to, int nr)
 {
 	const void *before = NULL;
 
-	for (int i = 0; i < nr && i < STEPS; i++) {
-		const struct arena_gc_step *step = &steps[i];
+	CHECK_EQ(nr, distances[to]);
+	for (int i = 0; i < nr; i++) {
+		const struct arena_gc_step *step = &way[i];
 		const char *pointer = arena_gc_load(step->location);
 
 		CHECK_EQ(step->root, i ? ARENA_GC_ROOT_NONE : ARENA_GC_ROOT_RANGE);
@@ -229,32 +258,45 @@ static void check_path(size_t to, int nr)
 		CHECK(pointer == (const char *)step->object + step->offset_bytes);
 		before = step->object;
 	}
-	if (nr && nr <= STEPS)
-		CHECK(before == vertices[to]);
+	CHECK(before == vertices[to]);
 }
 
-TEST(shortest, "gc_why/paths are as short as a naive search finds them, and each step is there")
+/* The first question's cycle frees them all. */
+static void check_unreachable(void)
+{
+	int expected = 0;
+
+	for (size_t i = 0; i < VERTICES; i++)
+		if (distances[i] < 0) {
+			CHECK_EQ(arena_gc_why(gc, vertices[i], way, VERTICES), expected);
+			expected = -EINVAL;
+		}
+}
+
+static void check_graph(struct random *random)
+{
+	pthread_t thread;
+
+	CHECK(!pthread_create(&thread, NULL, make_graph, random));
+	CHECK(!pthread_join(thread, NULL));
+	measure();
+	check_unreachable();
+	for (size_t i = 0; i < VERTICES; i++)
+		if (distances[i] > 0)
+			check_path(i, arena_gc_why(gc, vertices[i], way, VERTICES));
+}
+
+TEST(shortest, "gc_why/paths are as short as a naive search finds them, and each step is there; there is none to what is unreachable")
 {
 	struct random random = { harness_seed() };
 
 	set_up();
-	CHECK(!arena_gc_add_roots(gc, vertices, sizeof(vertices)));
-	for (int round = 0; round < 5; round++) {
-		make_graph(&random);
-		measure();
-		arena_gc_store(&cell, vertices[0]);
-		/* They stay until the next cycle, which asks. */
-		CHECK(!arena_gc_remove_roots(gc, vertices));
-		for (size_t i = 0; i < VERTICES; i++) {
-			int nr = distances[i] < 0 ? 0 : arena_gc_why(gc, vertices[i], steps, STEPS);
-
-			if (nr)
-				CHECK_EQ(nr, distances[i]);
-			check_path(i, nr);
-		}
-		CHECK(!arena_gc_add_roots(gc, vertices, sizeof(vertices)));
-		memset(vertices, 0, sizeof(vertices));
-	}
+	arena_gc_detach(gc);
+	for (int round = 0; round < 5; round++)
+		check_graph(&random);
+	check_graph(NULL);
+	CHECK_EQ(distances[VERTICES - 4], VERTICES - 3);
+	CHECK_EQ(distances[VERTICES - 3], -1);
 	arena_gc_destroy(gc);
 }
 
