@@ -91,6 +91,26 @@ TEST(enabled, "gc_limit/while it is disabled no cycle begins but those that are 
 	arena_gc_destroy(it.gc);
 }
 
+TEST(enabled_limit, "gc_limit/while it is disabled cycles begin where an allocation would be refused, or pass a limit, not before")
+{
+	for (int policy = ARENA_GC_OVERSHOOT; policy <= ARENA_GC_FAIL; policy++) {
+		struct fixture it = limited(LIMIT, (enum arena_gc_policy)policy, NULL, NULL);
+
+		arena_gc_set_percent(it.gc, 100);
+		arena_gc_set_enabled(it.gc, false);
+		CHECK(fill(&it, LIMIT / 2 / PART));
+		CHECK_EQ(cycles(&it), 0);
+		/* Four times what there is room for, all of it garbage. */
+		for (size_t i = 0; i < 2 * LIMIT / PART; i++) {
+			CHECK(arena_gc_alloc_atomic(it.gc, PART - 64));
+			CHECK(held(&it) <= LIMIT);
+		}
+		CHECK(cycles(&it) >= 2);
+		clear(0);
+		arena_gc_destroy(it.gc);
+	}
+}
+
 TEST(environment, "gc_limit/the environment says what the program does not", "ARENA_GC_PERCENT=off", "ARENA_GC_LIMIT=100M", "ARENA_GC_SHARE=10")
 {
 	struct fixture it = set_up(0), other = set_up(50);
