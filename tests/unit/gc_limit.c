@@ -2,6 +2,7 @@
 /* Settings of collected heaps: the percentage, also off; the share of the CPU; limits, and what is done at them; memory that goes back. */
 #include "gc/alloc.h"
 #include "gc/limit.h"
+#include "scavenger.h"
 #include "tests/unit/gc_fixture.h"
 
 #define LIMIT (64 * MiB)
@@ -193,7 +194,7 @@ static void churn(const struct fixture *it, size_t live)
 	CHECK(harness_sanitized() || spent_ns <= process_ns / 2);
 }
 
-TEST(below, "gc_limit/a heap of which 80 % live stays below its limit, whatever the policy, and the collector takes at most half of the CPU for it")
+TEST(below, "gc_limit/a heap of which 80 % live stays below its limit, by either policy, for at most half of the CPU")
 {
 	for (int policy = ARENA_GC_OVERSHOOT; policy <= ARENA_GC_FAIL; policy++) {
 		struct fixture it = limited(LIMIT, (enum arena_gc_policy)policy, NULL, NULL);
@@ -482,6 +483,60 @@ TEST(removed, "gc_limit/a limit may go again")
 	arena_gc_set_limit(it.gc, &(struct arena_gc_limit){ 0 });
 	CHECK(fill(&it, 2 * LIMIT / PART));
 	CHECK_EQ(it.gc->drive.trigger_bytes, UINT64_MAX);
+	arena_gc_destroy(it.gc);
+}
+
+/* ---------------------------------------------------------------- memory that goes back */
+
+/* As many objects as are nearly so many bytes, written. */
+static void make_garbage(const struct fixture *it, void *bytes)
+{
+	for (size_t i = 0; i < *(const size_t *)bytes / MiB; i++) {
+		char *part = arena_gc_alloc_atomic(it->gc, MiB - 64);
+
+		CHECK(part);
+		memset(part, 1, MiB - 64);
+	}
+}
+
+/* So few chunks that nobody gives any back by time (SCAVENGER_LEAST_CHUNKS). */
+#define FEW (12 * MiB)
+
+TEST(trim, "gc_limit/what a trim says that it has given back is no longer held, nor resident, and that is all there was")
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+	size_t before, resident, given, bytes = FEW;
+
+	elsewhere(&it, make_garbage, &bytes);
+	arena_gc_collect(it.gc);
+	before = held(&it);
+	resident = harness_rss_bytes();
+	CHECK(!scavenger_is_made());
+	CHECK(before >= FEW);
+	given = arena_gc_trim(it.gc);
+	CHECK_EQ(before - held(&it), given);
+	CHECK(held(&it) <= CHUNK_BYTES);
+	/* The kernel counts late, by some pages. */
+	CHECK(harness_sanitized() || resident - harness_rss_bytes() >= given - MiB);
+	CHECK_EQ(arena_gc_trim(it.gc), 0);
+	arena_gc_destroy(it.gc);
+}
+
+#define MUCH (100 * MiB)
+
+TEST(scavenged, "gc_limit/what cycles have freed goes back without a trim too, but for what may be wanted again soon")
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+	size_t resident, bytes = MUCH;
+
+	elsewhere(&it, make_garbage, &bytes);
+	CHECK(held(&it) >= MUCH);
+	resident = harness_rss_bytes();
+	arena_gc_collect(it.gc);
+	/* Nothing is done but wait, for ever if it must be. */
+	while (held(&it) > MUCH / 8)
+		usleep(10000);
+	CHECK(harness_sanitized() || harness_rss_bytes() <= resident - MUCH / 2);
 	arena_gc_destroy(it.gc);
 }
 
