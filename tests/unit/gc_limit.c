@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: MIT
 /* Settings of collected heaps: the percentage, also off; the share of the CPU; limits, and what is done at them; memory that goes back. */
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/mount.h>
+
 #include "gc/alloc.h"
 #include "gc/limit.h"
 #include "scavenger.h"
@@ -540,9 +545,75 @@ TEST(scavenged, "gc_limit/what cycles have freed goes back without a trim too, b
 	arena_gc_destroy(it.gc);
 }
 
-TEST(cgroup, "gc_limit/the cgroup's limit is read, or there is none")
-{
-	uint64_t bytes = arena_gc_cgroup_bytes();
+/* ---------------------------------------------------------------- the cgroup's limit */
 
-	CHECK(!bytes || bytes >= MiB);
+static void write_text(const char *path, const char *text)
+{
+	FILE *file = fopen(path, "w");
+
+	CHECK(file && fputs(text, file) >= 0 && !fclose(file));
+}
+
+/* Mounts that nobody else sees; who may not have them becomes root of a namespace of users for it. */
+static void have_own_mounts(void)
+{
+	char users[32], groups[32];
+
+	snprintf(users, sizeof(users), "0 %u 1", geteuid());
+	snprintf(groups, sizeof(groups), "0 %u 1", getegid());
+	if (unshare(CLONE_NEWNS)) {
+		if (unshare(CLONE_NEWUSER | CLONE_NEWNS))
+			harness_skip("no mounts of its own: %s", strerror(errno));
+		write_text("/proc/self/uid_map", users);
+		write_text("/proc/self/setgroups", "deny");
+		write_text("/proc/self/gid_map", groups);
+	}
+	CHECK(!mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL));
+}
+
+static void write_limit(const char *point, const char *file, const char *text)
+{
+	char path[512];
+
+	snprintf(path, sizeof(path), "%s/%s", point, file);
+	write_text(path, text);
+}
+
+static char points[8][256];
+static size_t nr_points;
+
+/* Where cgroups are, that this process's memory is said to be in, is a folder that has but the files written below. */
+static void cover_cgroups(void)
+{
+	FILE *mounts = fopen("/proc/self/mountinfo", "r");
+	char line[1024];
+
+	CHECK(mounts);
+	while (nr_points < ARRAY_LEN(points) && fgets(line, sizeof(line), mounts))
+		if (strstr(line, " - cgroup2 ") || (strstr(line, " - cgroup ") && strstr(line, "memory")))
+			nr_points += sscanf(line, "%*s %*s %*s %*s %255s", points[nr_points]) == 1;
+	fclose(mounts);
+	for (size_t i = 0; i < nr_points; i++)
+		CHECK(!mount("none", points[i], "tmpfs", 0, NULL));
+	if (!nr_points)
+		harness_skip("no cgroups of memory are mounted");
+}
+
+static uint64_t limit_when(const char *text)
+{
+	for (size_t i = 0; i < nr_points; i++) {
+		write_limit(points[i], "memory.max", text);
+		write_limit(points[i], "memory.limit_in_bytes", text);
+	}
+	return arena_gc_cgroup_bytes();
+}
+
+TEST(cgroup, "gc_limit/the cgroup's limit is what its file says, or there is none")
+{
+	have_own_mounts();
+	cover_cgroups();
+	CHECK_EQ(arena_gc_cgroup_bytes(), 0);
+	CHECK_EQ(limit_when("536870912\n"), 512 * MiB);
+	CHECK_EQ(limit_when("300000000\n"), 300000000);
+	CHECK_EQ(limit_when("max\n"), 0);
 }
