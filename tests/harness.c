@@ -54,6 +54,15 @@ __attribute__((visibility("default"))) const char *__tsan_default_options(void)
 }
 #endif
 
+#if ADDRESS_SANITIZED
+/* Local variables apart from stacks, for those whose compiler was not told to leave them there (libarena/build.mk): the collector would not find what they lead to. */
+const char *__asan_default_options(void);
+__attribute__((visibility("default"))) const char *__asan_default_options(void)
+{
+	return "detect_stack_use_after_return=1";
+}
+#endif
+
 static struct test *tests;
 static int report_fd = -1; /* in a test: where its last words go */
 static uint64_t seed;

@@ -256,6 +256,28 @@ TEST(stack, "gc/a pointer into the middle, in a register across a call, keeps an
 	arena_gc_destroy(it.gc);
 }
 
+static struct node **volatile somewhere;
+
+/* Nothing that makes a compiler leave them where they are: no assembly, no call that returns twice. */
+__attribute__((noinline)) static struct node *by_local_variables(const struct fixture *it)
+{
+	struct node *nodes[8] = { NULL };
+
+	somewhere = nodes;
+	somewhere[3] = (struct node *)~hidden_node(it, 7);
+	wipe_stack();
+	arena_gc_collect(it->gc);
+	return somewhere[3];
+}
+
+TEST(variables, "gc/local variables are where the collector looks for them, under sanitizers too")
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+
+	CHECK(is_alive(it.gc, by_local_variables(&it), 7));
+	arena_gc_destroy(it.gc);
+}
+
 /* The last use of @node is what keeps it: its address is nowhere else. */
 __attribute__((noinline)) static bool outlives_a_cycle(const struct fixture *it)
 {
