@@ -17,6 +17,8 @@ $(TEST_BIN:%=%.o) $(B)/tests/harness.o: CPPFLAGS += -Ilibarena
 # The doors to memory, which its heaps find closed; and no thread that gives back by time: each run is to make the same requests.
 $(B)/tests/unit/refused: LDFLAGS += $(foreach door,os_open os_close os_drop os_open_table os_table os_reserve_table os_map_part os_map_hugetlb scavenger_start,-Wl,--wrap=$(door))
 $(B)/tests/unit/gc_refused: LDFLAGS += $(foreach door,os_open os_open_table os_table os_reserve_table thread_start,-Wl,--wrap=$(door))
+# A store that stops in the middle.
+$(B)/tests/unit/gc_barrier: LDFLAGS += -Wl,--wrap=arena_gc_shade_
 # The programs of `arena-bench gc`, as its driver has them.
 $(B)/tests/unit/gc_programs: $(addprefix $(B)/bench/gc/arena/,trees.o splay.o tables.o)
 # Reads what was written.

@@ -182,6 +182,78 @@ TEST(apart, "gc_barrier/no stack counts as scanned while a thread stores without
 	arena_gc_destroy(it.gc);
 }
 
+/* The linker has stores of this file call it (tests/build.mk). */
+void __real_arena_gc_shade_(const void *old_value, const void *new_value);
+void __wrap_arena_gc_shade_(const void *old_value, const void *new_value);
+
+static __thread bool stops_in_store;
+
+/* The barrier is behind this, the store still to come. */
+void __wrap_arena_gc_shade_(const void *old_value, const void *new_value)
+{
+	__real_arena_gc_shade_(old_value, new_value);
+	if (!stops_in_store)
+		return;
+	stops_in_store = false;
+	set_turn(2);
+	wait_for_turn(3);
+}
+
+/* Until this stack counts as scanned; or for a while, because it does not as long as the other thread is in its store. */
+static void poll_until_scanned_or_late(void)
+{
+	for (size_t i = 0; i < 500 && arena_gc_local_.barrier != GC_BARRIER_OLD; i++) {
+		arena_gc_poll();
+		usleep(200);
+	}
+}
+
+static uintptr_t hidden_parent;
+
+/* Stores what is hidden without a barrier, forgets it, and takes it out again. */
+static void *put_and_take(void *argument)
+{
+	const struct fixture *it = argument;
+	struct node *held;
+
+	CHECK_EQ(arena_gc_attach(it->gc), 0);
+	set_turn(1);
+	wait_for_turn(2);
+	CHECK_EQ(arena_gc_local_.barrier, 0);
+	store_hidden(&((struct node *)~hidden_parent)->left);
+	wipe_stack();
+	poll_until_scanned_or_late();
+	held = arena_gc_load(&((struct node *)~hidden_parent)->left);
+	set_turn(3);
+	poll_until_done(it->gc);
+	CHECK(is_alive(it->gc, held, 7));
+	arena_gc_detach(it->gc);
+	return NULL;
+}
+
+TEST(twice, "gc_barrier/no stack counts as scanned while a store is under way that began when not all had a barrier", "ARENA_GCVERIFY=1")
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+	struct node *parent = new_node(&it, NULL, NULL, 8);
+	pthread_t collector, other;
+
+	hidden_parent = ~(uintptr_t)parent;
+	hide_node(&it, 7);
+	wipe_stack();
+	CHECK(!pthread_create(&other, NULL, put_and_take, &it));
+	wait_for_turn(1);
+	CHECK(!pthread_create(&collector, NULL, collect_elsewhere, it.gc));
+	poll_until(GC_BARRIER_OLD | GC_BARRIER_NEW);
+	/* It reads that nothing is there, and removes what the other thread stores meanwhile. */
+	stops_in_store = true;
+	arena_gc_store(&parent->left, NULL);
+	poll_until_done(it.gc);
+	CHECK(!pthread_join(other, NULL));
+	CHECK(!pthread_join(collector, NULL));
+	arena_gc_keep_alive(parent);
+	arena_gc_destroy(it.gc);
+}
+
 static void *blocked_for_a_while(void *unused)
 {
 	be_silent();
