@@ -19,6 +19,7 @@ $(B)/tests/unit/refused: LDFLAGS += $(foreach door,os_open os_close os_drop os_o
 $(B)/tests/unit/gc_refused: LDFLAGS += $(foreach door,os_open os_open_table os_table os_reserve_table thread_start,-Wl,--wrap=$(door))
 # A store that stops in the middle.
 $(B)/tests/unit/gc_barrier: LDFLAGS += -Wl,--wrap=arena_gc_shade_
+$(B)/tests/break/gc_barrier-%: LDFLAGS += -Wl,--wrap=arena_gc_shade_
 # The programs of `arena-bench gc`, as its driver has them.
 $(B)/tests/unit/gc_programs: $(addprefix $(B)/bench/gc/arena/,trees.o splay.o tables.o)
 # Reads what was written.
@@ -32,10 +33,20 @@ $(B)/tests/unit/dev: LDFLAGS += -Wl,--wrap=syscall -Wl,--wrap=ioctl
 # The stress of collected heaps on a collector that leaves out a step, and waits here and there (tests/gc/breaks.sh): gc-N is without step N, gc-0 without none.
 # Only the files that steps and delays are in are compiled anew.
 BREAK_SRC = $(shell grep -l -e gc_does -e gc_delay -e 'gc/barrier\.h' libarena/gc/*.c)
+link_broken = $(CC) $(CPPFLAGS) -Ilibarena -DARENA_GC_BREAK=$* $(CFLAGS) -O1 -g0 $(TEST_LDFLAGS) $(LDFLAGS) -o $@ $(1) $(filter %.o %.a,$^) $(PROFILE_LIBS) -pthread
 
 $(B)/tests/break/gc-%: $(B)/tests/stress/gc.o $(B)/tests/harness.o $(B)/libarena-internal.a $(wildcard libarena/gc/*.[ch])
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -Ilibarena -DARENA_GC_BREAK=$* -DARENA_GC_DELAYS $(CFLAGS) -O1 -g0 $(TEST_LDFLAGS) $(LDFLAGS) -o $@ $(BREAK_SRC) $(filter %.o %.a,$^) $(PROFILE_LIBS) -pthread
+	$(call link_broken,-DARENA_GC_DELAYS $(BREAK_SRC))
+
+# The same of tests that lead to where the stress does not come: gc_arena-10, gc_barrier-4. The steps that they are about are in fewer files.
+$(B)/tests/break/gc_arena-%: $(B)/tests/unit/gc_arena.o $(B)/tests/harness.o $(B)/libarena-internal.a $(wildcard libarena/gc/*.[ch])
+	@mkdir -p $(@D)
+	$(call link_broken,$(shell grep -l gc_does libarena/gc/*.c))
+
+$(B)/tests/break/gc_barrier-%: $(B)/tests/unit/gc_barrier.o $(B)/tests/harness.o $(B)/libarena-internal.a $(wildcard libarena/gc/*.[ch])
+	@mkdir -p $(@D)
+	$(call link_broken,$(shell grep -l gc_does libarena/gc/*.c))
 
 ## tests: build the test programs
 .PHONY: tests unit model stress
