@@ -10,9 +10,13 @@ TEST_LDFLAGS := -static
 endif
 
 $(TEST_BIN): %: %.o $(B)/tests/harness.o $(B)/libarena-internal.a
-	$(CC) $(CFLAGS) $(TEST_LDFLAGS) $(LDFLAGS) -o $@ $^ $(PROFILE_LIBS) -pthread
+	$(CC) $(CFLAGS) $(TEST_LDFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(PROFILE_LIBS) -pthread
 
-$(TEST_BIN:%=%.o) $(B)/tests/harness.o: CPPFLAGS += -Ilibarena
+# A stress of more than one file.
+STRESS_PARTS := $(wildcard tests/stress/parts/*.c)
+$(B)/tests/stress/gc: $(STRESS_PARTS:%.c=$(B)/%.o)
+
+$(TEST_BIN:%=%.o) $(STRESS_PARTS:%.c=$(B)/%.o) $(B)/tests/harness.o: CPPFLAGS += -Ilibarena
 
 # The doors to memory, which its heaps find closed; and no thread that gives back by time: each run is to make the same requests.
 $(B)/tests/unit/refused: LDFLAGS += $(foreach door,os_open os_close os_drop os_open_table os_table os_reserve_table os_map_part os_map_hugetlb scavenger_start,-Wl,--wrap=$(door))
@@ -35,7 +39,7 @@ $(B)/tests/unit/dev: LDFLAGS += -Wl,--wrap=syscall -Wl,--wrap=ioctl
 BREAK_SRC = $(shell grep -l -e gc_does -e gc_delay -e 'gc/barrier\.h' libarena/gc/*.c)
 link_broken = $(CC) $(CPPFLAGS) -Ilibarena -DARENA_GC_BREAK=$* $(CFLAGS) -O1 -g0 $(TEST_LDFLAGS) $(LDFLAGS) -o $@ $(1) $(filter %.o %.a,$^) $(PROFILE_LIBS) -pthread
 
-$(B)/tests/break/gc-%: $(B)/tests/stress/gc.o $(B)/tests/harness.o $(B)/libarena-internal.a $(wildcard libarena/gc/*.[ch])
+$(B)/tests/break/gc-%: $(B)/tests/stress/gc.o $(STRESS_PARTS:%.c=$(B)/%.o) $(B)/tests/harness.o $(B)/libarena-internal.a $(wildcard libarena/gc/*.[ch])
 	@mkdir -p $(@D)
 	$(call link_broken,-DARENA_GC_DELAYS $(BREAK_SRC))
 
