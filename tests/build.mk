@@ -35,11 +35,18 @@ $(B)/tests/unit/dev: LDFLAGS += -Wl,--wrap=syscall -Wl,--wrap=ioctl
 .SECONDARY: $(TEST_BIN:%=%.o)
 
 # The stress of collected heaps on a collector that leaves out a step, and waits here and there (tests/gc/breaks.sh): gc-N is without step N, gc-0 without none.
-# Only the files that steps and delays are in are compiled anew.
+# Only the files that steps and delays are in are compiled anew, and the stress, which gives each of its threads a seed to wait by.
 BREAK_SRC = $(shell grep -l -e gc_does -e gc_delay -e 'gc/barrier\.h' libarena/gc/*.c)
+BREAK_STRESS_O := $(patsubst %.c,$(B)/tests/break/%.o,tests/stress/gc.c $(STRESS_PARTS))
 link_broken = $(CC) $(CPPFLAGS) -Ilibarena -DARENA_GC_BREAK=$* $(CFLAGS) -O1 -g0 $(TEST_LDFLAGS) $(LDFLAGS) -o $@ $(1) $(filter %.o %.a,$^) $(PROFILE_LIBS) -pthread
 
-$(B)/tests/break/gc-%: $(B)/tests/stress/gc.o $(STRESS_PARTS:%.c=$(B)/%.o) $(B)/tests/harness.o $(B)/libarena-internal.a $(wildcard libarena/gc/*.[ch])
+$(BREAK_STRESS_O): $(B)/tests/break/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -Ilibarena -DARENA_GC_DELAYS $(CFLAGS) $(DEPFLAGS) -c -o $@ $<
+
+.SECONDARY: $(BREAK_STRESS_O)
+
+$(B)/tests/break/gc-%: $(BREAK_STRESS_O) $(B)/tests/harness.o $(B)/libarena-internal.a $(wildcard libarena/gc/*.[ch])
 	@mkdir -p $(@D)
 	$(call link_broken,-DARENA_GC_DELAYS $(BREAK_SRC))
 

@@ -15,6 +15,7 @@
 
 #include "gc/ahead.h"
 #include "gc/cycle.h"
+#include "gc/delay.h"
 #include "gc/sample.h"
 #include "gc/sweep.h"
 
@@ -98,6 +99,7 @@ static void hand_in(struct gc_mutator *mutator, bool all)
 
 		if (!bin->current && !bin->used.first)
 			continue;
+		gc_delay();
 		lock_acquire(&kind->lock);
 		hand_in_used(space, kind, bin);
 		if (bin->current && (all || gc_span_at(space, bin->current)->gen != kind->gen))

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "gc/barrier.h"
+#include "gc/delay.h"
 #include "gc/mark.h"
 #include "gc/threads.h"
 
@@ -97,6 +98,7 @@ static void run(const struct copy *copy)
 		size_t nr = size_min(most, copy->count - done), first = is_backward ? copy->count - done - nr : done;
 
 		shade_elements(copy, first, nr);
+		gc_delay();
 		write_elements(copy, first, nr, is_backward);
 		done += nr;
 		if (done < copy->count)

@@ -12,11 +12,17 @@
 #include <sched.h>
 #include <time.h>
 
+/* The thread's; 0: it has not begun. */
+extern __thread uint32_t gc_delay_state;
+/* Let the calling thread wait by this seed. Threads that do not say so, the collector's for instance, count on from the first one that was said. */
+void gc_delay_seed(uint64_t seed);
+void gc_delay_begin(void);
+
 static inline uint32_t gc_delay_number(void)
 {
-	static __thread uint32_t state;
-
-	return state = (state ? state : (uint32_t)(uintptr_t)&state) * 1664525u + 1013904223u;
+	if (!gc_delay_state)
+		gc_delay_begin();
+	return gc_delay_state = gc_delay_state * 1664525u + 1013904223u;
 }
 
 /* Mostly none, often some microseconds, now and then a turn of another thread. */
@@ -41,6 +47,11 @@ static inline void gc_delay_long(void)
 		nanosleep(&moment, NULL);
 }
 #else
+static inline void gc_delay_seed(uint64_t seed)
+{
+	(void)seed;
+}
+
 static inline void gc_delay(void)
 {
 }

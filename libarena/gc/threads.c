@@ -304,9 +304,11 @@ static void add(struct gc_mutator *mutator)
 
 	lock_threads_to_attach(gc);
 	start_as_others(mutator);
+	gc_delay();
 	mutator->next = gc->mutators;
 	gc->mutators = mutator;
 	lock_release(&gc->threads_lock);
+	gc_delay();	/* it is asked already, and its barrier is still off */
 	mutator->next_own = gc_own;
 	gc_own = mutator;
 	gc_set_local_barrier();
@@ -394,8 +396,10 @@ void gc_detach(struct gc_mutator *mutator)
 
 	gc_poll();
 	gc_coroutines_leave(mutator);
+	gc_delay();
 	lock_acquire(&gc->threads_lock);
 	gc_barrier_flush(mutator);
+	gc_delay();
 	gc_alloc_leave(mutator);
 	forget_own(mutator);
 	gc_ring_put(&gc->rings, mutator->ring);

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "gc/delay.h"
 #include "tests/stress/parts/gc_steps.h"
 
 static int stop;		/* atomic */
@@ -96,6 +97,7 @@ static void set_up(unsigned int percent)
 {
 	const struct arena_gc_options options = { .source = ARENA_SOURCE_THP, .percent = percent };
 
+	gc_delay_seed(harness_seed());
 	create_heap(&options);
 	CHECK_EQ(arena_gc_attach(gc), 0);
 	make_shared();

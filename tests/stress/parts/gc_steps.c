@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gc/delay.h"
+
 #define SHELF 16
 #define DEPTH_MAX 40
 #define NODES_MAX 3000
@@ -655,6 +657,7 @@ void step(struct worker *me)
 
 void begin(struct worker *me, size_t number)
 {
+	gc_delay_seed(harness_seed() * 31 + number);
 	CHECK_EQ(arena_gc_attach(gc), 0);
 	me->rng.state = harness_seed() * 31 + number;
 	me->in_globals = globals[number % 8];
