@@ -41,7 +41,7 @@ done
 
 # stress STEP SEED SECONDS [TEST]: prints what the stress says; fails when it does.
 stress() {
-	GC_STRESS_SECONDS=$3 timeout -k 5 $(($3 * 4 + 10)) "$B/tests/break/gc-$1" --seed "$2" "${4-stress/gc: four threads}"
+	GC_STRESS_SECONDS=$3 timeout -k 5 $(($3 * 8 + 10)) "$B/tests/break/gc-$1" --seed "$2" "${4-stress/gc: four threads}"
 }
 
 # is_caught STATUS SAID MS: a failure counts when the stress said what it found, or died of it, in time. Hanging is none.

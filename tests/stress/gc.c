@@ -9,7 +9,9 @@
  * led to weakly as well, by references that all threads read, and some have cleanups, of which each is called once and none while anything leads to
  * its node. Nodes and shadows are in parts/gc_nodes.c, what threads do in parts/gc_steps.c.
  *
- * GC_STRESS_SECONDS=120 in the environment makes each test last that long, at most 200; 1.5 without.
+ * Cycles begin where the pacer says, or each time so many nodes were made, by the thread that made the last one, which waits for it; or both.
+ *
+ * GC_STRESS_SECONDS=120 in the environment makes each test last that long, at most 200; 1.1 without. The one without verification is a quarter of it.
  */
 #include <pthread.h>
 #include <stdlib.h>
@@ -18,14 +20,27 @@
 #include "gc/delay.h"
 #include "tests/stress/parts/gc_steps.h"
 
+/* There are a hundred times as many. Where the machine has other things to do, a test goes on for some time until there were these. */
+#define CYCLES_PER_SECOND_LEAST 2.0
+#define LATE_SECONDS 10
+
+/* A test. */
+struct plan {
+	unsigned int percent;	/* how much of what lives is allocated until the pacer's next cycle */
+	uint64_t collect_each;	/* nodes; 0: cycles are the pacer's */
+	bool has_visitors;
+	size_t nr_threads;	/* that stay */
+	unsigned int part;	/* it takes so much less than the others */
+};
+
 static int stop;		/* atomic */
 
-static double run_seconds(void)
+static double run_seconds(const struct plan *plan)
 {
 	const char *text = getenv("GC_STRESS_SECONDS");
-	double seconds = text ? strtod(text, NULL) : 1.5;
+	double seconds = text ? strtod(text, NULL) : 1.1;
 
-	return seconds > 200 ? 200 : seconds;
+	return (seconds > 200 ? 200 : seconds) / (plan->part ? plan->part : 1);
 }
 
 /* ---------------------------------------------------------------- threads */
@@ -78,30 +93,50 @@ static void send_visitors(void)
 	}
 }
 
+static uint64_t nr_cycles(void)
+{
+	struct arena_gc_stats stats;
+
+	arena_gc_stats(gc, &stats);
+	return stats.nr_cycles;
+}
+
 static void *count_down(void *argument)
 {
-	double end_seconds = harness_seconds() + *(double *)argument;
+	double seconds = *(double *)argument, end_seconds = harness_seconds() + seconds;
+	const struct timespec moment = { .tv_nsec = 10000000 };
 
-	while (harness_seconds() < end_seconds) {
-		const struct timespec moment = { .tv_nsec = 10000000 };
-
+	while (harness_seconds() < end_seconds ||
+	       ((double)nr_cycles() < seconds * CYCLES_PER_SECOND_LEAST && harness_seconds() < end_seconds + LATE_SECONDS))
 		nanosleep(&moment, NULL);
-	}
 	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
 	return NULL;
 }
 
 /* ---------------------------------------------------------------- a test */
 
-static void set_up(unsigned int percent)
+static void set_up(const struct plan *plan)
 {
-	const struct arena_gc_options options = { .source = ARENA_SOURCE_THP, .percent = percent };
+	const struct arena_gc_options options = { .source = ARENA_SOURCE_THP, .percent = plan->percent };
 
 	gc_delay_seed(harness_seed());
 	create_heap(&options);
+	collect_each = plan->collect_each;
+	nr_collected = 0;
 	CHECK_EQ(arena_gc_attach(gc), 0);
 	make_shared();
 	arena_gc_detach(gc);
+}
+
+/* Before the last ones, which are there anyway. Threads that wait at the same time may wait for the same one. */
+static void check_cycles(const struct plan *plan, double seconds)
+{
+	uint64_t nr = nr_cycles(), nr_threads = plan->nr_threads + (plan->has_visitors ? 2 : 0);
+
+	harness_note("%llu cycles in %.1f s; threads have waited for %llu", (unsigned long long)nr, seconds, (unsigned long long)nr_collected);
+	CHECK((double)nr >= seconds * CYCLES_PER_SECOND_LEAST);
+	CHECK(nr >= nr_collected / nr_threads);
+	CHECK(!plan->collect_each || nr_collected);
 }
 
 /* All that is left goes, and all memory with it. */
@@ -122,11 +157,10 @@ static void tear_down(void)
 	arena_gc_detach(gc);
 	arena_gc_collect(gc);
 	arena_gc_stats(gc, &stats);
-	harness_note("%llu cycles, %llu objects freed, %llu bytes left, handshake %llu us, runtime %llu us", (unsigned long long)stats.nr_cycles,
-		     (unsigned long long)stats.freed_objects, (unsigned long long)stats.live_bytes,
-		     (unsigned long long)stats.handshake_max_ns / 1000, (unsigned long long)stats.runtime_max_ns / 1000);
+	harness_note("%llu objects freed, %llu bytes left, handshake %llu us, runtime %llu us", (unsigned long long)stats.freed_objects,
+		     (unsigned long long)stats.live_bytes, (unsigned long long)stats.handshake_max_ns / 1000,
+		     (unsigned long long)stats.runtime_max_ns / 1000);
 	CHECK_EQ(stats.live_bytes, 0);
-	CHECK(stats.nr_cycles > 2);
 	arena_gc_destroy(gc);
 }
 
@@ -145,44 +179,39 @@ static void run_for(double seconds, size_t nr_threads, bool has_visitors)
 	CHECK(!pthread_join(clock, NULL));
 }
 
-static void run(size_t nr_threads, bool has_visitors)
+static void run(const struct plan *plan)
 {
-	run_for(run_seconds(), nr_threads, has_visitors);
+	double seconds = run_seconds(plan);
+
+	set_up(plan);
+	run_for(seconds, plan->nr_threads, plan->has_visitors);
+	check_cycles(plan, seconds);
+	tear_down();
 }
 
 TEST(alone, "stress/gc: one thread, a cycle for each tenth of what is live, verified", "ARENA_GCVERIFY=1")
 {
-	set_up(10);
-	run(1, false);
-	tear_down();
+	run(&(struct plan){ .percent = 10, .nr_threads = 1 });
 }
 
 TEST(threads, "stress/gc: four threads that hand trees to each other, verified", "ARENA_GCVERIFY=1")
 {
-	set_up(10);
-	run(4, false);
-	tear_down();
+	run(&(struct plan){ .percent = 10, .nr_threads = 4 });
 }
 
-TEST(visitors, "stress/gc: two threads, and others that come and go, verified", "ARENA_GCVERIFY=1")
+TEST(visitors, "stress/gc: two threads, and others that come and go, a cycle each 500 nodes, verified", "ARENA_GCVERIFY=1")
 {
-	set_up(10);
-	run(2, true);
-	tear_down();
+	run(&(struct plan){ .percent = ARENA_GC_OFF, .collect_each = 500, .nr_threads = 2, .has_visitors = true });
 }
 
-/* Six that stay, and two at a time that come and go. Verification stops all threads, which keeps them from some of what they could meet. */
-static void run_eight(void)
+/* Six that stay, and two at a time that come and go. */
+TEST(eight, "stress/gc: eight threads, also a cycle each 5,000 nodes, verified", "ARENA_GCVERIFY=1")
 {
-	set_up(50);
-	run_for(run_seconds() / 2, 6, true);
-	tear_down();
+	run(&(struct plan){ .percent = 50, .collect_each = 5000, .nr_threads = 6, .has_visitors = true });
 }
 
-TEST(eight, "stress/gc: eight threads, verified, then without verification")
+/* Verification stops all threads, which keeps them from some of what they could meet. */
+TEST(unverified, "stress/gc: eight threads, not verified")
 {
-	setenv("ARENA_GCVERIFY", "1", 1);
-	run_eight();
-	unsetenv("ARENA_GCVERIFY");
-	run_eight();
+	run(&(struct plan){ .percent = 50, .nr_threads = 6, .has_visitors = true, .part = 4 });
 }

@@ -16,8 +16,10 @@ struct death_note {
 
 struct arena_gc *gc;
 struct arena_gc_type *link_type;
+uint64_t collect_each;
 uint64_t next_id;
 uint64_t nr_added, nr_called;
+uint64_t nr_collected;
 
 static struct arena_gc_type *node_type;
 
@@ -109,10 +111,23 @@ bool is_dead(const struct node *node)
 	return node->death_note && __atomic_load_n(&node->death_note->is_called, __ATOMIC_RELAXED);
 }
 
+/* Whoever's turn it is waits, and all others go on. */
+static void collect_in_turn(void)
+{
+	static uint64_t nr_made; /* atomic */
+
+	if (!collect_each || __atomic_add_fetch(&nr_made, 1, __ATOMIC_RELAXED) % collect_each)
+		return;
+	arena_gc_collect(gc);
+	__atomic_add_fetch(&nr_collected, 1, __ATOMIC_RELAXED);
+}
+
 struct node *new_node(struct random *rng, struct shadow **shadow)
 {
-	struct node *node = arena_gc_alloc(gc, node_type);
+	struct node *node;
 
+	collect_in_turn();
+	node = arena_gc_alloc(gc, node_type);
 	CHECK(node && !node->id && !node->up && !node->child[0] && !node->links);
 	*shadow = calloc(1, sizeof(**shadow));
 	CHECK(*shadow);

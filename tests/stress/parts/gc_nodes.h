@@ -36,13 +36,15 @@ struct shadow {
 	uint64_t id;
 };
 
-/* Fixed while threads run. */
+/* The heap, and how it is used: fixed while threads run. */
 extern struct arena_gc *gc;
 extern struct arena_gc_type *link_type;
+extern uint64_t collect_each;	/* nodes, until the thread that makes the next one waits for a cycle; 0: never */
 
 /* Atomic: */
 extern uint64_t next_id;
 extern uint64_t nr_added, nr_called; /* cleanups that are not cancelled */
+extern uint64_t nr_collected;	/* cycles that threads have waited for */
 
 /** A heap of these options with the types of nodes. */
 void create_heap(const struct arena_gc_options *options);
