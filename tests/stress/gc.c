@@ -28,6 +28,7 @@
 struct plan {
 	unsigned int percent;	/* how much of what lives is allocated until the pacer's next cycle */
 	uint64_t collect_each;	/* nodes; 0: cycles are the pacer's */
+	bool stops_world;
 	bool has_visitors;
 	size_t nr_threads;	/* that stay */
 	unsigned int part;	/* it takes so much less than the others */
@@ -117,7 +118,7 @@ static void *count_down(void *argument)
 
 static void set_up(const struct plan *plan)
 {
-	const struct arena_gc_options options = { .source = ARENA_SOURCE_THP, .percent = plan->percent };
+	const struct arena_gc_options options = { .source = ARENA_SOURCE_THP, .percent = plan->percent, .stops_world = plan->stops_world };
 
 	gc_delay_seed(harness_seed());
 	create_heap(&options);
@@ -214,4 +215,9 @@ TEST(eight, "stress/gc: eight threads, also a cycle each 5,000 nodes, verified",
 TEST(unverified, "stress/gc: eight threads, not verified")
 {
 	run(&(struct plan){ .percent = 50, .nr_threads = 6, .has_visitors = true, .part = 4 });
+}
+
+TEST(stopped, "stress/gc: two threads, and others that come and go, none of which has barriers, all stopped for marking, verified", "ARENA_GCVERIFY=1")
+{
+	run(&(struct plan){ .percent = 50, .collect_each = 1000, .stops_world = true, .nr_threads = 2, .has_visitors = true });
 }

@@ -16,6 +16,7 @@ struct death_note {
 
 struct arena_gc *gc;
 struct arena_gc_type *link_type;
+bool stores_plainly;
 uint64_t collect_each;
 uint64_t next_id;
 uint64_t nr_added, nr_called;
@@ -27,6 +28,7 @@ void create_heap(const struct arena_gc_options *options)
 {
 	gc = arena_gc_create(options);
 	CHECK(gc);
+	stores_plainly = options->stops_world;
 	node_type = arena_gc_type_create(gc, &node_layout);
 	link_type = arena_gc_type_create(gc, &link_layout);
 	CHECK(node_type && link_type);
@@ -59,7 +61,7 @@ static void add_payload(struct node *node, struct shadow *shadow, struct random 
 	payload = arena_gc_alloc_atomic(gc, shadow->payload_bytes);
 	CHECK(payload);
 	memset(payload, fill_of(shadow->id), shadow->payload_bytes);
-	arena_gc_store(&node->payload, payload);
+	put(&node->payload, payload);
 }
 
 /* Now and then one that is scanned in pieces. */
@@ -75,7 +77,7 @@ static void add_links(struct node *node, struct shadow *shadow, struct random *r
 	shadow->links_at = shadow->nr_links - CHILDREN;
 	links = arena_gc_alloc_array(gc, link_type, shadow->nr_links);
 	CHECK(links);
-	arena_gc_store(&node->links, links);
+	put(&node->links, links);
 }
 
 static void call_cleanup(void *argument)
@@ -97,7 +99,7 @@ static void add_cleanup(struct node *node, struct random *rng)
 	note = arena_gc_alloc_atomic(gc, sizeof(*note));
 	CHECK(note);
 	note->id = node->id;
-	arena_gc_store(&node->death_note, note);
+	put(&node->death_note, note);
 	cleanup = arena_gc_add_cleanup(gc, node, call_cleanup, note);
 	CHECK(cleanup);
 	if (!random_below(rng, 8))
@@ -143,10 +145,10 @@ struct node *new_node(struct random *rng, struct shadow **shadow)
 void set_child(struct node *node, size_t i, struct node *child)
 {
 	if (node->links)
-		arena_gc_store(&node->links[node->shadow->links_at + i].to, child);
-	arena_gc_store(&node->child[i], child);
+		put(&node->links[node->shadow->links_at + i].to, child);
+	put(&node->child[i], child);
 	if (child)
-		arena_gc_store(&child->up, node);
+		put(&child->up, node);
 }
 
 /* ---------------------------------------------------------------- looking at them */
@@ -228,7 +230,7 @@ void renew_links(struct node *node, struct shadow *shadow, struct random *rng)
 	fresh = arena_gc_alloc_array(gc, link_type, nr);
 	CHECK(fresh);
 	arena_gc_copy(gc, link_type, fresh + at, node->links + shadow->links_at, CHILDREN);
-	arena_gc_store(&node->links, fresh);
+	put(&node->links, fresh);
 	shadow->nr_links = nr;
 	shadow->links_at = at;
 }

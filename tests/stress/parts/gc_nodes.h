@@ -39,6 +39,7 @@ struct shadow {
 /* The heap, and how it is used: fixed while threads run. */
 extern struct arena_gc *gc;
 extern struct arena_gc_type *link_type;
+extern bool stores_plainly;	/* it stops all threads to mark, and no store has a barrier */
 extern uint64_t collect_each;	/* nodes, until the thread that makes the next one waits for a cycle; 0: never */
 
 /* Atomic: */
@@ -48,6 +49,15 @@ extern uint64_t nr_collected;	/* cycles that threads have waited for */
 
 /** A heap of these options with the types of nodes. */
 void create_heap(const struct arena_gc_options *options);
+
+/** *@location = @value, where no other thread looks but the collector's. */
+static inline void put(void *location, const void *value)
+{
+	if (stores_plainly)
+		*(const void **)location = value;
+	else
+		arena_gc_store(location, value);
+}
 
 static inline uintptr_t hide(const void *object)
 {

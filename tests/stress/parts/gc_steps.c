@@ -97,7 +97,7 @@ static void set_root(struct worker *me, size_t tree, struct node *node)
 	else if (tree % 2)
 		arena_gc_handle_set(me->handles[tree / 2 % 2], node);
 	else
-		arena_gc_store(&me->in_globals[tree / 2 % 2], node);
+		put(&me->in_globals[tree / 2 % 2], node);
 }
 
 static void drop_tree(struct worker *me, size_t tree)
@@ -192,7 +192,7 @@ static struct node *cut_out(struct worker *me, size_t tree, struct shadow **cut_
 	*cut_shadow = shadow->child[i];
 	set_child(node, i, NULL);
 	shadow->child[i] = NULL;
-	arena_gc_store(&out->up, NULL);
+	put(&out->up, NULL);
 	return out;
 }
 
@@ -293,7 +293,7 @@ static void move_range(struct worker *me)
 	me->range = calloc(8, sizeof(*me->range));
 	CHECK(me->range);
 	CHECK_EQ(arena_gc_add_roots(gc, me->range, 8 * sizeof(*me->range)), 0);
-	arena_gc_store(&me->range[3], other);
+	put(&me->range[3], other);
 }
 
 /* What it leads to is looked at once more some time later. Ids do not change after a node was handed over. */
@@ -322,9 +322,9 @@ static void put_weakling(struct worker *me, size_t place)
 
 	if (!link)
 		return;
-	arena_gc_store(&link->to, node);
-	arena_gc_store(&weakling->weak, arena_gc_weak_create(gc, random_below(&me->rng, 2) ? node : NULL));
-	arena_gc_store(&weakling->ephemeron, arena_gc_ephemeron_create(gc, node, link));
+	put(&link->to, node);
+	put(&weakling->weak, arena_gc_weak_create(gc, random_below(&me->rng, 2) ? node : NULL));
+	put(&weakling->ephemeron, arena_gc_ephemeron_create(gc, node, link));
 	CHECK(weakling->weak && weakling->ephemeron);
 	weakling->id = node->id;
 	make_noise(me);
@@ -349,7 +349,7 @@ static void change_value(struct weakling *weakling, const struct node *node)
 	struct link *link = arena_gc_alloc(gc, link_type);
 
 	CHECK(link);
-	arena_gc_store(&link->to, node);
+	put(&link->to, node);
 	arena_gc_ephemeron_set(weakling->ephemeron, link);
 }
 
@@ -403,7 +403,7 @@ static void hold(struct worker *me)
 
 	if (!holder)
 		return;
-	arena_gc_store(&holder->node, node);
+	put(&holder->node, node);
 	holder->id = node->id;
 	holder->next = me->holders;
 	me->holders = holder;
@@ -434,7 +434,7 @@ static void use_anchor(struct worker *me)
 
 	CHECK(anchor);
 	if (!me->anchor) {
-		arena_gc_store(&anchor->to, random_node(me, random_below(&me->rng, TREES), &shadow));
+		put(&anchor->to, random_node(me, random_below(&me->rng, TREES), &shadow));
 		me->anchor_id = anchor->to ? anchor->to->id : 0;
 		me->anchor = hide(anchor);
 		return;
@@ -518,7 +518,7 @@ static void put_in_pack(struct worker *me, size_t tree)
 	free_shadows(me->pack_shadows[i]);
 	me->pack_shadows[i] = shadow;
 	slot->id = node->id;
-	arena_gc_store(&slot->node, node);
+	put(&slot->node, node);
 }
 
 static void take_out_of_pack(struct worker *me, size_t tree)
@@ -531,7 +531,7 @@ static void take_out_of_pack(struct worker *me, size_t tree)
 	if (!node)
 		return;
 	slot->id = 0;
-	arena_gc_store(&slot->node, NULL);
+	put(&slot->node, NULL);
 	me->pack_shadows[i] = NULL;
 	make_noise(me);
 	put_in(me, tree, node, shadow, NODES_MAX / 16);
