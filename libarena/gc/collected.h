@@ -199,7 +199,9 @@ struct gc_crew {
 /* Numbers of the cycle that is running, or was last: the collector's. */
 struct gc_cycle {
 	uint64_t start_ns, mark_ns, mark_end_ns, end_ns;
-	uint64_t cpu_ns, assist_ns;
+	uint64_t cpu_ns, assist_ns; /* CPU time from start_ns to end_ns: of the collector's threads, of assists */
+	uint64_t sweep_cpu_ns, sweep_ns; /* of the collector's threads before and after that, and how long it was */
+	struct gc_sums begin, start, end; /* before what was left was swept, at start_ns, at end_ns */
 	uint64_t start_bytes, end_bytes, goal_bytes, root_bytes, stack_bytes;
 	uint32_t nr_rounds;
 	uint64_t stop_ns, stopped_ns; /* where all stop for marking: when they were asked to, and how long that was until they were let go */

@@ -50,15 +50,34 @@
 
 /* ---------------------------------------------------------------- phases */
 
-static void begin(struct arena_gc *gc)
+/* What the collector's threads and assists have spent, this one up to now. */
+static struct gc_sums spent(struct gc_worker *worker)
 {
+	gc_worker_account(worker, 0);
+	return gc_drive_sums(&worker->marker.gc->drive);
+}
+
+/* What was left is swept: no mark is set anywhere. The time is the cycle's, but no part of marking. */
+static void begin_clocks(struct gc_worker *worker)
+{
+	struct arena_gc *gc = worker->marker.gc;
+	uint64_t begin_ns = os_clock_ns();
+
+	gc_note_phase(gc, GC_EVENT_LEFT);
+	gc_sweep_rest(gc);
+	gc->cycle = (struct gc_cycle){ .begin = gc_drive_sums(&gc->drive), .start_ns = os_clock_ns() };
+	gc->cycle.sweep_ns = gc->cycle.start_ns - begin_ns;
+	gc->cycle.start = spent(worker);
+}
+
+static void begin(struct gc_worker *worker)
+{
+	struct arena_gc *gc = worker->marker.gc;
 	/* There may be as many as the last time. */
 	uint64_t roots_work = gc->cycle.root_bytes + gc->cycle.stack_bytes;
 	uint32_t nr = 0;
 
-	/* What was left is swept: no mark is set anywhere. */
-	gc_note_phase(gc, GC_EVENT_LEFT);
-	gc_sweep_rest(gc);
+	begin_clocks(worker);
 	if (gc->is_forked)
 		gc_fork_clear(gc);
 	gc_annexes_begin(&gc->annexes);
@@ -67,7 +86,7 @@ static void begin(struct arena_gc *gc)
 		atomic_store_relaxed(&mutator->runtime_max_ns, 0u);
 		nr++;
 	}
-	gc->cycle = (struct gc_cycle){ .start_ns = os_clock_ns(), .nr_mutators = nr };
+	gc->cycle.nr_mutators = nr;
 	gc->cycle.start_bytes = gc_heap_bytes(gc);
 	atomic_store_relaxed(&gc->handshake_max_ns, 0u);
 	atomic_store_relaxed(&gc->runtime_max_ns, 0u);
@@ -255,26 +274,31 @@ static void find_runtime_max(struct arena_gc *gc)
 	atomic_store_relaxed(&gc->runtime_max_ns, most);
 }
 
-/* What the collector and assists have spent since @before, and where the heap was to end. */
-static void sum_up(struct arena_gc *gc, const struct gc_sums *before, uint64_t goal_bytes)
+/*
+ * What the collector and assists have spent, and where the heap was to end. Sweeping is counted apart: it is no part of the time from start_ns to end_ns, by which
+ * the collector's share of a cycle is told. An assist that ends late was for marking all the same.
+ */
+static void sum_up(struct arena_gc *gc, uint64_t goal_bytes)
 {
 	struct gc_sums now = gc_drive_sums(&gc->drive);
+	struct gc_cycle *cycle = &gc->cycle;
 
-	gc->cycle.cpu_ns = now.worker_ns - before->worker_ns;
-	gc->cycle.assist_ns = now.assist_ns - before->assist_ns;
-	gc->cycle.goal_bytes = goal_bytes;
+	cycle->cpu_ns = cycle->end.worker_ns - cycle->start.worker_ns;
+	cycle->sweep_cpu_ns = now.worker_ns - cycle->begin.worker_ns - cycle->cpu_ns;
+	cycle->sweep_ns += os_clock_ns() - cycle->end_ns;
+	cycle->assist_ns = now.assist_ns - cycle->begin.assist_ns;
+	cycle->goal_bytes = goal_bytes;
 	if (gc->is_traced)
 		gc_trace(gc);
 }
 
 static void run_cycle(struct arena_gc *gc)
 {
-	struct gc_sums before = gc_drive_sums(&gc->drive);
 	struct gc_worker worker;
 	uint64_t allocated, goal_bytes = atomic_load_relaxed(&gc->drive.goal_bytes);
 
 	gc_worker_init(&worker, gc, 0);
-	begin(gc);
+	begin(&worker);
 	allocated = atomic_load_relaxed(&gc->allocated_bytes);
 	if (gc->stops_world)
 		mark_stopped(&worker);
@@ -288,6 +312,7 @@ static void run_cycle(struct arena_gc *gc)
 		resume(&worker);
 	gc_ask(gc, GC_REQUEST_OFF);
 	drop_blocks(&gc->queue);
+	gc->cycle.end = spent(&worker);
 	gc->cycle.end_ns = os_clock_ns();
 	find_runtime_max(gc);
 	gc_threads_end(gc);
@@ -297,7 +322,7 @@ static void run_cycle(struct arena_gc *gc)
 	if (gc->is_forked)
 		gc_fork_recover(gc);
 	gc_note_cycle(gc);
-	sum_up(gc, &before, goal_bytes);
+	sum_up(gc, goal_bytes);
 	gc_timeline_write(gc);
 }
 

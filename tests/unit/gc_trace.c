@@ -43,9 +43,28 @@ TEST(trace, "gc_trace/ARENA_GCTRACE=1 prints a line for each cycle, in Go's orde
 	harness_child(&death, collect_twice, NULL);
 	CHECK(!death.signal && !death.status);
 	CHECK(matches(death.text, "gc 1 @Ds N%: D+D+D ms clock, 0+D/D/0+0 ms cpu, N->N->3 MB, N MB goal, N MB stacks, N MB globals, 1 P; "
-				  "D ms runtime, D ms handshake, N rounds\n"));
+				  "D/D ms sweep, D ms runtime, D ms handshake, N rounds\n"));
 	CHECK(matches(death.text, "gc 2 @Ds N%: D+D+D ms clock, "));
 	CHECK(!strstr(death.text, "gc 3 "));
+}
+
+/* Little to mark, much to sweep: counted together they would come to more than the collector can take in the time of marking. */
+TEST(apart, "gc_trace/CPU time of marking is no more than fits its time, and that of sweeping is told apart")
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+	const struct gc_cycle *cycle = &it.gc->cycle;
+	uint64_t most_ns;
+
+	for (size_t i = 0; i < 2000000; i++)
+		CHECK(arena_gc_alloc(it.gc, it.node));
+	arena_gc_collect(it.gc);
+	/* The kernel's two clocks differ by less. */
+	most_ns = (cycle->end_ns - cycle->start_ns + 20000) * (1 + it.gc->crew.nr_helpers);
+	CHECK(cycle->cpu_ns && cycle->cpu_ns <= most_ns);
+	CHECK(cycle->sweep_cpu_ns && cycle->sweep_ns);
+	harness_note("mark %lu of %lu us, sweep %lu of %lu us", (unsigned long)(cycle->cpu_ns / 1000), (unsigned long)((cycle->end_ns - cycle->start_ns) / 1000),
+		     (unsigned long)(cycle->sweep_cpu_ns / 1000), (unsigned long)(cycle->sweep_ns / 1000));
+	arena_gc_destroy(it.gc);
 }
 
 #define LATE 3
