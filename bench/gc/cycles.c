@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* "gc 3 @0.41s 2%: A+B+C ms clock, D+assist/worker/idle+E ms cpu, ...": a part that a collector does not tell may be left out behind the slashes. */
+/*
+ * "gc 3 @0.41s 2%: A+B+C ms clock, D+assist/worker/idle+E ms cpu, ...; cpu/wall ms sweep, ...": a part that a collector does not tell may be left out behind the
+ * slashes, and sweeping.
+ */
 #include "bench/gc/cycles.h"
 
 #include <stdio.h>
@@ -36,8 +39,8 @@ static const char *find_words(const char *line, const char *unit)
 
 bool cycle_parse(const char *line, struct cycle *cycle)
 {
-	double clock[NUMBERS], cpu[NUMBERS];
-	const char *begin = strstr(line, "gc "), *clock_words, *cpu_words;
+	double clock[NUMBERS], cpu[NUMBERS], sweep[NUMBERS] = { 0 };
+	const char *begin = strstr(line, "gc "), *clock_words, *cpu_words, *sweep_words;
 	int number;
 
 	if (!begin || sscanf(begin, "gc %d @", &number) != 1)
@@ -46,9 +49,14 @@ bool cycle_parse(const char *line, struct cycle *cycle)
 	cpu_words = find_words(begin, " ms cpu");
 	if (!clock_words || !cpu_words || parse_numbers(clock_words, clock) != 3 || parse_numbers(cpu_words, cpu) != NUMBERS)
 		return false;
+	sweep_words = find_words(begin, " ms sweep");
+	if (sweep_words && parse_numbers(sweep_words, sweep) != 2)
+		return false;
 	cycle->wall_ms = clock[0] + clock[1] + clock[2];
 	cycle->assist_ms = cpu[1];
 	cycle->worker_ms = cpu[2];
 	cycle->idle_ms = cpu[3];
+	cycle->sweep_ms = sweep[0];
+	cycle->sweep_wall_ms = sweep[1];
 	return true;
 }

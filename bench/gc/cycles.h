@@ -7,7 +7,8 @@
 
 struct cycle {
 	double wall_ms;		/* from its begin until barriers are off */
-	double assist_ms, worker_ms, idle_ms; /* CPU time: of mutators, of workers in their share, of workers on idle CPUs */
+	double assist_ms, worker_ms, idle_ms; /* CPU time in it: of mutators, of workers in their share, of workers on idle CPUs */
+	double sweep_ms, sweep_wall_ms; /* CPU time of the collector's threads for sweeping, and how long they did; 0 where it is not told */
 };
 
 /** Read a line; false when it is none of a cycle. */

@@ -133,16 +133,20 @@ static void add_line(struct cycle *sum, const char *line)
 	sum->assist_ms += cycle.assist_ms;
 	sum->worker_ms += cycle.worker_ms;
 	sum->idle_ms += cycle.idle_ms;
+	sum->sweep_ms += cycle.sweep_ms;
+	sum->sweep_wall_ms += cycle.sweep_wall_ms;
 }
 
-/* Of all CPUs, while cycles were running; and of all CPU time that was spent. */
+/* Of all CPUs, from the begin of cycles until barriers were off, and while the collector swept; and of all CPU time that was spent. */
 static void report_shares(struct outcome *outcome, const struct cycle *sum, double spent_ms)
 {
-	double all_ms = sum->wall_ms * (double)sysconf(_SC_NPROCESSORS_ONLN) / 100;
+	double nr_cpus = (double)sysconf(_SC_NPROCESSORS_ONLN), workers_ms = sum->worker_ms + sum->idle_ms;
 
-	outcome_add(outcome, "cycle_workers", "percent", (sum->worker_ms + sum->idle_ms) / all_ms);
-	outcome_add(outcome, "cycle_assists", "percent", sum->assist_ms / all_ms);
-	outcome_add(outcome, "collector", "percent", 100 * (sum->worker_ms + sum->idle_ms + sum->assist_ms) / spent_ms);
+	outcome_add(outcome, "cycle_workers", "percent", 100 * workers_ms / (sum->wall_ms * nr_cpus));
+	outcome_add(outcome, "cycle_assists", "percent", 100 * sum->assist_ms / (sum->wall_ms * nr_cpus));
+	if (sum->sweep_wall_ms > 0)
+		outcome_add(outcome, "sweep_workers", "percent", 100 * sum->sweep_ms / (sum->sweep_wall_ms * nr_cpus));
+	outcome_add(outcome, "collector", "percent", 100 * (workers_ms + sum->assist_ms + sum->sweep_ms) / spent_ms);
 }
 
 static void trace_report(struct outcome *outcome, double spent_ms)

@@ -72,12 +72,14 @@ static void test_cycles(void)
 	struct cycle cycle;
 
 	check(cycle_parse("arena: gc 3 @0.41s 2%: 0.05+1.90+0.03 ms clock, 0+0.10/1.85/0.5+0 ms cpu, 8->9->5 MB, 10 MB goal, 2 P; "
-			  "0.11 ms runtime, 0.04 ms handshake, 2 rounds", &cycle) &&
-	      near(cycle.wall_ms, 1.98) && near(cycle.assist_ms, 0.1) && near(cycle.worker_ms, 1.85) && near(cycle.idle_ms, 0.5), "our line");
+			  "0.80/1.10 ms sweep, 0.11 ms runtime, 0.04 ms handshake, 2 rounds", &cycle) &&
+	      near(cycle.wall_ms, 1.98) && near(cycle.assist_ms, 0.1) && near(cycle.worker_ms, 1.85) && near(cycle.idle_ms, 0.5) && near(cycle.sweep_ms, 0.8) &&
+	      near(cycle.sweep_wall_ms, 1.1), "our line");
 	check(cycle_parse("gc 1 @0.006s 4%: 0.021+0.35+0.004 ms clock, 0.043+0.26/0.20/0.01+0.008 ms cpu, 4->4->0 MB, 4 MB goal, 0 MB stacks, "
 			  "0 MB globals, 2 P", &cycle) &&
-	      near(cycle.wall_ms, 0.375) && near(cycle.assist_ms, 0.26), "Go's line");
+	      near(cycle.wall_ms, 0.375) && near(cycle.assist_ms, 0.26) && near(cycle.sweep_ms, 0), "Go's line");
 	check(!cycle_parse("arena: gc: thread 3 has not answered for 10 ms", &cycle) && !cycle_parse("gc 3 @0.41s 2%: nonsense", &cycle) &&
+	      !cycle_parse("gc 3 @0.41s 2%: 1+1+1 ms clock, 0+1/1/0+0 ms cpu; 1 ms sweep", &cycle) &&
 	      !cycle_parse("", &cycle), "what is no such line");
 }
 
