@@ -3,7 +3,8 @@
  * Collectors beside each other, and beside malloc() and free(), under the same programs. Each run is a process of its own, arena-bench-gc-RUNTIME (gc/driver.c), of
  * which there is one for each runtime that was there when this was built.
  *
- * Programs run plainly, for CPU time, memory and the wall clock; those with a column for it also with each thread timing itself, which costs too much to tell anything else.
+ * Programs run plainly, for CPU time, memory, the wall clock and the collector's shares, of which it prints a line for each cycle: some microseconds of its own thread. Those
+ * with a column for it also run with each thread timing itself, which costs too much to tell anything else.
  * All runtimes must come to the same checksum.
  */
 #include <limits.h>
@@ -17,6 +18,7 @@
 
 #define DRIVER "arena-bench-gc-"
 #define SELF "ARENA_BENCH_GC_SELF"
+#define TRACE "ARENA_BENCH_GC_TRACE"
 
 enum { OUTPUT_BYTES = 4096, NAME_BYTES = 64 };
 
@@ -121,10 +123,10 @@ static int run_once(const struct gc_program *program, const char *runtime, bool 
 
 	if (!quick)
 		child_warm();
-	if (is_timed)
-		setenv(SELF, "1", 1);
+	setenv(is_timed ? SELF : TRACE, "1", 1);
 	status = run_driver(runtime, program->name, quick ? program->quick_size : program->size, output);
 	unsetenv(SELF);
+	unsetenv(TRACE);
 	if (status)
 		return bench_fail("gc: %s/%s: " DRIVER "%s failed, wait status %#x", program->name, runtime, runtime, (unsigned int)status);
 	return take_line(program, runtime, is_timed, output, report);

@@ -6,15 +6,17 @@
  *	arena-bench-gc-RUNTIME PROGRAM SIZE
  *	checksum=HEX elapsed:ms=N cpu:ms=N peak_rss:MiB=N METRIC:UNIT=N...
  *
- * "version" as the program prints what the runtime is.
+ * "version" as the program prints what the runtime is. With ARENA_BENCH_GC_TRACE in the environment also what the collector says of its cycles; see gc/batch.h for more.
  */
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/sendfile.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -111,16 +113,27 @@ static double status_mib(const char *name)
 
 /* ---------------------------------------------------------------- what the collector says of its cycles */
 
-/* A runtime that traces writes to standard error, which becomes a file in memory. */
+/* A library that aborts has said why. */
+static void spill(int signal)
+{
+	off_t at = 0;
+
+	(void)signal;
+	while (sendfile(error_fd, trace_fd, &at, 4096) > 0)
+		;
+}
+
+/* A runtime that traces writes to standard error, which becomes a file in memory: a call for each cycle, by the collector's thread. */
 static void trace_begin(void)
 {
-	if (!getenv("ARENA_BENCH_GC_SELF"))
+	if (!getenv("ARENA_BENCH_GC_TRACE"))
 		return;
 	setenv("ARENA_GCTRACE", "1", 1);
 	error_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
 	trace_fd = memfd_create("trace", MFD_CLOEXEC);
 	if (error_fd < 0 || trace_fd < 0 || dup2(trace_fd, STDERR_FILENO) < 0)
 		_exit(1);
+	signal(SIGABRT, spill);
 }
 
 static void add_line(struct cycle *sum, const char *line)

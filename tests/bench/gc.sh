@@ -59,6 +59,12 @@ done
 empty_ok "the rows that bars are held against, and others" "$missing"
 empty_ok "--quick is not held against bars" "$(grep '"bar"' "$folder/all")"
 
+# Which run tells what.
+only() { tr ' ' '\n' | sed -n 's/^\(own_max\|cycle_workers\|sweep_workers\|collector\):.*/\1/p' | paste -s; }
+is "the collector's shares are of a run in which no thread times itself" $'cycle_workers\tsweep_workers\tcollector' \
+	only < <(ARENA_BENCH_GC_TRACE=1 "$bench-gc-arena" trees 100)
+is "a thread's own times are of a run in which the collector prints nothing" own_max only < <(ARENA_BENCH_GC_SELF=1 "$bench-gc-arena" trees 100)
+
 run_ok "a picture of utilization and batches" env B="${B:-build}" tests/plot/plot-gc --size 20 "$folder/gc.svg"
 empty_ok "each runtime is in it" "$(for runtime in "${runtimes[@]}"; do grep -q ">$runtime<" "$folder/gc.svg" || echo "$runtime"; done)"
 

@@ -109,6 +109,13 @@ static void test_ratios(void)
 	report_fini(&report);
 }
 
+static void test_plain(void)
+{
+	check(gc_is_plain("cpu:ms=1") && gc_is_plain("cycle_workers:percent=25") && gc_is_plain("sweep_workers:percent=1") && gc_is_plain("collector:percent=9"),
+	      "CPU time and the collector's shares are those of plain runs");
+	check(!gc_is_plain("own_max:us=1") && !gc_is_plain("utilization_10ms:ratio=1"), "what threads time themselves is not");
+}
+
 static void test_bars(void)
 {
 	struct row rows[2] = { { .bench = "gc", .name = "trees/arena", .metric = "own_max", .unit = "us" },
@@ -125,6 +132,7 @@ int main(void)
 	test_utilization();
 	test_cycles();
 	test_ratios();
+	test_plain();
 	test_bars();
 	return check_end();
 }
