@@ -165,9 +165,9 @@ void bars_set(struct row *rows, size_t nr_rows)
 
 static void print_bar(const struct row *row, FILE *out)
 {
-	char label[2 * NAME_BYTES];
+	char label[3 * NAME_BYTES];
 
-	snprintf(label, sizeof(label), "%s %s", row->name, row->metric);
+	snprintf(label, sizeof(label), "%s %s %s", row->name, row->source, row->metric);
 	fprintf(out, "%s: %-6s %-42s %9.4g %s (bar %s%.4g)  %s\n", row->kernel, row->bench, label, row->value.median, row->unit,
 		row->bar.kind == BAR_LEAST ? ">= " : "<= ", row->bar.value, row_is_met(row) ? "met" : "MISSED");
 }

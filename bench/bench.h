@@ -30,8 +30,8 @@ struct options {
 	size_t reps;		 /* 0: each benchmark's own default */
 	size_t objects;		 /* of append and nodes */
 	size_t requests;	 /* of request, in all repetitions together */
-	const char *program;	 /* of malloc; NULL: all */
-	bool quick;		 /* malloc, pages, idle: small sizes, to see that it works */
+	const char *program;	 /* of malloc and gc; NULL: all */
+	bool quick;		 /* malloc, gc, pages, idle: small sizes, to see that it works */
 };
 
 struct report;

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/arena_case.h"
 #include "bench/bench.h"
 #include "bench/child.h"
 #include "bench/gc_runs.h"
@@ -60,13 +61,16 @@ enum { NR_PROGRAMS = sizeof(programs) / sizeof(programs[0]) };
 
 /* ---------------------------------------------------------------- one run */
 
-static int run_driver(const char *runtime, const char *program, size_t size, char output[OUTPUT_BYTES])
+/* @source: NULL: none is asked for. */
+static int run_driver(const char *runtime, const char *program, size_t size, const char *source, char output[OUTPUT_BYTES])
 {
-	char driver[PATH_MAX], file[64], own_name[] = DRIVER, name[32], number[24], *arguments[] = { own_name, name, size ? number : NULL, NULL };
+	char driver[PATH_MAX], file[64], own_name[] = DRIVER, name[32], number[24], where[16];
+	char *arguments[] = { own_name, name, size ? number : NULL, source ? where : NULL, NULL };
 
 	snprintf(file, sizeof(file), DRIVER "%s", runtime);
 	snprintf(name, sizeof(name), "%s", program);
 	snprintf(number, sizeof(number), "%zu", size);
+	snprintf(where, sizeof(where), "%s", source ? source : "");
 	if (!child_path(file, driver, sizeof(driver)))
 		return -1;
 	return child_run(driver, arguments, "", false, output, OUTPUT_BYTES);
@@ -95,41 +99,45 @@ static bool take_metric(const char *word, const char *name, const char *source, 
 	return true;
 }
 
-/* The driver's line. Of a run with timing only what is not there without it. */
-static int take_line(const struct gc_program *program, const char *runtime, bool is_timed, char *line, struct report *report)
+/* "source=NAME", where memory really was from: not another source than was asked for. */
+static int check_source(const char *name, const char *source, const char *wanted)
 {
-	const char *source = strcmp(runtime, OURS_GC) ? MALLOC_SOURCE : "auto";
-	char name[NAME_BYTES], *state = NULL;
-	unsigned long long checksum;
-
-	snprintf(name, sizeof(name), "%s/%s", program->name, runtime);
-	for (char *word = strtok_r(line, " \n", &state); word; word = strtok_r(NULL, " \n", &state)) {
-		if (sscanf(word, "checksum=%llx", &checksum) == 1) {
-			if (check(program, name, checksum))
-				return 1;
-		} else if (is_timed && gc_is_plain(word)) {
-			continue;
-		} else if (!take_metric(word, name, source, report)) {
-			return bench_fail("gc: %s: the driver said '%s'", name, word);
-		}
-	}
-	return 0;
+	return !wanted || !strcmp(source, wanted) ? 0 : bench_fail("gc: %s: memory is of %s, not of %s", name, source, wanted);
 }
 
-static int run_once(const struct gc_program *program, const char *runtime, bool quick, bool is_timed, struct report *report)
+/* The driver's line: first the checksum, then the source, if its runtime has any. Of a run with timing only what is not there without it. */
+static int take_line(const struct gc_program *program, const char *name, const char *wanted, bool is_timed, char *line, struct report *report)
 {
-	char output[OUTPUT_BYTES];
+	char source[16] = MALLOC_SOURCE, *state = NULL;
+	unsigned long long checksum;
+	int error = 0;
+
+	for (char *word = strtok_r(line, " \n", &state); word && !error; word = strtok_r(NULL, " \n", &state)) {
+		if (sscanf(word, "checksum=%llx", &checksum) == 1)
+			error = check(program, name, checksum);
+		else if (sscanf(word, "source=%15s", source) == 1)
+			error = check_source(name, source, wanted);
+		else if (!(is_timed && gc_is_plain(word)) && !take_metric(word, name, source, report))
+			error = bench_fail("gc: %s: the driver said '%s'", name, word);
+	}
+	return error;
+}
+
+static int run_once(const struct gc_program *program, const char *runtime, const char *source, bool quick, bool is_timed, struct report *report)
+{
+	char output[OUTPUT_BYTES], name[NAME_BYTES];
 	int status;
 
 	if (!quick)
 		child_warm();
 	setenv(is_timed ? SELF : TRACE, "1", 1);
-	status = run_driver(runtime, program->name, quick ? program->quick_size : program->size, output);
+	snprintf(name, sizeof(name), "%s/%s", program->name, runtime);
+	status = run_driver(runtime, program->name, quick ? program->quick_size : program->size, source, output);
 	unsetenv(SELF);
 	unsetenv(TRACE);
 	if (status)
-		return bench_fail("gc: %s/%s: " DRIVER "%s failed, wait status %#x", program->name, runtime, runtime, (unsigned int)status);
-	return take_line(program, runtime, is_timed, output, report);
+		return bench_fail("gc: %s: " DRIVER "%s failed, wait status %#x", name, runtime, (unsigned int)status);
+	return take_line(program, name, source, is_timed, output, report);
 }
 
 /* ---------------------------------------------------------------- all of them */
@@ -143,7 +151,7 @@ static int find_runtimes(void)
 
 		if (runtime->is_there)
 			continue;
-		runtime->is_there = !run_driver(runtime->name, "version", 0, output) && sscanf(output, "%63s", runtime->version) == 1;
+		runtime->is_there = !run_driver(runtime->name, "version", 0, NULL, output) && sscanf(output, "%63s", runtime->version) == 1;
 		if (!runtime->is_there && i < NR_NEEDED)
 			return bench_fail("gc: " DRIVER "%s does not run; it belongs beside arena-bench", runtime->name);
 		if (!runtime->is_there)
@@ -161,21 +169,68 @@ void gc_print_versions(FILE *out)
 			fprintf(out, "# %s: %s\n", runtimes[i].name, runtimes[i].version);
 }
 
+/* The sources that ours is to have, NULL where none was asked for. */
+struct plan {
+	const struct options *options;
+	const char *sources[ARENA_NR_SOURCES];
+	size_t nr_sources;
+};
+
+/* Plainly, and timed where the program has a column for it. */
+static int run_both(const struct gc_program *program, const char *runtime, const char *source, const struct plan *plan, struct report *report)
+{
+	bool quick = plan->options->quick;
+	int error = run_once(program, runtime, source, quick, false, report);
+
+	if (program->is_timed && !error)
+		error = run_once(program, runtime, source, quick, true, report);
+	return error;
+}
+
 /* Each time another runtime is first. */
-static int run_program(const struct gc_program *program, const struct options *options, size_t rep, struct report *report)
+static int run_program(const struct gc_program *program, const struct plan *plan, size_t rep, struct report *report)
 {
 	int error = 0;
 
 	for (size_t i = 0; i < NR_RUNTIMES; i++) {
 		const struct runtime *runtime = &runtimes[(i + rep) % NR_RUNTIMES];
+		bool is_ours = !strcmp(runtime->name, OURS_GC);
 
 		if (!runtime->is_there || (program->only && strcmp(program->only, runtime->name)))
 			continue;
-		error |= run_once(program, runtime->name, options->quick, false, report);
-		if (program->is_timed && !error)
-			error |= run_once(program, runtime->name, options->quick, true, report);
+		for (size_t j = 0; j < (is_ours ? plan->nr_sources : 1); j++)
+			error |= run_both(program, runtime->name, is_ours ? plan->sources[j] : NULL, plan, report);
 	}
 	return error;
+}
+
+/* 1 after a message when a source is not to be had. */
+static int plan_sources(struct plan *plan)
+{
+	enum arena_source sources[ARENA_NR_SOURCES];
+	int nr = 1;
+
+	if (plan->options->sources_asked)
+		nr = arena_case_sources(plan->options, ARENA_SOURCE_THP, sources);
+	for (int i = 0; i < nr && plan->options->sources_asked; i++)
+		plan->sources[i] = arena_source_name(sources[i]);
+	plan->nr_sources = nr > 0 ? (size_t)nr : 0;
+	return nr < 0;
+}
+
+/* Whether there is such a program, and --source says something about it; 1 after a message if not. */
+static int check_options(const struct options *options)
+{
+	const struct gc_program *program = NULL;
+
+	for (size_t i = 0; i < NR_PROGRAMS && options->program; i++)
+		if (!strcmp(programs[i].name, options->program))
+			program = &programs[i];
+	if (options->program && !program)
+		return bench_fail("gc: no such program: %s", options->program);
+	if (options->sources_asked && program && program->only && strcmp(program->only, OURS_GC))
+		return bench_fail("gc: %s runs on %s alone, whose memory has no source that could be chosen", program->name, program->only);
+	return 0;
 }
 
 static bool is_wanted(const struct gc_program *program, const struct options *options)
@@ -185,18 +240,16 @@ static bool is_wanted(const struct gc_program *program, const struct options *op
 
 int bench_gc(const struct options *options, struct report *report)
 {
-	size_t nr_wanted = 0, reps_most = options->reps ? options->reps : options->quick ? 1 : 10;
-	int error = find_runtimes();
+	struct plan plan = { .options = options };
+	size_t reps_most = options->reps ? options->reps : options->quick ? 1 : 10;
+	int error = check_options(options) || find_runtimes() || plan_sources(&plan);
 
 	for (size_t rep = 0; rep < reps_most && !error; rep++)
 		for (size_t i = 0; i < NR_PROGRAMS; i++) {
 			if (!is_wanted(&programs[i], options) || (!options->reps && rep >= programs[i].reps))
 				continue;
-			nr_wanted++;
-			error |= run_program(&programs[i], options, rep, report);
+			error |= run_program(&programs[i], &plan, rep, report);
 		}
-	if (!nr_wanted && !error)
-		return bench_fail("gc: no such program: %s", options->program);
 	gc_add_ratios(report);
 	return error;
 }

@@ -24,10 +24,11 @@ bool gc_is_plain(const char *word)
 	return false;
 }
 
-static const struct series *find(const struct report *report, const char *name, const char *metric)
+/* Peers have one source. */
+static const struct series *find(const struct report *report, const char *name, const char *source, const char *metric)
 {
 	for (const struct series *series = report->first; series; series = series->next)
-		if (!strcmp(series->row.bench, "gc") && !strcmp(series->row.name, name) && !strcmp(series->row.metric, metric))
+		if (!strcmp(series->row.bench, "gc") && !strcmp(series->row.name, name) && !strcmp(series->row.source, source) && !strcmp(series->row.metric, metric))
 			return series;
 	return NULL;
 }
@@ -45,7 +46,7 @@ static bool name_with(char name[NAME_BYTES], const struct series *ours, const ch
 static void add_ratio(struct report *report, const struct series *ours, const char *peer)
 {
 	char name[NAME_BYTES], metric[NAME_BYTES];
-	const struct series *theirs = name_with(name, ours, peer) ? find(report, name, ours->row.metric) : NULL;
+	const struct series *theirs = name_with(name, ours, peer) ? find(report, name, MALLOC_SOURCE, ours->row.metric) : NULL;
 
 	if (!theirs || theirs->n != ours->n)
 		return;
@@ -69,7 +70,7 @@ static void print_ratios_of(const struct report *report, const struct series *ou
 		char name[NAME_BYTES];
 
 		snprintf(name, sizeof(name), "%s_vs_%s", metric, peers[i]);
-		ratio = find(report, ours->row.name, name);
+		ratio = find(report, ours->row.name, ours->row.source, name);
 		if (ratio)
 			fprintf(out, " %.3f of %s%s", series_median(ratio), peers[i], i + 1 < sizeof(peers) / sizeof(peers[0]) ? "," : "");
 	}
@@ -87,7 +88,7 @@ void gc_print_ratios(const struct report *report, FILE *out)
 		if (is_first)
 			fprintf(out, "ours over theirs, medians of ratios\n");
 		is_first = false;
-		fprintf(out, "%-16s", ours->row.name);
+		fprintf(out, "%-16s %-8s", ours->row.name, ours->row.source);
 		for (size_t i = 0; i < sizeof(compared) / sizeof(compared[0]); i++)
 			print_ratios_of(report, ours, compared[i], out);
 		fputc('\n', out);

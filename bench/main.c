@@ -90,7 +90,7 @@ static void print_help(void)
 	     "\n"
 	     "Options:\n"
 	     "  --source LIST   of pages, thp, hugetlb, dev, by commas; one that is not to be had is then\n"
-	     "                  a failure (default: fault: all that work; arena: thp; reclaim: dev)\n"
+	     "                  a failure (default: fault: all that work; arena: thp; reclaim: dev; gc: the library's)\n"
 	     "  --chunks N      fault, fork: chunks per repetition (128); reclaim: largest number (1024)\n"
 	     "  --objects N     objects of append and nodes (100000)\n"
 	     "  --requests N    requests of each row of request (1000000)\n"

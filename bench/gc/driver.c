@@ -3,8 +3,8 @@
  * arena-bench-gc-RUNTIME: runs one program once and prints one line. `arena-bench gc` starts it, for each runtime in turns; there is one driver for each, and
  * each has nothing of the others in it.
  *
- *	arena-bench-gc-RUNTIME PROGRAM SIZE
- *	checksum=HEX elapsed:ms=N cpu:ms=N peak_rss:MiB=N METRIC:UNIT=N...
+ *	arena-bench-gc-RUNTIME PROGRAM SIZE [SOURCE]
+ *	checksum=HEX source=NAME elapsed:ms=N cpu:ms=N peak_rss:MiB=N METRIC:UNIT=N...
  *
  * "version" as the program prints what the runtime is. With ARENA_BENCH_GC_TRACE in the environment also what the collector says of its cycles; see gc/batch.h for more.
  */
@@ -226,14 +226,14 @@ static void set_limit(const struct program *program)
 		setenv("ARENA_GC_LIMIT", bytes, 1);
 }
 
-static void run(const struct program *program, size_t size)
+static void run(const struct program *program, size_t size, const char *source)
 {
 	struct outcome outcome = { 0 };
 	double cpu = cpu_ms(), start = now_ms(), rss_mib = status_mib("VmRSS");
 	uint64_t checksum;
 
 	set_limit(program);
-	rt_init();
+	rt_init(source);
 	trees_prepare();
 	splay_prepare();
 	tables_prepare();
@@ -246,7 +246,7 @@ static void run(const struct program *program, size_t size)
 	batch_report(&outcome, RT_NAME);
 	rt_report(&outcome);
 	trace_report(&outcome, cpu);
-	printf("checksum=%016llx", (unsigned long long)checksum);
+	printf("checksum=%016llx source=%s", (unsigned long long)checksum, rt_source());
 	for (size_t i = 0; i < outcome.nr; i++)
 		printf(" %s:%s=%.10g", outcome.metrics[i].name, outcome.metrics[i].unit, outcome.metrics[i].value);
 	putchar('\n');
@@ -267,14 +267,14 @@ int main(int argc, char **argv)
 
 	if (argc == 2 && !strcmp(argv[1], "version"))
 		return puts(rt_version()) < 0;
-	if (argc != 3)
-		die("usage: arena-bench-gc-" RT_NAME " PROGRAM SIZE");
+	if (argc != 3 && argc != 4)
+		die("usage: arena-bench-gc-" RT_NAME " PROGRAM SIZE [SOURCE]");
 	size = strtoul(argv[2], &end, 10);
 	if (*end || !size)
 		die("bad size");
 	alarm(LIMIT_S);
 	trace_begin();
 	batch_init();
-	run(find(argv[1]), size);
+	run(find(argv[1]), size, argv[3]);
 	return fflush(stdout) ? 1 : 0;
 }

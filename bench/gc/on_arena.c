@@ -2,7 +2,10 @@
 /* The one heap of the driver. */
 #include "bench/gc/runtime.h"
 
+#include <arena/heap.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct link {
 	void *to;
@@ -21,12 +24,28 @@ struct arena_gc_type *rt_make(const struct arena_gc_layout *layout)
 	return type;
 }
 
-void rt_init(void)
+void rt_init(const char *source)
 {
-	rt_heap = arena_gc_create(NULL);
+	int number = source ? arena_source_parse(source) : ARENA_SOURCE_AUTO;
+
+	if (number < 0)
+		die("no such source");
+	rt_heap = arena_gc_create(&(struct arena_gc_options){ .source = (enum arena_source)number });
 	if (!rt_heap)
 		die("no collected heap");
 	rt_pointer_type = rt_make(&pointer_layout);
+}
+
+/* There is one heap. */
+const char *rt_source(void)
+{
+	static char name[16];
+	char *text = arena_heap_json(), *member = text ? strstr(text, "\"source\":\"") : NULL;
+
+	if (!member || sscanf(member, "\"source\":\"%15[a-z]\"", name) != 1)
+		die("the statistics name no source");
+	free(text);
+	return name;
 }
 
 void rt_report(struct outcome *outcome)

@@ -27,7 +27,9 @@ extern struct arena_gc_type *rt_pointer_type;
 #define rt_set(member, value) arena_gc_store((member), (value))
 #define rt_free(object) ((void)(object))
 
-void rt_init(void);
+void rt_init(const char *source);
+/* As the library's statistics name it. */
+const char *rt_source(void);
 /* Ends the driver when out of memory. */
 struct arena_gc_type *rt_make(const struct arena_gc_layout *layout);
 void rt_report(struct outcome *outcome);

@@ -22,7 +22,14 @@
 #define rt_set(member, value) (*(member) = (value))
 #define rt_free(object) ((void)(object))
 
-static inline void rt_init(void) { GC_INIT(); }
+static inline void rt_init(const char *source)
+{
+	if (source)
+		die("its memory has no source that could be chosen");
+	GC_INIT();
+}
+
+static inline const char *rt_source(void) { return "malloc"; }
 static inline void rt_begin(void) {}
 static inline void rt_end(void) {}
 

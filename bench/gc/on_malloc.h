@@ -20,7 +20,13 @@
 #define rt_set(member, value) (*(member) = (value))
 #define rt_free(object) free(object)
 
-static inline void rt_init(void) {}
+static inline void rt_init(const char *source)
+{
+	if (source)
+		die("its memory has no source that could be chosen");
+}
+
+static inline const char *rt_source(void) { return "malloc"; }
 static inline void rt_begin(void) {}
 static inline void rt_end(void) {}
 static inline void rt_report(struct outcome *outcome) { (void)outcome; }

@@ -13,7 +13,8 @@
  *	rt_free(object)
  *	rt_begin(), rt_end()		around a thread's use of objects
  *	rt_start(), rt_join()		as pthread_create() and pthread_join()
- *	rt_init(), rt_report(), rt_version()	the driver's: before anything; after all; at any time
+ *	rt_init(source), rt_report(), rt_version()	the driver's: before anything, from a source or, NULL, as the runtime does; after all; at any time
+ *	rt_source()			where memory is from, as rows have it; after all
  *
  *	RT_STORES			a program that only this runtime has, if there is one
  *

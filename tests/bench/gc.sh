@@ -51,13 +51,30 @@ same large4 8
 run_ok "a run as JSON" bash -c '"$0" gc --quick --json >"$1"' "$bench" "$folder/all"
 rows=$(sed -n 's/.*"case": "\([^"]*\)", "source": "\([a-z]*\)", "metric": "\([a-z0-9_]*\)".*/\1 \2 \3/p' "$folder/all")
 missing=
+ours=$("$bench-gc-arena" gcbench 8 | sed -n 's/.* source=\([a-z]*\) .*/\1/p')
 for row in "trees/arena auto cpu" "trees/arena auto own_max" "trees/arena auto wall_p99_99" "trees/malloc malloc wall_max" \
 	"trees/arena auto utilization_10ms" "trees2/arena auto utilization_10ms" "trees/arena auto cpu_vs_malloc" "idle/malloc malloc wall_max" \
 	"trees/arena auto peak_rss_vs_malloc" "limited/arena auto over_limit" "stores/arena auto barrier_off" "stores/arena auto barrier_on" "large4/arena auto cycles"; do
-	grep -q -F -x "$row" <<<"$rows" || missing+="$row"$'\n'
+	grep -q -F -x "${row/ auto / $ours }" <<<"$rows" || missing+="$row"$'\n'
 done
 empty_ok "the rows that bars are held against, and others" "$missing"
 empty_ok "--quick is not held against bars" "$(grep '"bar"' "$folder/all")"
+
+# A source is what the library says; one that is not to be had is a failure.
+complaints=
+for source in pages thp hugetlb dev; do
+	if ARENA_SOURCE=pages "$bench" gc --quick --program gcbench --source $source --json >"$folder/$source" 2>"$folder/error"; then
+		[ "$(grep -o '"case": "gcbench/arena", "source": "[a-z]*"' "$folder/$source" | sort -u)" = "\"case\": \"gcbench/arena\", \"source\": \"$source\"" ] ||
+			complaints+="$source: other rows"$'\n'
+	else
+		case $source in pages | thp) complaints+="$source: $(<"$folder/error")" ;; esac
+		grep -q "$source" "$folder/error" || complaints+="$source: failed with $(<"$folder/error")"$'\n'
+	fi
+done
+empty_ok "rows say the source that was asked for, where it is to be had" "$complaints"
+is "several sources are rows of one run" "pages thp" bash -c '"$0" gc --quick --program gcbench --source thp,pages --json | sed -n "s|.*gcbench/arena\", \"source\": \"\([a-z]*\).*cpu_vs_malloc.*|\1|p" | sort | paste -sd " "' "$bench"
+is "without --source rows say what the library took" pages bash -c 'ARENA_SOURCE=pages "$0" gc --quick --program gcbench --json | sed -n "s|.*gcbench/arena\", \"source\": \"\([a-z]*\).*|\1|p" | sort -u' "$bench"
+run_fails "a program without our collector has no source" "runs on malloc alone" "$bench" gc --quick --program idle --source pages
 
 # Which run tells what.
 only() { tr ' ' '\n' | sed -n 's/^\(own_max\|cycle_workers\|sweep_workers\|collector\):.*/\1/p' | paste -s; }
@@ -78,6 +95,10 @@ run_ok "a runtime that is not there is named and left out" bash -c \
 printf '#!/bin/sh\n[ "$1" = version ] && echo 1 || echo checksum=1 cpu:ms=1\n' >"$folder/some/arena-bench-gc-boehm"
 chmod +x "$folder/some/arena-bench-gc-boehm"
 run_fails "a runtime that comes to something else is a failure" "checksum is" "$folder/some/arena-bench" gc --quick --program gcbench
+rm "$folder/some/arena-bench-gc-boehm"
+# shellcheck disable=SC2016 # expanded by the fake driver
+printf '#!/bin/sh\n[ "$1" = version ] && echo 1 || echo checksum=1 source=pages cpu:ms=1\n' >"$folder/some/arena-bench-gc-arena"
+run_fails "memory of another source is a failure" "memory is of pages, not of thp" "$folder/some/arena-bench" gc --quick --program gcbench --source thp
 rm "$folder/some/arena-bench-gc-malloc"
 run_fails "malloc must be there" "arena-bench-gc-malloc does not run" "$folder/some/arena-bench" gc --quick --program gcbench
 run_fails "unknown program" "no such program" "$bench" gc --program nonsense

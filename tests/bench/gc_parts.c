@@ -92,18 +92,34 @@ static double sample_of(const struct report *report, const char *name, const cha
 	return 0;
 }
 
+/* Whether the text of the ratios has @line. */
+static bool is_printed(const struct report *report, const char *line)
+{
+	char text[1024] = "";
+	FILE *out = fmemopen(text, sizeof(text), "w");
+
+	if (!out)
+		abort();
+	gc_print_ratios(report, out);
+	fclose(out);
+	return strstr(text, line);
+}
+
 static void test_ratios(void)
 {
 	struct report report;
 
 	report_init(&report);
-	report_add(&report, "gc", "trees/arena", "auto", "cpu", "ms", 30);
-	report_add(&report, "gc", "trees/arena", "auto", "cycle_workers", "percent", 21);
+	report_add(&report, "gc", "trees/arena", "thp", "cpu", "ms", 30);
+	report_add(&report, "gc", "trees/arena", "thp", "cycle_workers", "percent", 21);
 	report_add(&report, "gc", "trees/malloc", "malloc", "cpu", "ms", 20);
 	report_add(&report, "gc", "trees/boehm", "malloc", "cpu", "ms", 60);
 	report_add(&report, "gc", "splay/malloc", "malloc", "cpu", "ms", 1);
+	report_add(&report, "gc", "trees/arena", "pages", "cpu", "ms", 40);
 	gc_add_ratios(&report);
 	check(near(sample_of(&report, "trees/arena", "cpu_vs_malloc"), 1.5) && near(sample_of(&report, "trees/arena", "cpu_vs_boehm"), 0.5), "ours over theirs");
+	check(is_printed(&report, "trees/arena      thp       elapsed  cpu 1.500 of malloc, 0.500 of boehm,") &&
+	      is_printed(&report, "trees/arena      pages     elapsed  cpu 2.000 of malloc, 0.667 of boehm,"), "a line for each source");
 	check(near(sample_of(&report, "trees/arena", "cpu_vs_go"), 0), "no ratio to what did not run");
 	check(near(sample_of(&report, "trees/arena", "cycle_workers_off"), 4), "how far the workers' share is from a quarter");
 	report_fini(&report);
