@@ -132,13 +132,70 @@ static void test_plain(void)
 	check(!gc_is_plain("own_max:us=1") && !gc_is_plain("utilization_10ms:ratio=1"), "what threads time themselves is not");
 }
 
+static const struct {
+	const char *name, *metric;
+	double bar, inside, outside;
+} bars[] = {
+	{ "trees/arena", "own_max", 500, 499, 501 },
+	{ "trees/arena", "wall_p99_9", 25, 24.9, 25.1 },
+	{ "trees/arena", "wall_p99_99", 100, 99, 101 },
+	{ "trees/arena", "cpu_vs_malloc", 1.6, 1.59, 1.61 },
+	{ "trees/arena", "cpu_vs_boehm", 0.85, 0.84, 0.86 },
+	{ "trees/arena", "peak_rss_vs_malloc", 2.3, 2.29, 2.31 },
+	{ "trees/arena", "utilization_10ms", 0.85, 0.86, 0.84 },
+	{ "trees2/arena", "utilization_10ms", 0.55, 0.56, 0.54 },
+	{ "trees2/arena", "cycle_workers_off", 5, 4.9, 5.1 },
+	{ "trees2/arena", "cycle_assists", 5, 4.9, 5.1 },
+	{ "limited/arena", "over_limit", 3, 2.9, 3.1 },
+	{ "limited/arena", "collector", 50, 49, 51 },
+	{ "stores/arena", "barrier_off", 0.5, 0.49, 0.51 },
+	{ "stores/arena", "barrier_on", 4, 3.9, 4.1 },
+};
+enum { NR_BARS = sizeof(bars) / sizeof(bars[0]) };
+
+static struct row row_of(size_t i, const char *name, double median)
+{
+	struct row row = { .bench = "gc", .unit = "u", .kernel = "k", .source = "thp", .value = { .median = median } };
+
+	snprintf(row.name, sizeof(row.name), "%s", name);
+	snprintf(row.metric, sizeof(row.metric), "%s", bars[i].metric);
+	bars_set(&row, 1);
+	return row;
+}
+
+static void test_bar(size_t i)
+{
+	struct row inside = row_of(i, bars[i].name, bars[i].inside), outside = row_of(i, bars[i].name, bars[i].outside), peer;
+	char name[64];
+
+	snprintf(name, sizeof(name), "%.*s/boehm", (int)strcspn(bars[i].name, "/"), bars[i].name);
+	peer = row_of(i, name, bars[i].outside);
+	snprintf(name, sizeof(name), "%s %s: met at %g, missed at %g", bars[i].name, bars[i].metric, bars[i].inside, bars[i].outside);
+	check(inside.bar.kind != BAR_NONE && near(inside.bar.value, bars[i].bar) && row_is_met(&inside) && !row_is_met(&outside) && peer.bar.kind == BAR_NONE, name);
+}
+
+/* What would be missing if only another program had been measured names all bars that there are. */
+static size_t count_bars(void)
+{
+	struct row row = row_of(0, "other/arena", 1);
+	char text[4096] = "";
+	FILE *out = fmemopen(text, sizeof(text), "w");
+	size_t nr = 0;
+
+	if (!out)
+		abort();
+	bars_print_missing(&row, 1, out);
+	fclose(out);
+	for (const char *at = text; (at = strstr(at, ": not measured\n")); at++)
+		nr++;
+	return nr;
+}
+
 static void test_bars(void)
 {
-	struct row rows[2] = { { .bench = "gc", .name = "trees/arena", .metric = "own_max", .unit = "us" },
-			       { .bench = "gc", .name = "trees/boehm", .metric = "own_max", .unit = "us" } };
-
-	bars_set(rows, 2);
-	check(rows[0].bar.kind == BAR_MOST && near(rows[0].bar.value, 500) && rows[1].bar.kind == BAR_NONE, "ours is held against a bar, a peer is not");
+	for (size_t i = 0; i < NR_BARS; i++)
+		test_bar(i);
+	check(count_bars() == NR_BARS, "and there is no other bar");
 }
 
 int main(void)
