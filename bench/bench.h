@@ -31,6 +31,7 @@ struct options {
 	size_t objects;		 /* of append and nodes */
 	size_t requests;	 /* of request, in all repetitions together */
 	const char *program;	 /* of malloc and gc; NULL: all */
+	const char *svg;	 /* of gc: the file for a picture, or NULL */
 	bool quick;		 /* malloc, gc, pages, idle: small sizes, to see that it works */
 };
 

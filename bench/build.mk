@@ -3,7 +3,7 @@
 
 BENCH_SRC := bench/stat.c bench/report.c bench/json.c bench/bars.c bench/clock.c bench/proc.c bench/dev.c bench/backing.c \
 	bench/fault.c bench/reclaim.c bench/reclaim_objects.c bench/fork.c bench/peer.c bench/arena_case.c bench/append.c bench/nodes.c \
-	bench/request.c bench/child.c bench/micro.c bench/malloc.c bench/malloc_run.c bench/malloc_ratio.c bench/gc.c bench/gc_ratio.c bench/trace.c bench/mix.c bench/table.c bench/main.c
+	bench/request.c bench/child.c bench/micro.c bench/malloc.c bench/malloc_run.c bench/malloc_ratio.c bench/gc.c bench/gc_plot.c bench/gc_ratio.c bench/trace.c bench/mix.c bench/table.c bench/main.c
 BENCH_OBJ := $(BENCH_SRC:%.c=$(B)/%.o)
 
 # libarena.a is a real file that libarena/build.mk makes; dlopen finds mimalloc at run time.
@@ -13,8 +13,9 @@ $(B)/arena-bench: $(BENCH_OBJ) $(B)/libarena.a
 ## bench: build arena-bench, which measures faults, reclaim, arenas and malloc beside their peers
 bench: $(B)/arena-bench $(B)/arena-bench-malloc $(B)/arena-bench-pages $(B)/libarena-malloc.so
 
-# The list is in the program.
+# The list is in the program, and how to draw.
 $(B)/bench/malloc.o: bench/programs.txt
+$(B)/bench/gc_plot.o: bench/gc.gp
 
 # The driver of `arena-bench malloc` has nothing of the library in it, and must not have malloc() linked statically.
 DRIVER_OBJ := $(B)/bench/driver.o $(B)/bench/programs_alone.o $(B)/bench/programs_threads.o $(B)/bench/programs_mix.o

@@ -14,6 +14,7 @@
 #include "bench/arena_case.h"
 #include "bench/bench.h"
 #include "bench/child.h"
+#include "bench/gc_plot.h"
 #include "bench/gc_runs.h"
 #include "bench/report.h"
 
@@ -123,6 +124,15 @@ static int take_line(const struct gc_program *program, const char *name, const c
 	return error;
 }
 
+/* The row of the picture: our source is named where one was asked for. */
+static void expect_tables(const struct gc_program *program, const char *runtime, const char *source)
+{
+	char row[NAME_BYTES];
+
+	snprintf(row, sizeof(row), "%s%s%s", runtime, source ? "-" : "", source ? source : "");
+	gc_plot_expect(program->name, row);
+}
+
 static int run_once(const struct gc_program *program, const char *runtime, const char *source, bool quick, bool is_timed, struct report *report)
 {
 	char output[OUTPUT_BYTES], name[NAME_BYTES];
@@ -131,6 +141,8 @@ static int run_once(const struct gc_program *program, const char *runtime, const
 	if (!quick)
 		child_warm();
 	setenv(is_timed ? SELF : TRACE, "1", 1);
+	if (is_timed)
+		expect_tables(program, runtime, source);
 	snprintf(name, sizeof(name), "%s/%s", program->name, runtime);
 	status = run_driver(runtime, program->name, quick ? program->quick_size : program->size, source, output);
 	unsetenv(SELF);
@@ -230,6 +242,8 @@ static int check_options(const struct options *options)
 		return bench_fail("gc: no such program: %s", options->program);
 	if (options->sources_asked && program && program->only && strcmp(program->only, OURS_GC))
 		return bench_fail("gc: %s runs on %s alone, whose memory has no source that could be chosen", program->name, program->only);
+	if (options->svg && program && !program->is_timed)
+		return bench_fail("gc: no thread times itself in %s: there is nothing to draw", program->name);
 	return 0;
 }
 
@@ -242,7 +256,7 @@ int bench_gc(const struct options *options, struct report *report)
 {
 	struct plan plan = { .options = options };
 	size_t reps_most = options->reps ? options->reps : options->quick ? 1 : 10;
-	int error = check_options(options) || find_runtimes() || plan_sources(&plan);
+	int error = check_options(options) || find_runtimes() || plan_sources(&plan) || (options->svg && gc_plot_begin(options->svg));
 
 	for (size_t rep = 0; rep < reps_most && !error; rep++)
 		for (size_t i = 0; i < NR_PROGRAMS; i++) {
@@ -251,5 +265,6 @@ int bench_gc(const struct options *options, struct report *report)
 			error |= run_program(&programs[i], &plan, rep, report);
 		}
 	gc_add_ratios(report);
+	error |= gc_plot_end();
 	return error;
 }

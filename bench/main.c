@@ -96,6 +96,7 @@ static void print_help(void)
 	     "  --requests N    requests of each row of request (1000000)\n"
 	     "  --program NAME  malloc, gc: only this program of its list\n"
 	     "  --quick         malloc, gc, pages, idle: small sizes; says that it works, and nothing about speed\n"
+	     "  --svg FILE      gc: draw utilization and pauses of programs whose threads time themselves; needs gnuplot\n"
 	     "  --reps N        repetitions (each benchmark's own default)\n"
 	     "  --unit UNIT     ns, or instructions under QEMU -icount shift=0 (default $ARENA_BENCH_UNIT, else ns)\n"
 	     "  --json          one JSON object per line instead of a table\n"
@@ -163,7 +164,7 @@ static int parse_unit(const char *unit)
 }
 
 enum { OPT_SOURCE = 256, OPT_CHUNKS, OPT_OBJECTS, OPT_REQUESTS, OPT_REPS, OPT_UNIT, OPT_JSON, OPT_LIST, OPT_HELP,
-       OPT_VERSION, OPT_CHECK, OPT_PROGRAM, OPT_QUICK };
+       OPT_VERSION, OPT_CHECK, OPT_PROGRAM, OPT_QUICK, OPT_SVG };
 
 static const struct option long_options[] = {
 	{ "source", required_argument, NULL, OPT_SOURCE },   { "chunks", required_argument, NULL, OPT_CHUNKS },
@@ -172,7 +173,8 @@ static const struct option long_options[] = {
 	{ "json", no_argument, NULL, OPT_JSON },	     { "list", no_argument, NULL, OPT_LIST },
 	{ "help", no_argument, NULL, OPT_HELP },	     { "version", no_argument, NULL, OPT_VERSION },
 	{ "check", no_argument, NULL, OPT_CHECK },	     { "program", required_argument, NULL, OPT_PROGRAM },
-	{ "quick", no_argument, NULL, OPT_QUICK },	     { NULL, 0, NULL, 0 },
+	{ "quick", no_argument, NULL, OPT_QUICK },	     { "svg", required_argument, NULL, OPT_SVG },
+	{ NULL, 0, NULL, 0 },
 };
 
 struct command {
@@ -201,6 +203,10 @@ static int parse_value(int option, const char *value, struct options *options)
 	case OPT_PROGRAM:
 		good = *value;
 		options->program = value;
+		break;
+	case OPT_SVG:
+		good = *value;
+		options->svg = value;
 		break;
 	case OPT_REPS:
 		good = parse_count(value, &options->reps) && options->reps <= 100000;
@@ -331,6 +337,8 @@ int main(int argc, char **argv)
 		return nr_words != 2 ? usage_error("one file is needed by", argv[optind]) : show_trace(argv[optind], argv[optind + 1]);
 	if (nr_words > 2)
 		return usage_error("one benchmark at a time, not also", argv[optind + 2]);
+	if (command.options.svg && strcmp(argv[optind], "gc"))
+		return usage_error("--svg is of gc, not of", argv[optind]);
 	error = parse_unit(command.unit);
 	if (error)
 		return error;

@@ -47,7 +47,7 @@ struct timer {
 	int schedstat;
 	struct note *notes;
 	size_t nr_notes;
-	struct histogram wall, own;
+	struct histogram wall, own, pauses;
 };
 
 __thread unsigned int batch_left;
@@ -55,7 +55,7 @@ static __thread struct timer *timer;
 
 static bool is_self;		/* fixed */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;	/* guards all below */
-static struct histogram wall, own;
+static struct histogram wall, own, pauses;
 /* Utilization of the worst thread, for windows of so many bins. */
 static const size_t windows[] = { 1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500, 700, 1000, 2000, 5000, 10000 };
 enum { NR_WINDOWS = sizeof(windows) / sizeof(windows[0]), WINDOW_10_MS = 11 };
@@ -181,6 +181,8 @@ static void lose_all(float *lost)
 		const struct note *note = &timer->notes[i];
 		uint64_t beyond_ns = note->own_ns > 2 * median_ns ? note->own_ns - median_ns : 0;
 
+		if (beyond_ns)
+			histogram_add(&timer->pauses, beyond_ns);
 		utilization_lose(lost, NR_BINS, note->end_ns, beyond_ns + note->queued_ns);
 	}
 }
@@ -207,6 +209,7 @@ void batch_thread_end(void)
 	histogram_merge(&own, &timer->own);
 	if (is_self)
 		merge_utilization();
+	histogram_merge(&pauses, &timer->pauses);
 	pthread_mutex_unlock(&lock);
 	close(timer->schedstat);
 	munmap(timer, sizeof(*timer));
@@ -215,13 +218,14 @@ void batch_thread_end(void)
 
 /* ---------------------------------------------------------------- results */
 
-static FILE *open_table(const char *folder, const char *name, const char *what)
+/* What other runs have written stays. */
+static FILE *open_table(const char *prefix, const char *what)
 {
 	char path[512];
 	FILE *file;
 
-	snprintf(path, sizeof(path), "%s/%s.%s", folder, name, what);
-	file = fopen(path, "we");
+	snprintf(path, sizeof(path), "%s.%s", prefix, what);
+	file = fopen(path, "ae");
 	if (!file)
 		die("cannot write a table");
 	return file;
@@ -235,14 +239,16 @@ static void write_histogram(FILE *file, const struct histogram *histogram)
 	fclose(file);
 }
 
-static void write_tables(const char *folder, const char *name)
+/* An empty line ends a curve. */
+static void write_tables(const char *prefix)
 {
 	FILE *file;
 
-	write_histogram(open_table(folder, name, "batches"), &own);
-	file = open_table(folder, name, "utilization");
+	write_histogram(open_table(prefix, "pauses"), &pauses);
+	file = open_table(prefix, "utilization");
 	for (size_t i = 0; i < NR_WINDOWS; i++)
 		fprintf(file, "%g %g\n", (double)windows[i] * UTILIZATION_BIN_NS / 1e6, utilization[i]);
+	fputc('\n', file);
 	fclose(file);
 }
 
@@ -261,15 +267,15 @@ static void report_histogram(struct outcome *outcome, const char *which, const s
 	outcome_add(outcome, name, "us", (double)histogram->max / 1e3);
 }
 
-void batch_report(struct outcome *outcome, const char *name)
+void batch_report(struct outcome *outcome)
 {
-	const char *folder = getenv("ARENA_BENCH_GC_TABLES");
+	const char *prefix = getenv("ARENA_BENCH_GC_TABLES");
 
 	report_histogram(outcome, "wall", &wall);
 	if (is_self) {
 		report_histogram(outcome, "own", &own);
 		outcome_add(outcome, "utilization_10ms", "ratio", utilization[WINDOW_10_MS]);
 	}
-	if (folder && is_self)
-		write_tables(folder, name);
+	if (prefix && is_self)
+		write_tables(prefix);
 }

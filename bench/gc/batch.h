@@ -23,7 +23,10 @@ void batch_thread_begin(void);
 void batch_thread_end(void);
 /** A batch is full. */
 void batch_end(void);
-/** What all threads came to. With ARENA_BENCH_GC_TABLES too the histogram and the curve of utilization are written into that folder, as @name. */
-void batch_report(struct outcome *outcome, const char *name);
+/**
+ * What all threads came to. With ARENA_BENCH_GC_TABLES too the curve of utilization and a histogram of pauses, which are what batches took beyond the program's own time,
+ * are added to files whose names begin with that.
+ */
+void batch_report(struct outcome *outcome);
 
 #endif /* BENCH_GC_BATCH_H */

@@ -243,7 +243,7 @@ static void run(const struct program *program, size_t size, const char *source)
 	outcome_add(&outcome, "cpu", "ms", cpu);
 	outcome_add(&outcome, "peak_rss", "MiB", status_mib("VmHWM"));
 	report_limit(&outcome, program, rss_mib);
-	batch_report(&outcome, RT_NAME);
+	batch_report(&outcome);
 	rt_report(&outcome);
 	trace_report(&outcome, cpu);
 	printf("checksum=%016llx source=%s", (unsigned long long)checksum, rt_source());

@@ -18,7 +18,7 @@ type timer struct {
 	begun, wallStart   time.Time
 	cpuStart, nrSleeps int64
 	queued, median     uint64
-	wall, own          histogram
+	wall, own, pauses  histogram
 	schedstat          int
 	lost               []byte // float32 of each bin, not of the heap; nil without ARENA_BENCH_GC_SELF
 }
@@ -166,7 +166,11 @@ func (t *timer) noteOwn(wall time.Duration) {
 	}
 	t.nrSleeps = now
 	t.own.add(uint64(own))
-	t.lose(end, lost+t.beyondProgram(own))
+	beyond := t.beyondProgram(own)
+	if beyond > 0 {
+		t.pauses.add(uint64(beyond))
+	}
+	t.lose(end, lost+beyond)
 }
 
 func (t *timer) beyondProgram(own time.Duration) time.Duration {
@@ -218,6 +222,7 @@ func (t *timer) utilization(window int) float64 {
 func (t *timer) merge(other *timer) {
 	t.wall.merge(&other.wall)
 	t.own.merge(&other.own)
+	t.pauses.merge(&other.pauses)
 }
 
 var windows = []int{1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500, 700, 1000, 2000, 5000, 10000}
@@ -233,19 +238,29 @@ func worst(timers []*timer, window int) float64 {
 	return least
 }
 
-func writeTables(folder string, timers []*timer) {
-	batches, _ := os.Create(folder + "/go.batches")
-	defer batches.Close()
-	for i, count := range timers[0].own.counts {
+// What other runs have written stays.
+func openTable(name string) *os.File {
+	file, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o666)
+	if err != nil {
+		die("cannot write a table")
+	}
+	return file
+}
+
+func writeTables(prefix string, timers []*timer) {
+	pauses := openTable(prefix + ".pauses")
+	defer pauses.Close()
+	for i, count := range timers[0].pauses.counts {
 		if count > 0 {
-			fmt.Fprintf(batches, "%g %d\n", float64(limit(i))/1e3, count)
+			fmt.Fprintf(pauses, "%g %d\n", float64(limit(i))/1e3, count)
 		}
 	}
-	curve, _ := os.Create(folder + "/go.utilization")
+	curve := openTable(prefix + ".utilization")
 	defer curve.Close()
 	for _, window := range windows {
 		fmt.Fprintf(curve, "%g %g\n", float64(window)*bin.Seconds()*1e3, worst(timers, window))
 	}
+	fmt.Fprintln(curve)
 }
 
 // The first one's histograms are all threads'.
@@ -256,7 +271,7 @@ func report(timers []*timer) {
 	}
 	timers[0].own.report("own")
 	fmt.Printf(" utilization_10ms:ratio=%g", worst(timers, 100))
-	if folder := os.Getenv("ARENA_BENCH_GC_TABLES"); folder != "" {
-		writeTables(folder, timers)
+	if prefix := os.Getenv("ARENA_BENCH_GC_TABLES"); prefix != "" {
+		writeTables(prefix, timers)
 	}
 }

@@ -85,8 +85,22 @@ is "the collector's shares are of a run in which no thread times itself" $'cycle
 	only < <(ARENA_BENCH_GC_TRACE=1 "$bench-gc-arena" trees 100)
 is "a thread's own times are of a run in which the collector prints nothing" own_max only < <(ARENA_BENCH_GC_SELF=1 "$bench-gc-arena" trees 100)
 
-run_ok "a picture of utilization and batches" env B="${B:-build}" tests/plot/plot-gc --size 20 "$folder/gc.svg"
-empty_ok "each runtime is in it" "$(for runtime in "${runtimes[@]}"; do grep -q ">$runtime<" "$folder/gc.svg" || echo "$runtime"; done)"
+# points SVG TITLE: how many each of its lines has, in the order of the picture's panels.
+# shellcheck disable=SC2016 # perl's own variables
+points() { perl -0ne 'BEGIN { $title = shift } print scalar(() = $1 =~ /[ML] ?[\d.]+,[\d.]+/g), "\n" while m|<title>\Q$title\E</title>.*?<path [^>]*d=.([^>]*)|sg' "$2" "$1"; }
+run_ok "a picture of the timed runs of a table" "$bench" gc --quick --program trees2 --reps 2 --svg "$folder/gc.svg"
+complaints=
+for runtime in "${runtimes[@]}"; do
+	# Two panels, in each two points for the legend. A curve has the windows of two runs; who has hardly any pauses has few points in the other.
+	mapfile -t nr < <(points "$folder/gc.svg" "$runtime")
+	[ ${#nr[@]} = 2 ] && [ "${nr[0]}" = 44 ] && { [ "$runtime" = malloc ] || [ "${nr[1]}" -ge 4 ]; } || complaints+="$runtime: ${nr[*]} points"$'\n'
+done
+empty_ok "both curves of each runtime are in it" "$complaints"
+run_ok "one with two sources of ours" "$bench" gc --quick --program limited --source thp,pages --svg "$folder/gc.svg"
+is "has a line for each" "arena-pages arena-thp" bash -c 'grep -o ">arena-[a-z]*<" "$0" | tr -d "<>" | sort -u | paste -sd " "' "$folder/gc.svg"
+run_fails "nothing to draw" "nothing to draw" "$bench" gc --quick --program splay --svg "$folder/gc.svg"
+run_fails "nowhere to draw" "cannot write" "$bench" gc --quick --program idle --svg "$folder/none/gc.svg"
+run_fails "a picture of another benchmark" "svg is of gc" "$bench" pages --quick --svg "$folder/gc.svg"
 
 # Without the optional drivers, and without one that must be there.
 mkdir "$folder/some"

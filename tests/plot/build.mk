@@ -22,4 +22,4 @@ gc-pace-plot: $(B)/tests/plot/gc_pace
 ## gc-plot: measure and draw what a collected program's threads have for themselves, beside other runtimes (build/gc.svg)
 .PHONY: gc-plot
 gc-plot: bench
-	@B=$(B) tests/plot/plot-gc
+	$(B)/arena-bench gc --program trees2 --reps 1 --svg $(B)/gc.svg
