@@ -3,7 +3,7 @@
 
 BENCH_SRC := bench/stat.c bench/report.c bench/json.c bench/bars.c bench/clock.c bench/proc.c bench/dev.c bench/backing.c \
 	bench/fault.c bench/reclaim.c bench/reclaim_objects.c bench/fork.c bench/peer.c bench/arena_case.c bench/append.c bench/nodes.c \
-	bench/request.c bench/child.c bench/micro.c bench/malloc.c bench/malloc_run.c bench/malloc_ratio.c bench/gc.c bench/gc_plot.c bench/gc_ratio.c bench/trace.c bench/mix.c bench/table.c bench/main.c
+	bench/request.c bench/child.c bench/cpus.c bench/micro.c bench/malloc.c bench/malloc_run.c bench/malloc_ratio.c bench/gc.c bench/gc_plot.c bench/gc_ratio.c bench/trace.c bench/mix.c bench/table.c bench/main.c
 BENCH_OBJ := $(BENCH_SRC:%.c=$(B)/%.o)
 
 # libarena.a is a real file that libarena/build.mk makes; dlopen finds mimalloc at run time.
@@ -77,7 +77,7 @@ $(B)/tests/bench/bars: $(addprefix $(B)/bench/,stat.o json.o bars.o report.o mal
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lm
 
 # Those of `arena-bench gc`.
-$(B)/tests/bench/gc_parts: $(addprefix $(B)/bench/,stat.o json.o bars.o report.o gc_ratio.o proc.o gc/malloc/utilization.o gc/malloc/cycles.o) $(B)/tests/bench/gc_parts.o
+$(B)/tests/bench/gc_parts: $(addprefix $(B)/bench/,stat.o json.o bars.o report.o gc_ratio.o proc.o cpus.o gc/malloc/utilization.o gc/malloc/cycles.o) $(B)/tests/bench/gc_parts.o
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lm
 
 $(B)/tests/bench/helper/without_thp: $(B)/tests/bench/helper/without_thp.o

@@ -14,6 +14,7 @@
 #include "bench/arena_case.h"
 #include "bench/bench.h"
 #include "bench/child.h"
+#include "bench/cpus.h"
 #include "bench/gc_plot.h"
 #include "bench/gc_runs.h"
 #include "bench/report.h"
@@ -44,19 +45,20 @@ static const struct gc_program {
 	size_t reps;
 	bool is_timed;			/* also by each thread itself */
 	const char *only;		/* by this runtime alone; NULL: all */
+	size_t nr_cpus;			/* it has no more, so that none is idle; 0: as many as there are */
 } programs[] = {
-	{ "trees", 2500, 100, 10, true, NULL },
-	{ "trees2", 2500, 100, 5, true, NULL },
-	{ "limited", 2500, 100, 3, true, OURS_GC },
-	{ "idle", 2500, 100, 10, true, "malloc" },
-	{ "gcbench", 16, 8, 3, false, NULL },
-	{ "gcbench4", 14, 8, 3, false, NULL },
-	{ "splay", 80000, 300, 3, false, NULL },
-	{ "lru", 4000000, 60000, 3, false, NULL },
-	{ "intern", 8000000, 120000, 3, false, NULL },
-	{ "large", 1024, 8, 1, false, NULL },
-	{ "large4", 1024, 8, 1, true, NULL },
-	{ "stores", 4000000, 16384, 5, false, OURS_GC },
+	{ "trees", 2500, 100, 10, true, NULL, 0 },
+	{ "trees2", 2500, 100, 5, true, NULL, 2 },
+	{ "limited", 2500, 100, 3, true, OURS_GC, 0 },
+	{ "idle", 2500, 100, 10, true, "malloc", 0 },
+	{ "gcbench", 16, 8, 3, false, NULL, 0 },
+	{ "gcbench4", 14, 8, 3, false, NULL, 0 },
+	{ "splay", 80000, 300, 3, false, NULL, 0 },
+	{ "lru", 4000000, 60000, 3, false, NULL, 0 },
+	{ "intern", 8000000, 120000, 3, false, NULL, 0 },
+	{ "large", 1024, 8, 1, false, NULL, 0 },
+	{ "large4", 1024, 8, 1, true, NULL, 2 },
+	{ "stores", 4000000, 16384, 5, false, OURS_GC, 0 },
 };
 enum { NR_PROGRAMS = sizeof(programs) / sizeof(programs[0]) };
 
@@ -136,6 +138,7 @@ static void expect_tables(const struct gc_program *program, const char *runtime,
 static int run_once(const struct gc_program *program, const char *runtime, const char *source, bool quick, bool is_timed, struct report *report)
 {
 	char output[OUTPUT_BYTES], name[NAME_BYTES];
+	cpu_set_t before;
 	int status;
 
 	if (!quick)
@@ -144,7 +147,9 @@ static int run_once(const struct gc_program *program, const char *runtime, const
 	if (is_timed)
 		expect_tables(program, runtime, source);
 	snprintf(name, sizeof(name), "%s/%s", program->name, runtime);
+	before = cpus_restrict(program->nr_cpus);
 	status = run_driver(runtime, program->name, quick ? program->quick_size : program->size, source, output);
+	cpus_restore(&before);
 	unsetenv(SELF);
 	unsetenv(TRACE);
 	if (status)

@@ -16,7 +16,7 @@ static const char *const compared[] = { "elapsed", "cpu", "peak_rss" };
 bool gc_is_plain(const char *word)
 {
 	static const char *const metrics[] = { "elapsed:", "cpu:", "peak_rss:", "over_limit:", "cycles:", "wall_", "answer_max:", "handshake_",
-					       "cycle_", "sweep_", "collector:" };
+					       "cpus:", "cycle_", "sweep_", "collector:" };
 
 	for (size_t i = 0; i < sizeof(metrics) / sizeof(metrics[0]); i++)
 		if (!strncmp(word, metrics[i], strlen(metrics[i])))

@@ -10,6 +10,7 @@
  */
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -150,11 +151,20 @@ static void add_line(struct cycle *sum, const char *line)
 	sum->sweep_wall_ms += cycle.sweep_wall_ms;
 }
 
+/* As the collector counts them. */
+static double count_cpus(void)
+{
+	cpu_set_t cpus;
+
+	return sched_getaffinity(0, sizeof(cpus), &cpus) ? (double)sysconf(_SC_NPROCESSORS_ONLN) : CPU_COUNT(&cpus);
+}
+
 /* Of all CPUs, from the begin of cycles until barriers were off, and while the collector swept; and of all CPU time that was spent. */
 static void report_shares(struct outcome *outcome, const struct cycle *sum, double spent_ms)
 {
-	double nr_cpus = (double)sysconf(_SC_NPROCESSORS_ONLN), workers_ms = sum->worker_ms + sum->idle_ms;
+	double nr_cpus = count_cpus(), workers_ms = sum->worker_ms + sum->idle_ms;
 
+	outcome_add(outcome, "cpus", "n", nr_cpus);
 	outcome_add(outcome, "cycle_workers", "percent", 100 * workers_ms / (sum->wall_ms * nr_cpus));
 	outcome_add(outcome, "cycle_assists", "percent", 100 * sum->assist_ms / (sum->wall_ms * nr_cpus));
 	if (sum->sweep_wall_ms > 0)

@@ -79,6 +79,13 @@ is "several sources are rows of one run" "pages thp" bash -c '"$0" gc --quick --
 is "without --source rows say what the library took" pages bash -c 'ARENA_SOURCE=pages "$0" gc --quick --program gcbench --json | sed -n "s|.*gcbench/arena\", \"source\": \"\([a-z]*\).*|\1|p" | sort -u' "$bench"
 run_fails "a program without our collector has no source" "runs on malloc alone" "$bench" gc --quick --program idle --source pages
 
+# cpus PROGRAM: how many its run had.
+cpus() { sed -n "s|.*\"$1/arena\".*\"metric\": \"cpus\".*\"median\": \([0-9]*\).*|\1|p" "$folder/all"; }
+nr=$(nproc)
+is "two CPUs and no more for programs that leave none idle" "$nr $((nr < 2 ? nr : 2)) $((nr < 2 ? nr : 2))" echo "$(cpus trees) $(cpus trees2) $(cpus large4)"
+one() { ARENA_BENCH_GC_TRACE=1 taskset -c "$(taskset -cp $$ | sed 's/.*: \([0-9]*\).*/\1/')" "$bench-gc-arena" trees 100 | grep -o 'cpus:n=1 '; }
+is "CPUs are those that the process may run on" "cpus:n=1 " one
+
 # Which run tells what.
 only() { tr ' ' '\n' | sed -n 's/^\(own_max\|cycle_workers\|sweep_workers\|collector\):.*/\1/p' | paste -s; }
 is "the collector's shares are of a run in which no thread times itself" $'cycle_workers\tsweep_workers\tcollector' \

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* The pure parts of `arena-bench gc`: histograms, utilization, lines about cycles, and what is compared with what. */
 #include "bench/bars.h"
+#include "bench/cpus.h"
 #include "bench/gc/cycles.h"
 #include "bench/gc/histogram.h"
 #include "bench/gc/utilization.h"
@@ -125,6 +126,25 @@ static void test_ratios(void)
 	report_fini(&report);
 }
 
+static void test_cpus(void)
+{
+	cpu_set_t allowed, wanted, first;
+
+	CPU_ZERO(&allowed);
+	CPU_ZERO(&wanted);
+	CPU_SET(1, &allowed);
+	CPU_SET(3, &allowed);
+	CPU_SET(CPU_SETSIZE - 1, &allowed);
+	first = cpus_first(&allowed, 0);
+	check(CPU_EQUAL(&first, &allowed), "all CPUs that are allowed");
+	first = cpus_first(&allowed, 4);
+	check(CPU_EQUAL(&first, &allowed), "no more than are allowed");
+	CPU_SET(1, &wanted);
+	CPU_SET(3, &wanted);
+	first = cpus_first(&allowed, 2);
+	check(CPU_EQUAL(&first, &wanted), "the first two of those that are allowed");
+}
+
 static void test_plain(void)
 {
 	check(gc_is_plain("cpu:ms=1") && gc_is_plain("cycle_workers:percent=25") && gc_is_plain("sweep_workers:percent=1") && gc_is_plain("collector:percent=9"),
@@ -205,6 +225,7 @@ int main(void)
 	test_utilization();
 	test_cycles();
 	test_ratios();
+	test_cpus();
 	test_plain();
 	test_bars();
 	return check_end();
