@@ -64,6 +64,8 @@ static const struct program {
 	{ "splay", run_splay, 1, 100, 0x92f233bc6bc6c804, true },
 	{ "lru", run_lru, 1, 30000, 0x00000000000b50ce, false },
 	{ "intern", run_intern, 1, 50000, 0x00005d307162c4d8, false },
+	{ "large", run_large, 1, 4, 0x3e43e35452c202a2, false },
+	{ "large4", run_large, 4, 2, 0xad332dc3e66f0250, false },	/* `large4 8`: what each of them has */
 };
 
 struct worker {
@@ -112,7 +114,7 @@ static void set_up(enum arena_source source)
 	tables_prepare();
 }
 
-TEST_EACH_SOURCE(all, "gc_programs/trees, GCBench alone and by four threads, splay, a cache and strings come to the same as with malloc()")
+TEST_EACH_SOURCE(all, "gc_programs/trees, GCBench, splay, a cache, strings, a large forest: the same as with malloc()")
 {
 	struct arena_gc_stats stats;
 	uint64_t nr_cycles = 0;
