@@ -109,6 +109,16 @@ run_fails "nothing to draw" "nothing to draw" "$bench" gc --quick --program spla
 run_fails "nowhere to draw" "cannot write" "$bench" gc --quick --program idle --svg "$folder/none/gc.svg"
 run_fails "a picture of another benchmark" "svg is of gc" "$bench" pages --quick --svg "$folder/gc.svg"
 
+# The picture of simulations is what they come to now; other versions of gnuplot write other files.
+run_ok "a picture of what the pacer does" env B="${B:-build}" tests/plot/plot-gc-pace "$folder/pace.svg"
+if [ "$(grep -o 'GNUPLOT [0-9.]* patchlevel [0-9]*' "$folder/pace.svg")" = "$(grep -o 'GNUPLOT [0-9.]* patchlevel [0-9]*' doc/gc_pace.svg)" ]; then
+	run_ok "doc/gc_pace.svg is this picture" cmp "$folder/pace.svg" doc/gc_pace.svg
+else
+	skip "doc/gc_pace.svg is this picture" "it was drawn by another gnuplot"
+fi
+for load in steady growing shrinking bursts faster jitter tiny limit above; do "${B:-build}/tests/plot/gc_pace" $load | awk -v load=$load '{ if ($2 > most) most = $2 } END { if (NR != 200 || !most) print load }'; done >"$folder/loads"
+empty_ok "each load has its table" "$(<"$folder/loads")"
+
 # Without the optional drivers, and without one that must be there.
 mkdir "$folder/some"
 cp "$bench" "$bench-gc-arena" "$bench-gc-malloc" "$folder/some"

@@ -14,6 +14,9 @@ $(B)/tests/plot/gc_pace: tests/plot/gc_pace.c $(B)/libarena-internal.a
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -Ilibarena $(CFLAGS) $(DEPFLAGS) $(LDFLAGS) -o $@ $^
 
+# tests/bench/gc.sh runs it.
+tests: $(B)/tests/plot/gc_pace
+
 ## gc-pace-plot: draw what the collector's pacing does with simulated programs (build/gc_pace.svg)
 .PHONY: gc-pace-plot
 gc-pace-plot: $(B)/tests/plot/gc_pace

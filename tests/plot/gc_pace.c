@@ -24,6 +24,17 @@ static uint64_t live_up_and_down(uint64_t ns)
 	return ms < 3000 ? 16 * MiB + ms * 64 * KiB : ms < 4500 ? 203 * MiB : 16 * MiB;
 }
 
+static uint64_t live_shrinks(uint64_t ns)
+{
+	return ns < 4 * SIM_SECOND ? 256 * MiB : 16 * MiB;
+}
+
+static uint64_t live_tiny(uint64_t ns)
+{
+	(void)ns;
+	return 200 * KiB;
+}
+
 static uint64_t live_to_80(uint64_t ns)
 {
 	uint64_t live = 8 * MiB + ns / SIM_MS * 16 * KiB;
@@ -65,8 +76,11 @@ static uint64_t alloc_faster(uint64_t ns)
 static const struct sim_load loads[] = {
 	{ .name = "steady", .live = live_steady, .alloc = alloc_light, USUAL },
 	{ .name = "growing", .live = live_up_and_down, .alloc = alloc_heavy, USUAL },
+	{ .name = "shrinking", .live = live_shrinks, .alloc = alloc_heavy, USUAL },
 	{ .name = "bursts", .live = live_steady, .alloc = alloc_bursts, USUAL },
 	{ .name = "faster", .live = live_steady, .alloc = alloc_faster, USUAL },
+	{ .name = "jitter", .live = live_steady, .alloc = alloc_heavy, .jitter_percent = 20, .seed = 1, USUAL },
+	{ .name = "tiny", .live = live_tiny, .alloc = alloc_light, USUAL },
 	{ .name = "limit", .live = live_to_80, .alloc = alloc_light, .limit_bytes = 100 * MiB, USUAL },
 	{ .name = "above", .live = live_to_150, .alloc = alloc_light, .limit_bytes = 100 * MiB, USUAL },
 };
@@ -99,6 +113,6 @@ int main(int argc, char **argv)
 			print(&loads[i]);
 			return 0;
 		}
-	fprintf(stderr, "usage: gc_pace steady|growing|bursts|faster|limit|above\n");
+	fprintf(stderr, "usage: gc_pace steady|growing|shrinking|bursts|faster|jitter|tiny|limit|above\n");
 	return 2;
 }

@@ -3,12 +3,12 @@
 # Variables: folder (tables made by plot-gc-pace), output, format (svg or png).
 
 if (format eq "png") {
-	set terminal pngcairo size 1400,800 font "sans,10"
+	set terminal pngcairo size 1400,1150 font "sans,10"
 } else {
-	set terminal svg size 1400,800 dynamic font "sans,13" background rgb "white"
+	set terminal svg size 1400,1150 dynamic font "sans,13" background rgb "white"
 }
 set output output
-set multiplot layout 2,3 title "Where the collector's pacing leaves a heap (simulated; two CPUs, percent 100)"
+set multiplot layout 3,3 title "Where the collector's pacing leaves a heap (simulated; two CPUs, percent 100)"
 
 # Okabe and Ito's colors: told apart by people who see few colors, and in print.
 heap = "#0072B2"
@@ -26,10 +26,10 @@ set ytics nomirror
 set y2tics 0,25,100
 set key top left
 set style fill solid 1.0 noborder
-titles = "'steady' 'growing, then dropped' 'bursts: 20 times as fast for 0.1 s' '20 times as fast from 2 to 4 s' 'limit of 100 MiB, 80 live' 'limit of 100 MiB, 150 live: overshoot'"
-tops = "220 720 260 260 220 260"
-do for [i = 1:6] {
-	table = folder."/".word("steady growing bursts faster limit above", i)
+titles = "'steady' 'growing, then dropped' '256 MiB live, from 4 s on 16' 'bursts: 20 times as fast for 0.1 s' '20 times as fast from 2 to 4 s' 'all rates 20 % up or down each ms' '200 KiB live' 'limit of 100 MiB, 80 live' 'limit of 100 MiB, 150 live: overshoot'"
+tops = "220 720 1300 260 260 300 6 220 260"
+do for [i = 1:9] {
+	table = folder."/".word("steady growing shrinking bursts faster jitter tiny limit above", i)
 	set title word(titles, i)
 	set yrange [0:word(tops, i) + 0]
 	plot table using 1:5 with filledcurves y2=0 axes x1y2 lc rgb share title "collector", \
