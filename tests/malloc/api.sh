@@ -9,7 +9,7 @@ cd "$(dirname "$0")/../.." || exit 1
 . tests/tap.sh
 
 B=${B:-build}
-for program in api life new limit; do
+for program in api life new misuse limit; do
 	[ "$program" != limit ] || export ARENA_MEMORY_LIMIT=64M
 	run_ok "$program" env LD_PRELOAD="$PWD/$B/libarena-malloc.so" "$B/tests/malloc/$program"
 done
