@@ -198,27 +198,55 @@ TEST(forks, "fork/children of two threads, under three that allocate, and others
 
 extern char **environ;
 
-static void *run_programs(void *unused)
+/* What a child of vfork() makes and leaves to its parent, whose memory it works in. */
+static struct object *volatile left;
+
+/* Apart, so that no variable of the parent's function is one of the child's. An object of the parent's, and objects of its own: some are freed at once,
+ * more than a cache holds, one stays. */
+static __attribute__((noinline)) void use_parents_memory(struct object *of_parent, uint64_t seed)
+{
+	struct random rng = { .state = seed };
+
+	destroy(of_parent);
+	steps(&rng, 50);
+	left = make(&rng);
+}
+
+/* The child is this thread for a while, with its cache. */
+static pid_t vfork_and_exec(char *const arguments[], struct object *of_parent, uint64_t seed)
+{
+	pid_t child = vfork();
+
+	if (!child) {
+		use_parents_memory(of_parent, seed);
+		execv("/bin/true", arguments);
+		_exit(1);
+	}
+	return child;
+}
+
+static void *run_programs(void *seed)
 {
 	static char *const arguments[] = { (char *)(uintptr_t)"true", NULL };
+	struct random rng = { .state = (uintptr_t)seed };
 
-	(void)unused;
 	for (int i = 0; i < 100; i++) {
-		pid_t child = vfork();
+		struct object *kept = make(&rng);
+		pid_t child = vfork_and_exec(arguments, make(&rng), random_next(&rng));
 
-		if (!child) {
-			execv("/bin/true", arguments);
-			_exit(1);
-		}
 		if (!ended_well(child))
 			fail_hard("vfork() and execv() failed");
+		/* What it did is done: the parent goes on from there. */
+		destroy(left);
+		steps(&rng, 50);
+		destroy(kept);
 		if (posix_spawn(&child, "/bin/true", NULL, NULL, arguments, environ) || !ended_well(child))
 			fail_hard("posix_spawn() failed");
 	}
 	return NULL;
 }
 
-TEST(programs, "fork/vfork and posix_spawn of programs, under three threads that allocate")
+TEST(programs, "fork/vfork and posix_spawn of programs, under three threads that allocate; children of vfork do as well")
 {
 	under_load(run_programs, 1);
 }
