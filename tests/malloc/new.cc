@@ -10,6 +10,7 @@
 #include <memory>
 #include <new>
 #include <string>
+#include <sys/resource.h>
 #include <thread>
 #include <vector>
 
@@ -169,6 +170,81 @@ static bool handlers()
 	return good;
 }
 
+// The forms with an alignment are functions of their own.
+static bool aligned_handlers()
+{
+	std::align_val_t align{ 64 };
+	bool good = true;
+
+	for (int array = 0; array < 2; array++) {
+		auto any = [=] { kept = static_cast<char *>(array ? operator new[](absurd, align) : operator new(absurd, align)); };
+		auto any_nothrow = [=] {
+			kept = static_cast<char *>(array ? operator new[](absurd, align, std::nothrow) : operator new(absurd, align, std::nothrow));
+		};
+
+		std::set_new_handler(handler);
+		handler_calls = 0;
+		good &= throws(any) && handler_calls == 3;
+		std::set_new_handler(handler);
+		handler_calls = 0;
+		good &= !throws(any_nothrow) && !kept && handler_calls == 3;
+		std::set_new_handler(throwing_handler);
+		handler_calls = 0;
+		good &= throws(any) && handler_calls == 1;
+		handler_calls = 0;
+		good &= !throws(any_nothrow) && !kept && handler_calls == 1;
+	}
+	std::set_new_handler(nullptr);
+	return good;
+}
+
+static rlimit no_limit;
+
+// Helps: there are addresses again.
+static void lifting_handler()
+{
+	handler_calls++;
+	setrlimit(RLIMIT_AS, &no_limit);
+}
+
+// Objects that are not to be had under a limit of addresses, until the handler lifts it.
+template <typename Call> static bool is_helped(Call call, std::size_t bytes, std::size_t power)
+{
+	rlimit tight = no_limit;
+	void *object;
+	bool good;
+
+	tight.rlim_cur = std::size_t(512) << 20;
+	handler_calls = 0;
+	malloc_trim(0);
+	setrlimit(RLIMIT_AS, &tight);
+	object = call(bytes);
+	setrlimit(RLIMIT_AS, &no_limit);
+	good = handler_calls == 1 && usable(object, 100, power) && malloc_usable_size(object) >= bytes;
+	free(object);
+	return good;
+}
+
+// Alignments that no object has by chance.
+static bool helping_handlers()
+{
+	static constexpr std::align_val_t align{ 1 << 26 };
+	std::size_t bytes = std::size_t(64) << 20, power = std::size_t(align);
+	bool good = !getrlimit(RLIMIT_AS, &no_limit);
+
+	std::set_new_handler(lifting_handler);
+	good &= is_helped([](std::size_t b) { return operator new(b); }, bytes, 16);
+	good &= is_helped([](std::size_t b) { return operator new[](b); }, bytes, 16);
+	good &= is_helped([](std::size_t b) { return operator new(b, std::nothrow); }, bytes, 16);
+	good &= is_helped([](std::size_t b) { return operator new[](b, std::nothrow); }, bytes, 16);
+	good &= is_helped([](std::size_t b) { return operator new(b, align); }, bytes, power);
+	good &= is_helped([](std::size_t b) { return operator new[](b, align); }, bytes, power);
+	good &= is_helped([](std::size_t b) { return operator new(b, align, std::nothrow); }, bytes, power);
+	good &= is_helped([](std::size_t b) { return operator new[](b, align, std::nothrow); }, bytes, power);
+	std::set_new_handler(nullptr);
+	return good;
+}
+
 struct of_thread {
 	std::vector<std::string> texts;
 	~of_thread()
@@ -208,6 +284,8 @@ int main()
 	result(exceptions(), "std::bad_alloc when out of memory");
 	result(no_exceptions(), "nothrow gives nullptr");
 	result(handlers(), "the new-handler is called again and again, and may throw");
+	result(aligned_handlers(), "so it is by the aligned forms");
+	result(helping_handlers(), "what the new-handler helps with is an object, aligned as it was asked for");
 	result(thread_variables(), "destructors of variables of threads allocate");
 	result(containers(), "containers from before main");
 	printf("1..%d\n", nr_tests);
