@@ -22,6 +22,15 @@ static void limit_addresses(size_t bytes)
 	CHECK(!setrlimit(RLIMIT_AS, &limit));
 }
 
+static void limit_private(size_t bytes)
+{
+	const struct rlimit limit = { .rlim_cur = bytes, .rlim_max = bytes };
+
+	if (harness_sanitized())
+		harness_skip("a sanitizer needs more memory than that");
+	CHECK(!setrlimit(RLIMIT_DATA, &limit));
+}
+
 static size_t fill(struct arena *arena, size_t bytes)
 {
 	size_t nr = 0;
@@ -91,11 +100,7 @@ TEST(too_few_addresses, "nomem/no addresses at all")
 
 TEST(data, "nomem/a limit of private memory")
 {
-	const struct rlimit limit = { .rlim_cur = 4 * GiB, .rlim_max = 4 * GiB };
-
-	if (harness_sanitized())
-		harness_skip("a sanitizer needs more memory than that");
-	CHECK(!setrlimit(RLIMIT_DATA, &limit));
+	limit_private(4 * GiB);
 	check_usable(ARENA_SOURCE_PAGES);
 }
 
@@ -140,12 +145,11 @@ static size_t fill_heap(struct arena_heap *heap)
 	return nr;
 }
 
-/* In so many MiB of addresses a heap of at least @least MiB; again and again. */
+/* Under a limit of so many MiB a heap of at least @least MiB; again and again. */
 static void check_heap(size_t limit_mib, size_t least, enum arena_source source)
 {
 	struct arena_heap *heap;
 
-	limit_addresses(limit_mib * MiB);
 	heap = arena_heap_create(&(struct arena_heap_options){ .source = source });
 	CHECK(heap);
 	for (int round = 0; round < 3; round++) {
@@ -162,17 +166,42 @@ static void check_heap(size_t limit_mib, size_t least, enum arena_source source)
 TEST(heap_4g, "nomem/a heap in 4 GiB of addresses")
 {
 	/* Of which one small page in a MiB is touched: machines have less memory than that. */
+	limit_addresses(4096 * MiB);
 	check_heap(4096, 3500, ARENA_SOURCE_PAGES);
 }
 
 TEST(heap_512m, "nomem/a heap in 512 MiB of addresses")
 {
+	limit_addresses(512 * MiB);
 	check_heap(512, 400, ARENA_SOURCE_THP);
 }
 
 TEST(heap_128m, "nomem/a heap in 128 MiB of addresses")
 {
+	limit_addresses(128 * MiB);
 	check_heap(128, 90, ARENA_SOURCE_THP);
+}
+
+TEST(heap_private, "nomem/a heap under a limit of private memory of 512 MiB")
+{
+	limit_private(512 * MiB);
+	check_heap(512, 400, ARENA_SOURCE_THP);
+}
+
+TEST(heap_private_late, "nomem/a limit of private memory that comes late leaves a heap what it has, and refuses more")
+{
+	struct arena_heap *heap = arena_heap_create(&(struct arena_heap_options){ .source = ARENA_SOURCE_THP });
+	char *kept = arena_heap_alloc(heap, 100 * MiB);
+	size_t nr;
+
+	CHECK(kept);
+	limit_private(512 * MiB);
+	nr = fill_heap(heap);
+	harness_note("%zu MiB", nr);
+	CHECK(nr >= 300 && nr < 412);
+	memset(kept, 1, 100 * MiB);
+	arena_heap_free(kept);
+	CHECK(fill_heap(heap) > nr);
 }
 
 TEST(heap_aligned, "nomem/objects of a heap in 2 GiB of addresses are aligned to up to 512 MiB, and hold no more than others")
