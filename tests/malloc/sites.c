@@ -6,12 +6,13 @@
  *
  * where bytes are those of size classes. Models: two call sites in strict turn, a cache that never shrinks, a buffer that grows, a pool of
  * threads. With "wait" it raises SIGUSR2 and waits for standard input to end; with "leave" it ends without freeing anything; with "late" it
- * reads what it has freed, and with "behind" writes behind what it has, with "far" until that faults; with "ask" the C library itself is the first to allocate in a
+ * reads what it has freed, with "behind-page", "behind-object", "before-page" and "before-object" it writes outside of what it has, with "far" until that faults; with "ask" the C library itself is the first to allocate in a
  * thread, with a lock of that thread held; with "storm" threads allocate while SIGALRM comes every 200 us, of which not even errno may tell.
  */
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,17 +74,52 @@ SITE void *grow(void)
 	return buffer;
 }
 
+/* One that lies at the end of its page, or at the beginning, as guarded objects do in turn; NULL when nothing lies so. */
+static char *keep_at(int at_end)
+{
+	for (int i = 0; i < 16; i++) {
+		char *object = keep();
+		size_t offset = (uintptr_t)object % 4096;
+
+		if (offset == (at_end ? 4096 - 112 : 0))
+			return object;
+	}
+	return NULL;
+}
+
+/* Writes 16 bytes behind the end of 112 bytes, or a byte before their beginning, where that is another page or where it is the same one, and frees them. */
+static int write_outside(const char *where)
+{
+	int is_behind = !strncmp(where, "behind", 6), at_end = is_behind == !strcmp(strchr(where, '-'), "-page");
+	char *volatile object = keep_at(at_end);
+
+	if (!object)
+		return 3;
+	object[is_behind ? 127 : -1] = 1;
+	printf("written\n");
+	fflush(stdout);
+	free(object);
+	return 0;
+}
+
 /* What no program should do. */
 static int misuse(const char *how)
 {
-	char *volatile object = keep();
+	char *volatile object;
 
+	if (strchr(how, '-'))
+		return write_outside(how);
+	object = keep();
 	while (!strcmp(how, "far"))
 		*object++ = 1;
-	if (!strcmp(how, "late"))
-		free(object);
-	/* The one is read, the other written: 16 bytes behind its 112. */
-	return !strcmp(how, "late") ? object[5] : (object[127] = 1);
+	free(object);
+	printf("%d\n", object[5]);
+	return 0;
+}
+
+static int is_misuse(const char *how)
+{
+	return !strcmp(how, "late") || !strcmp(how, "far") || !strncmp(how, "behind-", 7) || !strncmp(how, "before-", 7);
 }
 
 static void run_threads(void *(*function)(void *))
@@ -166,7 +202,7 @@ int main(int argc, char **argv)
 {
 	void *buffer;
 
-	if (argc > 1 && (!strcmp(argv[1], "late") || !strcmp(argv[1], "behind") || !strcmp(argv[1], "far")))
+	if (argc > 1 && is_misuse(argv[1]))
 		return misuse(argv[1]);
 	if (argc > 1 && !strcmp(argv[1], "ask"))
 		return ask();
