@@ -282,35 +282,8 @@ TEST(trim, "api/malloc_trim gives memory back, all but what it is to leave, once
 	CHECK_EQ(malloc_trim(0), 0);
 }
 
-/* Every element is closed in order; attributes are not looked at. */
-static void check_xml(const char *text)
-{
-	char open[16][32], name[32];
-	size_t depth = 0, nr = 0;
-
-	for (; (text = strchr(text, '<')); nr++) {
-		const char *end = strchr(text, '>');
-		size_t length;
-
-		CHECK(end);
-		length = strcspn(text + 1 + (text[1] == '/'), " />");
-		CHECK(length && length < sizeof(name));
-		memcpy(name, text + 1 + (text[1] == '/'), length);
-		name[length] = 0;
-		if (text[1] == '/') {
-			CHECK(depth > 0);
-			CHECK_STR(open[--depth], name);
-		} else if (end[-1] != '/') {
-			CHECK(depth < 16);
-			memcpy(open[depth++], name, length + 1);
-		}
-		text = end;
-	}
-	CHECK_EQ(depth, 0);
-	CHECK(nr > 2);
-}
-
-TEST(xml, "api/malloc_info writes well-formed XML, and knows no options")
+/* That it is well-formed is asked by api.sh of a parser. */
+TEST(xml, "api/malloc_info begins as glibc's does, and knows no options")
 {
 	char *text = NULL;
 	size_t bytes;
@@ -320,7 +293,6 @@ TEST(xml, "api/malloc_info writes well-formed XML, and knows no options")
 	CHECK_EQ(malloc_info(0, stream), 0);
 	CHECK(!fclose(stream));
 	CHECK(!strncmp(text, "<malloc version=\"", 17));
-	check_xml(text);
 	free(text);
 	CHECK_EQ(malloc_info(1, stdout), EINVAL);
 }
