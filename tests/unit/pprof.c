@@ -34,6 +34,8 @@ static int64_t now_ns(void)
 	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+static const char *const kinds[] = { "heap", "arena", "gc" };
+
 /* Objects of all three kinds, some of which are freed. */
 static void allocate(void)
 {
@@ -62,6 +64,9 @@ static Profile *read_profile(const char *path)
 	return arena__pprof__profile__unpack(NULL, (size_t)nr, bytes);
 }
 
+/* What a test adds; NULL: nothing. */
+static void (*allocate_more)(void);
+
 static Profile *written(int64_t *begin_ns)
 {
 	const struct arena_profile_options options = { .mean_bytes = MEAN, .seed = 5 };
@@ -71,6 +76,8 @@ static Profile *written(int64_t *begin_ns)
 
 	CHECK(fd >= 0 && !arena_profile_start(&options));
 	allocate();
+	if (allocate_more)
+		allocate_more();
 	*begin_ns = now_ns();
 	CHECK_EQ(arena_profile_write(fd), 0);
 	close(fd);
@@ -234,8 +241,83 @@ TEST(samples, "pprof/each sample has a value of each type, known locations, and 
 	for (size_t i = 0; i < profile->n_sample; i++) {
 		check_sample(profile, profile->sample[i]);
 		for (size_t kind = 0; kind < 3; kind++)
-			has_kind[kind] |= !strcmp(text(profile, profile->sample[i]->label[0]->str), ((const char *[]){ "heap", "arena", "gc" })[kind]);
+			has_kind[kind] |= !strcmp(text(profile, profile->sample[i]->label[0]->str), kinds[kind]);
 	}
 	CHECK(has_kind[0] && has_kind[1] && has_kind[2]);
+	arena__pprof__profile__free_unpacked(profile, NULL);
+}
+
+/* ---------------------------------------------------------------- sums */
+
+/* Of all sites of a kind, as the file has them and as who reads them in the program. */
+struct sums {
+	int64_t values[ARRAY_LEN(kinds)][4];
+};
+
+static size_t kind_index(const char *kind)
+{
+	size_t i = 0;
+
+	while (i < ARRAY_LEN(kinds) && strcmp(kinds[i], kind))
+		i++;
+	CHECK(i < ARRAY_LEN(kinds));
+	return i;
+}
+
+static bool add_site(const struct arena_profile_site *site, void *sums)
+{
+	int64_t *values = ((struct sums *)sums)->values[kind_index(site->kind)];
+
+	values[0] += (int64_t)site->allocated_objects;
+	values[1] += (int64_t)site->allocated_bytes;
+	values[2] += (int64_t)site->used_objects;
+	values[3] += (int64_t)site->used_bytes;
+	return true;
+}
+
+static void add_sample(const Profile *profile, const Arena__Pprof__Sample *sample, struct sums *sums)
+{
+	CHECK_EQ(sample->n_label, 1);
+	for (size_t i = 0; i < 4; i++)
+		sums->values[kind_index(text(profile, sample->label[0]->str))][i] += sample->value[i];
+}
+
+/* Two arenas that no number of the one could be taken for one of the other: few large objects that live, many small ones that do not. */
+static void allocate_in_arenas(void)
+{
+	struct arena *living = arena_new(NULL), *freed = arena_new(NULL);
+
+	CHECK(living && freed);
+	for (size_t i = 0; i < 2000; i++)
+		CHECK(arena_alloc(living, 5000));
+	for (size_t i = 0; i < 30000; i++)
+		CHECK(arena_alloc(freed, 40));
+	arena_free(freed);
+}
+
+static bool is_near(int64_t estimate, int64_t truth)
+{
+	return estimate > truth * 8 / 10 && estimate < truth * 12 / 10;
+}
+
+TEST(sums, "pprof/objects and bytes, allocated and in use, of heaps, arenas and collected heaps are those that the program reads")
+{
+	struct sums wanted = { 0 }, found = { 0 };
+	int64_t begin_ns;
+	Profile *profile;
+
+	allocate_more = allocate_in_arenas;
+	profile = written(&begin_ns);
+	arena_profile_for_each(add_site, &wanted);
+	for (size_t i = 0; i < profile->n_sample; i++)
+		add_sample(profile, profile->sample[i], &found);
+	for (size_t kind = 0; kind < ARRAY_LEN(kinds); kind++)
+		for (size_t i = 0; i < 4; i++)
+			CHECK_EQ(found.values[kind][i], wanted.values[kind][i]);
+	/* Those of arenas all differ, and are near the truth: with the 1,000 of 50 bytes that allocate() has. */
+	harness_note("arenas: %ld objects, %ld bytes, in use %ld, %ld", (long)found.values[1][0], (long)found.values[1][1],
+		     (long)found.values[1][2], (long)found.values[1][3]);
+	CHECK(is_near(found.values[1][0], 33000) && is_near(found.values[1][1], 33000 * 56 + 2000 * (5008 - 56) - 30000 * 8));
+	CHECK(is_near(found.values[1][2], 3000) && is_near(found.values[1][3], 1000 * 56 + 2000 * 5008));
 	arena__pprof__profile__free_unpacked(profile, NULL);
 }
