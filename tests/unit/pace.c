@@ -92,6 +92,102 @@ TEST(shares, "pace/where there is always more to give back it takes 1 % of a CPU
 	}
 }
 
+/* ---------------------------------------------------------------- several heaps */
+
+enum { HEAPS = 63 };
+
+/* A process whose heaps always have more to give, as the scavenger goes through them. A look at one costs CPU time as well. */
+struct process {
+	struct pace_budget budget;
+	struct pace paces[HEAPS];
+	uint64_t used[HEAPS], idle[HEAPS], given[HEAPS];
+	size_t nr;
+	uint64_t now_ns, spent_ns, look_ns, cost_ns;
+};
+
+static void look(struct process *it, size_t i)
+{
+	uint64_t nr = pace_tick(&it->budget, &it->paces[i], it->now_ns, it->used[i], it->used[i], it->idle[i]), ns = it->look_ns + nr * it->cost_ns;
+
+	if (nr)
+		pace_given(&it->budget, i, nr, nr * it->cost_ns);
+	pace_pay(&it->budget, ns);
+	it->idle[i] -= nr;
+	it->given[i] += nr;
+	it->spent_ns += ns;
+}
+
+static void run_process(struct process *it, uint64_t ns)
+{
+	uint64_t end_ns = it->now_ns + ns;
+
+	while (it->now_ns < end_ns) {
+		size_t first;
+
+		it->now_ns += SIM_TICK + pace_rest_ns(&it->budget);
+		pace_begin(&it->budget, it->now_ns);
+		first = it->budget.turn;
+		for (size_t i = 0; i < it->nr; i++)
+			look(it, (first + i) % it->nr);
+	}
+}
+
+static struct process start_process(size_t nr, uint64_t look_ns, uint64_t cost_ns)
+{
+	struct process it = { .nr = nr, .now_ns = SECOND, .look_ns = look_ns, .cost_ns = cost_ns };
+
+	pace_begin(&it.budget, it.now_ns);
+	for (size_t i = 0; i < nr; i++) {
+		it.used[i] = 10;
+		it.idle[i] = 1000000;
+	}
+	return it;
+}
+
+TEST(together, "pace/all heaps together take 1 % of a CPU, looks included, and none is left behind")
+{
+	for (size_t nr = 1; nr <= HEAPS; nr = nr * 2 + 1)
+		for (uint64_t cost_ns = 10000; cost_ns < 1000000; cost_ns *= 3) {
+			struct process it = start_process(nr, 1000, cost_ns);
+			uint64_t all = 0;
+
+			run_process(&it, 1000 * SECOND);
+			for (size_t i = 0; i < nr; i++)
+				all += it.given[i];
+			harness_note("%zu heaps, %lu ns each: %lu in 100,000, %lu chunks", nr, (unsigned long)cost_ns,
+				     (unsigned long)(it.spent_ns * 100000 / (1000 * SECOND)), (unsigned long)all);
+			CHECK(it.spent_ns * 100000 / (1000 * SECOND) >= 980 && it.spent_ns * 100000 / (1000 * SECOND) <= 1010);
+			/* Not the same: who is first in a round gets what can be paid, and rounds and heaps may be in step. */
+			for (size_t i = 0; i < nr; i++)
+				CHECK(it.given[i] * nr >= all / 2 && it.given[i] * nr <= 2 * all);
+		}
+}
+
+TEST(looks, "pace/looks that cost more than the share are made less often")
+{
+	struct process it = start_process(HEAPS, 10000, 50000);
+
+	run_process(&it, 1000 * SECOND);
+	CHECK(it.spent_ns * 100000 / (1000 * SECOND) >= 980 && it.spent_ns * 100000 / (1000 * SECOND) <= 1010);
+}
+
+TEST(one_free, "pace/where one of two heaps is wholly free both take 5 % until it is back, and 1 % then")
+{
+	struct process it = start_process(2, 1000, 100000);
+
+	it.used[1] = 0;
+	it.idle[1] = 512;
+	run_process(&it, 2 * SECOND);
+	harness_note("%lu of 512 chunks after 2 s, %lu of the other's", (unsigned long)it.given[1], (unsigned long)it.given[0]);
+	CHECK(it.given[1] >= 460);
+	CHECK(it.spent_ns <= 2 * SECOND / 20 + it.cost_ns * 20);
+	run_process(&it, SECOND);
+	CHECK_EQ(it.idle[1], PACE_KEEP_CHUNKS);
+	it.spent_ns = 0;
+	run_process(&it, 100 * SECOND);
+	CHECK(it.spent_ns <= SECOND + PACE_SAVED_NS / 100);
+}
+
 /* Runs a load; what was idle in the mean, in per mille of what was used. */
 static uint64_t idle_per_mille(struct sim *sim, uint64_t (*load)(uint64_t), uint64_t ns)
 {
