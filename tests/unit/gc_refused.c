@@ -155,13 +155,13 @@ static void run(uint64_t place)
 	arena_gc_destroy(it.gc);
 }
 
-static void run_all(bool on)
+static void run_all(void (*workload)(uint64_t place), bool on)
 {
 	uint64_t place = 0, nr_refused = 0;
 
 	fails_on = on;
 	do {
-		run(++place);
+		workload(++place);
 		nr_refused += nr_failed;
 	} while (nr_failed);
 	harness_note("%lu places, %lu refusals", (unsigned long)place - 1, (unsigned long)nr_refused);
@@ -170,12 +170,233 @@ static void run_all(bool on)
 
 TEST(once, "gc_refused/one request for memory is refused, whichever it is, verification's too", "ARENA_GCVERIFY=1")
 {
-	run_all(false);
+	run_all(run, false);
 }
 
 TEST(on, "gc_refused/and all that follow it", "ARENA_GCVERIFY=0")
 {
-	run_all(true);
+	run_all(run, true);
+}
+
+/* ---------------------------------------------------------------- what is made in the middle of a cycle */
+
+/* More ranges and ephemerons than their tables have room for at first. */
+enum { RANGES = 300, EPHEMERONS = 600, TYPES = 3, CLEANUPS = 10 };
+
+static struct node *words[RANGES]; /* each is a range */
+static struct kept {
+	struct node *key;
+	struct arena_gc_weak *weak;
+	struct node *typed[TYPES];
+	struct arena_gc_ephemeron *ephemerons[EPHEMERONS];
+} kept; /* a root */
+static size_t nr_words;
+static struct arena *arena;
+static struct node **arena_cell;
+static uint32_t nr_added, nr_called; /* cleanups; the latter is atomic */
+
+/* How often what was refused, in all runs. */
+enum kind { TYPE, RANGE, WEAK, EPHEMERON, CLEANUP, ARENA, NR_KINDS };
+static uint32_t refusals[NR_KINDS];
+
+static void note_refusal(enum kind kind, bool is_refused)
+{
+	refusals[kind] += is_refused;
+}
+
+static struct node *try_node(const struct fixture *it, struct arena_gc_type *type, uint64_t value)
+{
+	struct node *node = arena_gc_alloc(it->gc, type);
+
+	if (node)
+		node->value = value;
+	return node;
+}
+
+static void make_types(const struct fixture *it)
+{
+	for (size_t i = 0; i < TYPES; i++) {
+		struct arena_gc_type *type = arena_gc_type_create(it->gc, &node_layout);
+
+		note_refusal(TYPE, !type);
+		if (type)
+			arena_gc_store(&kept.typed[i], try_node(it, type, i));
+	}
+}
+
+/* Until one is refused, as with all that there are many of: each refusal is a wait for two cycles. */
+static void make_ranges(const struct fixture *it)
+{
+	for (nr_words = 0; nr_words < RANGES; nr_words++) {
+		int error = arena_gc_add_roots(it->gc, &words[nr_words], sizeof(words[0]));
+
+		CHECK(!error || error == -ENOMEM);
+		note_refusal(RANGE, error);
+		if (error)
+			break;
+		arena_gc_store(&words[nr_words], try_node(it, it->node, nr_words));
+	}
+}
+
+static void make_ephemerons(const struct fixture *it)
+{
+	struct node *value;
+
+	arena_gc_store(&kept.weak, arena_gc_weak_create(it->gc, kept.key));
+	note_refusal(WEAK, !kept.weak);
+	for (size_t i = 0; i < EPHEMERONS && (value = try_node(it, it->node, i)); i++) {
+		arena_gc_store(&kept.ephemerons[i], arena_gc_ephemeron_create(it->gc, kept.key, value));
+		note_refusal(EPHEMERON, !kept.ephemerons[i]);
+		if (!kept.ephemerons[i])
+			break;
+	}
+}
+
+static void count_call(void *unused)
+{
+	(void)unused;
+	__atomic_add_fetch(&nr_called, 1, __ATOMIC_RELAXED);
+}
+
+static void make_cleanups(const struct fixture *it)
+{
+	for (size_t i = 0; i < CLEANUPS; i++) {
+		struct node *object = i % 2 ? kept.key : try_node(it, it->node, i);
+		bool is_added = object && arena_gc_add_cleanup(it->gc, object, count_call, NULL);
+
+		nr_added += is_added;
+		note_refusal(CLEANUP, object && !is_added);
+	}
+}
+
+static void make_arena(const struct fixture *it)
+{
+	arena_cell = NULL;
+	arena = arena_new(NULL);
+	note_refusal(ARENA, !arena);
+	if (!arena)
+		return;
+	CHECK_EQ(arena_gc_scan_arena(it->gc, arena), 0);
+	arena_cell = arena_make(arena, struct node *);
+	if (arena_cell)
+		arena_gc_store(arena_cell, try_node(it, it->node, 5));
+}
+
+/* All is made by this thread while it keeps the collector from going on; what is refused lets it. */
+static void use_in_cycle(const struct fixture *it)
+{
+	pthread_t collector;
+
+	CHECK(!pthread_create(&collector, NULL, collect_elsewhere, it->gc));
+	poll_until_black();
+	make_types(it);
+	make_ranges(it);
+	make_ephemerons(it);
+	make_cleanups(it);
+	make_arena(it);
+	arena_gc_blocking(join, &collector);
+	arena_gc_collect(it->gc);
+}
+
+static void check_made(const struct fixture *it)
+{
+	for (size_t i = 0; i < nr_words; i++)
+		CHECK(!words[i] || is_alive(it->gc, words[i], i));
+	for (size_t i = 0; i < TYPES; i++)
+		CHECK(!kept.typed[i] || is_alive(it->gc, kept.typed[i], i));
+	CHECK(is_alive(it->gc, kept.key, 1));
+	CHECK(!kept.weak || arena_gc_weak_get(kept.weak) == kept.key);
+	for (size_t i = 0; i < EPHEMERONS && kept.ephemerons[i]; i++) {
+		CHECK(arena_gc_ephemeron_key(kept.ephemerons[i]) == kept.key);
+		CHECK(is_alive(it->gc, arena_gc_ephemeron_value(kept.ephemerons[i]), i));
+	}
+	CHECK(!arena_cell || !*arena_cell || is_alive(it->gc, *arena_cell, 5));
+}
+
+static uint32_t all_refusals(void)
+{
+	uint32_t nr = 0;
+
+	for (size_t i = 0; i < NR_KINDS; i++)
+		nr += refusals[i];
+	return nr;
+}
+
+static void drop_made(const struct fixture *it)
+{
+	for (size_t i = 0; i < nr_words; i++)
+		CHECK_EQ(arena_gc_remove_roots(it->gc, &words[i]), 0);
+	if (nr_words < RANGES)
+		CHECK_EQ(arena_gc_remove_roots(it->gc, &words[nr_words]), -ENOENT);
+	if (arena)
+		arena_free(arena);
+	memset(words, 0, sizeof(words));
+	memset(&kept, 0, sizeof(kept));
+}
+
+/* The same with memory. */
+static void use_all(const struct fixture *it)
+{
+	uint32_t before = all_refusals();
+
+	arena_gc_store(&kept.key, new_node(it, NULL, NULL, 1));
+	use_in_cycle(it);
+	CHECK_EQ(all_refusals(), before);
+	check_made(it);
+	drop_made(it);
+}
+
+static void *ballast[2 * PAGES_PER_CHUNK]; /* a root; two take a page */
+
+/* Other kinds of objects than those that are there need memory of the system: no page is left in the chunk, nor at hand. */
+static void fill_chunk(const struct fixture *it)
+{
+	const struct palloc *pages = &it->gc->space.heap->pages;
+
+	CHECK_EQ(arena_gc_add_roots(it->gc, ballast, sizeof(ballast)), 0);
+	for (size_t i = 0; pages->used_pages % PAGES_PER_CHUNK || gc_own->pages.group; i++) {
+		CHECK(i < ARRAY_LEN(ballast));
+		arena_gc_store(&ballast[i], arena_gc_alloc_atomic(it->gc, PAGE_BYTES / 2));
+	}
+	/* The one that was to be next. */
+	arena_gc_trim(it->gc);
+}
+
+static void run_in_cycle(uint64_t place)
+{
+	struct fixture it = set_up(ARENA_GC_OFF);
+	struct node *before = new_tree(&it, DEPTH);
+
+	CHECK_EQ(arena_gc_add_roots(it.gc, &kept, sizeof(kept)), 0);
+	arena_gc_store(&kept.key, new_node(&it, NULL, NULL, 1));
+	arena_trim(SIZE_MAX);
+	fill_chunk(&it);
+	fail_at = place;
+	nr_asked = nr_failed = nr_added = nr_called = 0;
+	__atomic_store_n(&is_counting, 1, __ATOMIC_RELEASE);
+	use_in_cycle(&it);
+	check_made(&it);
+	__atomic_store_n(&is_counting, 0, __ATOMIC_RELEASE);
+	arena_gc_collect(it.gc);
+	check_made(&it);
+	drop_made(&it);
+	use_all(&it);
+	CHECK_EQ(count_leaves(before), 1 << DEPTH);
+	arena_gc_destroy(it.gc);
+	CHECK_EQ(nr_called, nr_added);
+}
+
+TEST(once_in_cycle, "gc_refused/to types, ranges, weak references, ephemerons, cleanups and arenas in the middle of a cycle one is refused",
+     "ARENA_GCVERIFY=1")
+{
+	run_all(run_in_cycle, false);
+}
+
+TEST(on_in_cycle, "gc_refused/and all that follow it, there too", "ARENA_GCVERIFY=0")
+{
+	run_all(run_in_cycle, true);
+	for (size_t i = 0; i < NR_KINDS; i++)
+		CHECK(refusals[i]);
 }
 
 /* ---------------------------------------------------------------- a stack without a copy */
