@@ -236,6 +236,19 @@ int bench_start(const struct options *options, struct report *report)
 
 enum { IDLE_REPS = 3, IDLE_MIB = 1024, IDLE_QUICK_MIB = 128 };
 
+/* Each time another one is first, as in start_all(). */
+static int idle_all(const struct allocator *allocators, size_t nr, size_t rep, bool quick, struct report *report)
+{
+	int error = 0;
+
+	for (size_t turn = 0; turn < nr; turn++) {
+		if (!quick)
+			child_warm();
+		error |= malloc_run(&allocators[(rep + turn) % nr], "idle", "idle", quick ? IDLE_QUICK_MIB : IDLE_MIB, report);
+	}
+	return error;
+}
+
 int bench_idle(const struct options *options, struct report *report)
 {
 	size_t reps = options->reps ? options->reps : IDLE_REPS, nr;
@@ -243,7 +256,6 @@ int bench_idle(const struct options *options, struct report *report)
 	int error = !allocators;
 
 	for (size_t rep = 0; rep < reps && allocators; rep++)
-		for (size_t i = 0; i < nr; i++)
-			error |= malloc_run(&allocators[i], "idle", "idle", options->quick ? IDLE_QUICK_MIB : IDLE_MIB, report);
+		error |= idle_all(allocators, nr, rep, options->quick, report);
 	return error;
 }
