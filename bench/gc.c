@@ -177,6 +177,14 @@ static int find_runtimes(void)
 	return 0;
 }
 
+const char *gc_version(const char *name)
+{
+	for (size_t i = 0; i < NR_RUNTIMES; i++)
+		if (runtimes[i].is_there && !strcmp(runtimes[i].name, name))
+			return runtimes[i].version;
+	return NULL;
+}
+
 void gc_print_versions(FILE *out)
 {
 	if (find_runtimes())

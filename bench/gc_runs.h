@@ -13,6 +13,8 @@
 
 /** The runtimes that are there, and their versions, as comment lines. */
 void gc_print_versions(FILE *out);
+/** The version of one, by name; NULL when there is none of that name. */
+const char *gc_version(const char *name);
 /** Whether a word of the driver, "METRIC:...", is a metric that a plain run tells. */
 bool gc_is_plain(const char *word);
 /** Add to the report what CPU time and memory of our collector are of each peer's, and what is held against bars, repetition by repetition. */

@@ -10,15 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY_MEDIAN = 6, KEY_LOW, KEY_HIGH, KEY_N, KEY_BAR, KEY_MET, NR_KEYS };
-/* Keys that every line has, and the two that come together or not at all. */
+enum { KEY_MEDIAN = 6, KEY_LOW, KEY_HIGH, KEY_N, KEY_BAR, KEY_MET, KEY_VERSION, NR_KEYS };
+/* Keys that every line has, and the two that come together or not at all; the version is there or not. */
 enum { ALWAYS = (1 << KEY_BAR) - 1, JUDGED = 1 << KEY_BAR | 1 << KEY_MET };
 
 static const char *const keys[NR_KEYS] = {
-	"bench", "case", "source", "metric", "unit", "kernel", "median", "low", "high", "n", "bar", "met",
+	"bench", "case", "source", "metric", "unit", "kernel", "median", "low", "high", "n", "bar", "met", "version",
 };
 
-static void print_string(FILE *out, const char *key, const char *value)
+static void print_string(FILE *out, const char *key, const char *value, const char *behind)
 {
 	fprintf(out, "\"%s\": \"", key);
 	for (; *value; value++) {
@@ -26,7 +26,7 @@ static void print_string(FILE *out, const char *key, const char *value)
 			fputc('\\', out);
 		fputc((unsigned char)*value < ' ' ? ' ' : *value, out);
 	}
-	fputs("\", ", out);
+	fprintf(out, "\"%s", behind);
 }
 
 bool row_is_met(const struct row *row)
@@ -41,16 +41,18 @@ bool row_is_met(const struct row *row)
 void json_print(FILE *out, const struct row *row)
 {
 	fputc('{', out);
-	print_string(out, "bench", row->bench);
-	print_string(out, "case", row->name);
-	print_string(out, "source", row->source);
-	print_string(out, "metric", row->metric);
-	print_string(out, "unit", row->unit);
+	print_string(out, "bench", row->bench, ", ");
+	print_string(out, "case", row->name, ", ");
+	print_string(out, "source", row->source, ", ");
+	print_string(out, "metric", row->metric, ", ");
+	print_string(out, "unit", row->unit, ", ");
 	fprintf(out, "\"median\": %.10g, \"low\": %.10g, \"high\": %.10g, \"n\": %zu, ", row->value.median,
 		row->value.low, row->value.high, row->value.n);
-	fputs("\"kernel\": \"", out);
-	fputs(row->kernel, out);
-	fputc('"', out);
+	print_string(out, "kernel", row->kernel, "");
+	if (*row->version) {
+		fputs(", ", out);
+		print_string(out, "version", row->version, "");
+	}
 	if (row->bar.kind != BAR_NONE)
 		fprintf(out, ", \"bar\": %.10g, \"met\": %s", row->bar.value, row_is_met(row) ? "true" : "false");
 	fputs("}\n", out);
@@ -121,6 +123,8 @@ static const char *parse_value(const char *at, int key, struct row *row)
 		return parse_string(at, strings[key].text, strings[key].bytes);
 	if (key < KEY_N)
 		return parse_number(at, numbers[key - KEY_MEDIAN]);
+	if (key == KEY_VERSION)
+		return parse_string(at, row->version, sizeof(row->version));
 	if (key == KEY_MET)
 		return parse_truth(at);
 	at = parse_number(at, &number);

@@ -24,14 +24,15 @@ struct row {
 	char kernel[72];
 	struct summary value;
 	struct bar bar;		/* set by bars.c, not read back */
+	char version[64];	/* of the allocator or runtime that the case names; empty: it names none */
 };
 
 /** Whether the median keeps to the bar; a row without one does. */
 bool row_is_met(const struct row *row);
-/** Print @row as one line, with the keys "bar" and "met" when it has a bar. */
+/** Print @row as one line, with the key "version" when it has one and the keys "bar" and "met" when it has a bar. */
 void json_print(FILE *out, const struct row *row);
 /**
- * Read one line; false when it is no object with all ten keys of the right types, or has any other key but "bar" and "met". These two may be
+ * Read one line; false when it is no object with all ten keys of the right types, or has any other key but "version", "bar" and "met". The last two may be
  * there together and are not kept: what the row is worth is judged by whoever reads it.
  */
 bool json_parse(const char *line, struct row *row);

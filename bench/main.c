@@ -259,6 +259,31 @@ static void print_head(const char *name)
 	printf("# guard pages (MADV_GUARD_INSTALL): %s\n", memory.guard_pages ? "yes" : "no");
 }
 
+/* Of what a row is about: the last part of its case. NULL: of nothing that has a version. */
+static const char *version_of(const struct row *row)
+{
+	const char *slash = strrchr(row->name, '/'), *name = slash ? slash + 1 : "";
+
+	if (!strcmp(row->bench, "malloc") || !strcmp(row->bench, "start") || !strcmp(row->bench, "idle"))
+		return malloc_version(name);
+	if (!strcmp(row->bench, "gc"))
+		return gc_version(name);
+	if (!strcmp(row->bench, "arena"))
+		return peer_version(name);
+	return NULL;
+}
+
+/* Results are kept without the head that people read. */
+static void set_versions(struct row *rows, size_t nr_rows)
+{
+	for (size_t i = 0; i < nr_rows; i++) {
+		const char *version = version_of(&rows[i]);
+
+		if (version)
+			snprintf(rows[i].version, sizeof(rows[i].version), "%s", version);
+	}
+}
+
 static bool is_wanted(const struct benchmark *benchmark, const char *name, const char *part)
 {
 	return !strcmp(benchmark->name, name) && (!part || (benchmark->part && !strcmp(benchmark->part, part)));
@@ -279,6 +304,7 @@ static void print_results(const struct options *options, const struct report *re
 	size_t nr_rows;
 	struct row *rows = report_rows(report, &nr_rows);
 
+	set_versions(rows, nr_rows);
 	if (!options->quick)
 		bars_set(rows, nr_rows);
 	if (!options->json)

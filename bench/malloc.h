@@ -35,6 +35,8 @@ size_t malloc_programs(struct program programs[MAX_PROGRAMS]);
 const struct allocator *malloc_allocators(size_t *nr);
 /** Their names and versions as comment lines. */
 void malloc_print_versions(FILE *out);
+/** The version of one, by name; NULL when there is none of that name. */
+const char *malloc_version(const char *name);
 
 /** One run of a program with an allocator into the report, as rows of @bench; 0, or 1 after a message. */
 int malloc_run(const struct allocator *allocator, const char *bench, const char *program, size_t size, struct report *report);

@@ -181,6 +181,17 @@ const struct allocator *malloc_allocators(size_t *nr)
 	return nr_found ? found : NULL;
 }
 
+const char *malloc_version(const char *name)
+{
+	size_t nr;
+	const struct allocator *allocators = malloc_allocators(&nr);
+
+	for (size_t i = 0; allocators && i < nr; i++)
+		if (!strcmp(allocators[i].name, name))
+			return allocators[i].version;
+	return NULL;
+}
+
 void malloc_print_versions(FILE *out)
 {
 	size_t nr;

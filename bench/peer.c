@@ -86,6 +86,17 @@ const struct peer *peer_all(size_t *nr)
 	return peers;
 }
 
+const char *peer_version(const char *name)
+{
+	size_t nr;
+	const struct peer *peers = peer_all(&nr);
+
+	for (size_t i = 0; i < nr; i++)
+		if (!strncmp(name, peers[i].name, strlen(peers[i].name)))
+			return peers[i].version;
+	return NULL;
+}
+
 void peer_print_versions(FILE *out)
 {
 	size_t nr;

@@ -24,5 +24,7 @@ struct peer {
 const struct peer *peer_all(size_t *nr);
 /** Names and versions as comment lines. */
 void peer_print_versions(FILE *out);
+/** The version of the peer that a row's name begins with, as "glibc-inorder" does; NULL when it is none's. */
+const char *peer_version(const char *name);
 
 #endif /* BENCH_PEER_H */

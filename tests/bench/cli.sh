@@ -15,7 +15,7 @@ unset ARENA_BENCH_UNIT ARENA_SOURCE
 
 keys='[{]"bench": "[a-z]+", "case": "[^"]+", "source": "[a-z]+", "metric": "[a-z0-9_]+", "unit": "[A-Za-z/]+", '
 keys+='"median": [-0-9.e+]+, "low": [-0-9.e+]+, "high": [-0-9.e+]+, "n": [0-9]+, "kernel": "[^"]+"'
-keys+='(, "bar": [-0-9.e+]+, "met": (true|false))?[}]'
+keys+='(, "version": "[^"]+")?(, "bar": [-0-9.e+]+, "met": (true|false))?[}]'
 
 # json_ok NAME FILE: every line has exactly the documented keys, in order, and there are some.
 json_ok() {
@@ -108,6 +108,10 @@ empty_ok "arena: rows of request name the source that was used" "$(for row in 1/
 	grep -q -E "\"case\": \"request/$row\", \"source\": \"(thp|pages)\", \"metric\": \"time\"" \
 		"$folder/arena" || echo "no row request/$row"
 done)"
+empty_ok "arena: rows of peers have versions, of glibc's and of mimalloc's own kind" "$(
+	for row in append/glibc:2 append/mimalloc:[12] nodes/glibc-inorder:2 nodes/mimalloc-shuffled:[12]; do
+		grep -q "\"case\": \"${row%:*}\".*\"version\": \"${row#*:}[.0-9]*\"" "$folder/arena" || echo "no version of $row"
+	done; grep '"case": "[a-z]*/\(warm\|cold\)".*"version"' "$folder/arena")"
 measure "$folder/pages" arena nodes --source pages --objects 20000 --reps 1
 rows_ok "arena: other sources" "$folder/pages" "nodes/warm pages time" "nodes/cold pages time"
 
@@ -130,6 +134,19 @@ rows_ok "malloc: metrics of programs" "$folder/malloc" "frag/glibc malloc rss_af
 	"chase/glibc malloc step" "kib1-threads/glibc malloc threads_64" "kib1-threads/glibc malloc scaling" \
 	"geometric-mean/all malloc vs_mimalloc" "geometric-mean/all malloc vs_mimalloc_but_best" \
 	"geometric-mean/small malloc peak_rss_vs_glibc"
+# Versions: those of the head, which a table has, are those of the rows.
+run_ok "malloc: a table" bash -c '"$0" malloc --quick --reps 1 --program batch64 >"$1"' "$bench" "$folder/table"
+empty_ok "malloc: a table begins with who measured, the machine and each allocator's version" "$(
+	"$bench" --version | sed 's/^/# /' | diff - <(head -n 1 "$folder/table")
+	for line in 'kernel: .* CPUs' 'memory: .* kB' 'arena: [0-9.]+ \(/.*libarena-malloc.so\)' 'glibc: 2\.[0-9]+ \(/.*libc.so.6\)' \
+		'mimalloc: libmimalloc.* \(/.*libmimalloc.so.*\)' 'jemalloc: libjemalloc.* \(/.*libjemalloc.so.*\)' \
+		'gperftools: libtcmalloc.* \(/.*libtcmalloc.*\)'; do
+		grep -q -x -E "# $line" "$folder/table" || echo "no line of $line"
+	done)"
+empty_ok "malloc: each row of an allocator has its version, and no other row has one" "$(
+	grep -v '"case": "geometric-mean/' "$folder/malloc" | sed 's/.*"case": "[^/]*\/\([^"]*\)".*"version": "\([^"]*\)".*/\1: \2/' | sort -u |
+		diff - <(sed -n 's/^# \([a-z]*: .*\) (\/.*)$/\1/p' "$folder/table" | sort)
+	grep '"case": "geometric-mean/.*"version"' "$folder/malloc")"
 run_ok "malloc: CPU over mimalloc's" grep -q '"case": "calloc64m/arena".*"cpu_vs_mimalloc"' "$folder/malloc"
 empty_ok "malloc: --quick is not held against bars" "$(grep '"bar"' "$folder/malloc")"
 measure "$folder/pages" pages --quick --reps 1
@@ -174,6 +191,7 @@ run_fails "arena: huge pages that do not come are noticed" "not really thp: /pro
 	"$without_thp" "$bench" arena nodes --source thp --reps 1
 
 cat "$folder/arena" "$folder/fault" >"$folder/both"
+run_ok "table takes results with versions" "$bench" table "$folder/malloc"
 run_ok "table prints results of several benchmarks" "$bench" table "$folder/both"
 run_fails "table --check fails when a bar was not measured" "not measured" "$bench" table --check "$folder/fault"
 echo '{"bench": "fault"}' >"$folder/bad"

@@ -79,13 +79,13 @@ static bool same_row(const struct row *a, const struct row *b)
 	return !strcmp(a->bench, b->bench) && !strcmp(a->name, b->name) && !strcmp(a->source, b->source) &&
 	       !strcmp(a->metric, b->metric) && !strcmp(a->unit, b->unit) && !strcmp(a->kernel, b->kernel) &&
 	       near(a->value.median, b->value.median) && near(a->value.low, b->value.low) &&
-	       near(a->value.high, b->value.high) && a->value.n == b->value.n;
+	       near(a->value.high, b->value.high) && a->value.n == b->value.n && !strcmp(a->version, b->version);
 }
 
 static void test_round_trip(void)
 {
 	struct row row = { "arena", "request/1/warm \"quoted\" \\", "pages", "time", "ns", "6.12.0-test",
-			   { 1.25, 0.5, 1e6, 21 }, { BAR_NONE, 0 } };
+			   { 1.25, 0.5, 1e6, 21 }, { BAR_NONE, 0 }, "libx \"1.2\"" };
 	struct row back;
 	char line[1024] = "";
 	FILE *out = fmemopen(line, sizeof(line), "w");
@@ -110,6 +110,8 @@ static void test_lines(void)
 		{ "any order, no spaces", "{\"n\":3,\"high\":3,\"low\":1,\"median\":2," STRINGS "}\n", true },
 		{ "spaces everywhere", " { " STRINGS " , \"median\" : 2 , \"low\":1,\"high\":3,\"n\":3 } ", true },
 		{ "a bar, and whether it is met", "{" STRINGS ",\"median\":2,\"low\":1,\"high\":3,\"n\":3,\"bar\":2.5,\"met\":true}", true },
+		{ "a version", "{" STRINGS ",\"median\":2,\"low\":1,\"high\":3,\"n\":3,\"version\":\"2.1\"}", true },
+		{ "a version that is no text", "{" STRINGS ",\"median\":2,\"low\":1,\"high\":3,\"n\":3,\"version\":2.1}", false },
 		{ "a bar that is missed", "{\"met\":false,\"bar\":1," STRINGS ",\"median\":2,\"low\":1,\"high\":3,\"n\":3}", true },
 		{ "a bar alone", "{" STRINGS ",\"median\":2,\"low\":1,\"high\":3,\"n\":3,\"bar\":2.5}", false },
 		{ "a verdict that is none", "{" STRINGS ",\"median\":2,\"low\":1,\"high\":3,\"n\":3,\"bar\":2.5,\"met\":maybe}", false },
