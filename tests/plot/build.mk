@@ -26,3 +26,8 @@ gc-pace-plot: $(B)/tests/plot/gc_pace
 .PHONY: gc-plot
 gc-plot: bench
 	$(B)/arena-bench gc --program trees2 --reps 1 --svg $(B)/gc.svg
+
+# tests/unit/plots.sh runs them.
+ifndef SAN
+tests: $(B)/tests/plot/pace $(B)/tests/plot/gc_pace
+endif
