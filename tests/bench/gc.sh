@@ -61,6 +61,8 @@ done
 # Those of bars, as the program itself knows them.
 missing+=$("$bench" table --check "$folder/all" | grep "not measured" | if [ -x "$bench-gc-boehm" ]; then cat; else grep -v "cpu_vs_boehm"; fi)
 empty_ok "the rows that bars are held against, and others" "$missing"
+empty_ok "rows have the version of their runtime" "$(grep -v '"case": "[^/]*/[a-z]*".*"version": "[^"]' "$folder/all"
+	sed -n 's/.*"case": "[^"]*\/\([a-z]*\)".*"version": "\([^"]*\)".*/\1/p' "$folder/all" | sort -u | diff - <(printf '%s\n' "${runtimes[@]}" | sort))"
 empty_ok "--quick is not held against bars" "$(grep '"bar"' "$folder/all")"
 
 # A source is what the library says; one that is not to be had is a failure.
