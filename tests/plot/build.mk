@@ -14,9 +14,6 @@ $(B)/tests/plot/gc_pace: tests/plot/gc_pace.c $(B)/libarena-internal.a
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -Ilibarena $(CFLAGS) $(DEPFLAGS) $(LDFLAGS) -o $@ $^
 
-# tests/bench/gc.sh runs it.
-tests: $(B)/tests/plot/gc_pace
-
 ## gc-pace-plot: draw what the collector's pacing does with simulated programs (build/gc_pace.svg)
 .PHONY: gc-pace-plot
 gc-pace-plot: $(B)/tests/plot/gc_pace
@@ -27,7 +24,7 @@ gc-pace-plot: $(B)/tests/plot/gc_pace
 gc-plot: bench
 	$(B)/arena-bench gc --program trees2 --reps 1 --svg $(B)/gc.svg
 
-# tests/unit/plots.sh runs them.
+# tests/unit/plots.sh runs them, and tests/bench/gc.sh the second.
 ifndef SAN
 tests: $(B)/tests/plot/pace $(B)/tests/plot/gc_pace
 endif
