@@ -164,7 +164,6 @@ static void report_shares(struct outcome *outcome, const struct cycle *sum, doub
 {
 	double nr_cpus = count_cpus(), workers_ms = sum->worker_ms + sum->idle_ms;
 
-	outcome_add(outcome, "cpus", "n", nr_cpus);
 	outcome_add(outcome, "cycle_workers", "percent", 100 * workers_ms / (sum->wall_ms * nr_cpus));
 	outcome_add(outcome, "cycle_assists", "percent", 100 * sum->assist_ms / (sum->wall_ms * nr_cpus));
 	if (sum->sweep_wall_ms > 0)
@@ -180,6 +179,8 @@ static void trace_report(struct outcome *outcome, double spent_ms)
 
 	while (file && fgets(line, sizeof(line), file))
 		add_line(&sum, line);
+	if (file)
+		outcome_add(outcome, "cpus", "n", count_cpus());
 	if (sum.wall_ms > 0)
 		report_shares(outcome, &sum, spent_ms);
 }
