@@ -86,7 +86,7 @@ static void unescape(char *text)
 	for (; *text; to++) {
 		bool is_escape = *text == '\\' && is_octal(text + 1);
 
-		*to = is_escape ? (char)((text[1] - '0') << 6 | (text[2] - '0') << 3 | (text[3] - '0')) : *text;
+		*to = (char)(is_escape ? (text[1] - '0') << 6 | (text[2] - '0') << 3 | (text[3] - '0') : *text);
 		text += is_escape ? 4 : 1;
 	}
 	*to = 0;
