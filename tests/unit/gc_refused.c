@@ -348,13 +348,21 @@ static void use_all(const struct fixture *it)
 
 static void *ballast[2 * PAGES_PER_CHUNK]; /* a root; two take a page */
 
+static bool has_page_left(struct heap *heap)
+{
+	uint64_t used;
+
+	lock_acquire(&heap->lock);
+	used = heap->pages.used_pages;
+	lock_release(&heap->lock);
+	return used % PAGES_PER_CHUNK || gc_own->pages.group;
+}
+
 /* Other kinds of objects than those that are there need memory of the system: no page is left in the chunk, nor at hand. */
 static void fill_chunk(const struct fixture *it)
 {
-	const struct palloc *pages = &it->gc->space.heap->pages;
-
 	CHECK_EQ(arena_gc_add_roots(it->gc, ballast, sizeof(ballast)), 0);
-	for (size_t i = 0; pages->used_pages % PAGES_PER_CHUNK || gc_own->pages.group; i++) {
+	for (size_t i = 0; has_page_left(it->gc->space.heap); i++) {
 		CHECK(i < ARRAY_LEN(ballast));
 		arena_gc_store(&ballast[i], arena_gc_alloc_atomic(it->gc, PAGE_BYTES / 2));
 	}
