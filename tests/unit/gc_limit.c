@@ -568,7 +568,9 @@ static void have_own_mounts(void)
 		write_text("/proc/self/setgroups", "deny");
 		write_text("/proc/self/gid_map", groups);
 	}
-	CHECK(!mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL));
+	/* Below chroot() "/" is no mount. */
+	if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL))
+		harness_skip("no mounts of its own: %s", strerror(errno));
 }
 
 static void write_limit(const char *point, const char *file, const char *text)
