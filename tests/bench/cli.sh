@@ -270,7 +270,7 @@ malloc_results >"$folder/all"
 run_ok "table --check passes when the bars of malloc are met" bash -c \
 	'out=$("$0" table --check "$1") && grep -q "^16 of 16 bars met" <<<"$out"' "$bench" "$folder/all"
 sed '/remote/s/0\.6/0.7/g' "$folder/all" >"$folder/remote"
-run_fails "table --check notices a program that takes too long" "remote/arena vs_mimalloc .*bar <= 0.65.*MISSED" \
+run_fails "table --check notices a program that takes too long" "remote/arena thp vs_mimalloc .*bar <= 0.65.*MISSED" \
 	"$bench" table --check "$folder/remote"
 sed '/"scaling"/s/1\.0/0.5/g' "$folder/all" >"$folder/collapse"
 run_fails "table --check notices threads that collapse" "scaling .*bar >= 0.9.*MISSED" "$bench" table --check "$folder/collapse"
