@@ -415,8 +415,8 @@ static uint64_t run_place(uint64_t at)
 
 static void each_place(uint64_t (*run)(uint64_t at, bool on), enum arena_source source, bool on, uint64_t least)
 {
-	/* There are no threads in it, and each fork takes that sanitizer a sixth of a second. */
-	uint64_t places, nr = 0, step = harness_thread_sanitized() ? 6 : 1;
+	/* There are no threads in it, and a fork takes a sanitizer a tenth of a second and more. */
+	uint64_t places, nr = 0, step = harness_sanitized() ? 6 : 1;
 
 	from = source;
 	device.refuses = refuses;
