@@ -88,7 +88,7 @@ check-long: deps
 ## clean: remove what was built here (not the cache of kernels)
 .PHONY: clean
 clean:
-	rm -rf $(B) build-clang build-asan build-tsan build-verify
+	rm -rf $(B) build-clang build-asan build-tsan build-verify build-ubsan build-locks
 
 ## help: this list
 .PHONY: help

@@ -100,6 +100,11 @@ $(SHIM_O) $(TRACE_O): $(B)/pic/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -Ilibarena $(CFLAGS) $(LIBARENA_FLAGS) $(SECTIONS) -fno-builtin -fomit-frame-pointer -fPIC $(DEPFLAGS) -c -o $@ $<
 
+# Who reports undefined behavior allocates, from what has just failed: a trap ends the program instead.
+ifeq ($(SAN),undefined)
+$(SHIM_O) $(LIBARENA_PIC_O): CFLAGS += -fsanitize-undefined-trap-on-error
+endif
+
 SHIM_LDFLAGS := -Wl,-soname,libarena-malloc.so -Wl,--version-script=libarena/shim/shim.map -Wl,-z,defs -Wl,-z,relro,-z,now -Wl,-z,nodelete -Wl,-z,initfirst \
 	-Wl,--gc-sections
 

@@ -341,11 +341,23 @@ static size_t free_112(const char *text)
 	return strstr(text, "<size from=\"112\"") ? attribute(text, "<size from=\"112\"", "count") : 0;
 }
 
+/* In builds with VERIFY=1 no more may be used of an object than what was asked for, and what is freed rests. */
+static bool looks_after_objects(void)
+{
+	void *object = malloc(100);
+	size_t bytes = malloc_usable_size(object);
+
+	free(object);
+	return bytes == 100;
+}
+
 TEST(parts, "api/malloc_info counts free slots by size, and free pages")
 {
 	static void *objects[3000];
 	char *before, *between, *after;
 
+	if (looks_after_objects())
+		harness_skip("slots are others where objects are looked after");
 	for (size_t i = 0; i < 3000; i++)
 		CHECK((objects[i] = malloc(112)));
 	before = info_text();
