@@ -38,17 +38,35 @@ static void look(struct view *view, const struct region *region, uint32_t page)
 
 /* Who is shown the objects; or the slots without one are counted, by class. */
 struct walk {
+	struct heap *heap;
 	heap_visit *visit;	/* NULL: count */
 	void *context;
 	uint64_t *nr_free;
 };
 
+static bool has_memory(const struct heap *heap, uintptr_t address)
+{
+	const struct chunk_info *chunk = &heap->pages.region->chunks[(address - heap->pages.region->base) / CHUNK_BYTES];
+
+	return atomic_load_relaxed(&chunk->pages) == &heap->pages && chunk->is_backed && chunk->nr_free < PAGES_PER_CHUNK;
+}
+
+/* Objects that rest are free for the program. What says so lies behind the object: while the heap is locked no chunk of its memory is given back. */
+static bool is_live(struct heap *heap, const void *object, size_t *bytes)
+{
+	bool is_live;
+
+	lock_acquire(&heap->lock);
+	is_live = has_memory(heap, (uintptr_t)object + *bytes - 1) && checked_is_live(object, *bytes, bytes);
+	lock_release(&heap->lock);
+	return is_live;
+}
+
 static bool show(void *object, size_t bytes, const struct walk *walk)
 {
 	if (!walk->visit)
 		return true;
-	/* Objects that rest are free for the program. */
-	if (checked_is_on() && !supplied_heap_of(object) && !checked_is_live(object, bytes, &bytes))
+	if (checked_is_on() && !supplied_heap_of(object) && !is_live(walk->heap, object, &bytes))
 		return true;
 	return walk->visit(walk->context, object, bytes);
 }
@@ -129,11 +147,11 @@ bool heap_walk(struct heap *heap, heap_visit *visit, void *context)
 {
 	uint64_t nr_free[NR_CLASSES] = { 0 }; /* of no interest */
 
-	return walk_pages(heap, &(struct walk){ .visit = visit, .context = context, .nr_free = nr_free });
+	return walk_pages(heap, &(struct walk){ .heap = heap, .visit = visit, .context = context, .nr_free = nr_free });
 }
 
 void heap_count_free(struct heap *heap, uint64_t nr_free[NR_CLASSES])
 {
 	memset(nr_free, 0, NR_CLASSES * sizeof(*nr_free));
-	walk_pages(heap, &(struct walk){ .nr_free = nr_free });
+	walk_pages(heap, &(struct walk){ .heap = heap, .nr_free = nr_free });
 }
