@@ -71,7 +71,7 @@ TEST(together, "scavenger/heaps that are each small give back by themselves when
 	for (size_t i = 0; i < SMALL_HEAPS; i++) {
 		heaps[i] = heap_create(ARENA_SOURCE_PAGES);
 		CHECK(heaps[i]);
-		objects[i] = fill(heaps[i], SMALL_CHUNKS * (CHUNK_BYTES - PAGE_BYTES), CHUNK_BYTES - PAGE_BYTES);
+		objects[i] = fill(heaps[i], SMALL_CHUNKS * CHUNK_BYTES, CHUNK_BYTES);
 		CHECK(heaps[i]->pages.most_held < SCAVENGER_LEAST_CHUNKS);
 		/* The first alone needs none. */
 		CHECK(i || !scavenger_is_made());
