@@ -215,16 +215,22 @@ int heap_set_process_limit(struct limit limit)
 	return 0;
 }
 
-/* No object in the chunk is one any more, for whoever asks for it later. */
-static void wipe_records(uint32_t chunk)
+/* No object of the heap is one any more, for whoever asks for it later. */
+static void wipe_records(const struct heap *heap)
 {
-	for (size_t page = chunk * PAGES_PER_CHUNK; page < (chunk + 1) * PAGES_PER_CHUNK; page++)
-		if (region.spans[page].state != SPAN_NONE) {
-			if (region.spans[page].state == SPAN_LARGE)
-				profile_remove(region.spans[page].next);
-			region.spans[page] = (struct span){ 0 };
-			region.remotes[page] = (struct span_remote){ 0 };
-		}
+	uint32_t nr_open = atomic_load_acquire(&region.nr_open); /* pairs with open_tables() of region.c */
+
+	for (uint32_t chunk = 0; chunk < nr_open; chunk++) {
+		if (atomic_load_relaxed(&region.chunks[chunk].pages) != &heap->pages)
+			continue;
+		for (size_t page = chunk * PAGES_PER_CHUNK; page < (chunk + 1) * PAGES_PER_CHUNK; page++)
+			if (region.spans[page].state != SPAN_NONE) {
+				if (region.spans[page].state == SPAN_LARGE)
+					profile_remove(region.spans[page].next);
+				region.spans[page] = (struct span){ 0 };
+				region.remotes[page] = (struct span_remote){ 0 };
+			}
+	}
 }
 
 void heap_destroy(struct heap *heap)
@@ -239,7 +245,7 @@ void heap_destroy(struct heap *heap)
 	if (heap->supplied)
 		supplied_forget(heap);
 	else
-		palloc_for_each(&heap->pages, wipe_records);
+		wipe_records(heap);
 	guard_free_all(heap, profile_remove);
 	palloc_fini(&heap->pages);
 	publish_end(heap);

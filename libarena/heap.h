@@ -81,7 +81,7 @@ struct heap *heap_create_in(struct region *own, struct supplied *supplied);
 void heap_set_limit(struct heap *heap, struct limit limit);
 /** The same for all heaps together: 0, or -ENOMEM when there is no memory for the first. */
 int heap_set_process_limit(struct limit limit);
-/** Everything in it is gone; no other thread may use it any more. O(its chunks + its caches). */
+/** Everything in it is gone; no other thread may use it any more. O(chunks). */
 void heap_destroy(struct heap *heap);
 
 /** Addresses for caches, and what ends them with their threads: 0 or -ENOMEM. Once, after the region. */

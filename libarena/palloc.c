@@ -28,10 +28,10 @@ static struct bits *leaf(const struct palloc *pages, uint32_t chunk)
 
 /* ---------------------------------------------------------------- lists, and the set of idle chunks */
 
-/* The list of chunks with so many free pages, of which idle ones are on none. */
+/* The list of chunks with so many free pages; PALLOC_LISTS is for idle ones. */
 static unsigned int fullness(uint32_t nr_free)
 {
-	return nr_free ? nr_free / (uint32_t)(PAGES_PER_CHUNK / PALLOC_LISTS) : PALLOC_FULL;
+	return nr_free / (uint32_t)(PAGES_PER_CHUNK / PALLOC_LISTS);
 }
 
 static void list_add(struct palloc *pages, uint32_t chunk)
@@ -74,14 +74,15 @@ static void set_free(struct palloc *pages, uint32_t chunk, uint32_t nr_free)
 	struct chunk_info *it = info(pages, chunk);
 	bool was_idle = it->nr_free == PAGES_PER_CHUNK, is_idle = nr_free == PAGES_PER_CHUNK;
 
-	/* From idle to full, or back, the numbers would be the same. */
-	if (it->nr_free && nr_free && fullness(it->nr_free) == fullness(nr_free)) {
+	if (it->is_listed && nr_free && fullness(it->nr_free) == fullness(nr_free)) {
 		atomic_store_relaxed(&it->nr_free, (uint16_t)nr_free);
 		return;
 	}
-	list_remove(pages, chunk);
+	if (it->is_listed)
+		list_remove(pages, chunk);
 	atomic_store_relaxed(&it->nr_free, (uint16_t)nr_free);
-	list_add(pages, chunk);
+	if (nr_free)
+		list_add(pages, chunk);
 	pages->nr_idle += (uint64_t)is_idle - was_idle;
 	pages->mapped += (uint64_t)was_idle - is_idle;
 	if (pages->mapped > pages->peak)
@@ -487,7 +488,7 @@ int palloc_init(struct palloc *pages, struct region *region, enum arena_source s
 	*pages = (struct palloc){ .region = region, .source = source, .limit = limit_from_bytes(0), .small_chunk = CHUNK_NONE };
 	pages->place.node = -1;
 	pages->starts_small = source == ARENA_SOURCE_THP || source == ARENA_SOURCE_DEV;
-	for (unsigned int i = 0; i <= PALLOC_FULL; i++)
+	for (unsigned int i = 0; i < PALLOC_LISTS; i++)
 		pages->lists[i] = CHUNK_NONE;
 	pages->tree.leaves = region->leaves;
 	pages->tree.nr_leaves = region->max_chunks;
@@ -509,38 +510,25 @@ int palloc_init(struct palloc *pages, struct region *region, enum arena_source s
 	return 0;
 }
 
-/* Any chunk; there is one. */
-static uint32_t some_chunk(const struct palloc *pages)
-{
-	for (unsigned int i = 0; i <= PALLOC_FULL; i++)
-		if (pages->lists[i] != CHUNK_NONE)
-			return pages->lists[i];
-	return bitset_from(&pages->idle, 0);
-}
-
 static void drop_chunk(struct palloc *pages, uint32_t chunk)
 {
-	list_remove(pages, chunk);
+	if (info(pages, chunk)->is_listed)
+		list_remove(pages, chunk);
 	if (!unback(pages, chunk))
 		region_forget(pages->region, chunk, 1);
 	region_give(pages->region, chunk, 1);
 }
 
-void palloc_for_each(const struct palloc *pages, void (*function)(uint32_t chunk))
-{
-	for (unsigned int i = 0; i <= PALLOC_FULL; i++)
-		for (uint32_t chunk = pages->lists[i]; chunk != CHUNK_NONE; chunk = info(pages, chunk)->next)
-			function(chunk);
-	for (uint32_t chunk = bitset_from(&pages->idle, 0); chunk != CHUNK_NONE; chunk = bitset_from(&pages->idle, chunk + 1))
-		function(chunk);
-}
-
 void palloc_fini(struct palloc *pages)
 {
 	struct region *region = pages->region;
+	uint32_t nr_open = atomic_load_acquire(&region->nr_open); /* pairs with open_tables() of region.c */
 
-	for (; pages->handed != pages->returned; pages->returned++)
-		drop_chunk(pages, some_chunk(pages));
+	for (uint32_t chunk = 0; chunk < nr_open && pages->handed != pages->returned; chunk++)
+		if (atomic_load_relaxed(&info(pages, chunk)->pages) == pages) {
+			drop_chunk(pages, chunk);
+			pages->returned++;
+		}
 	for (unsigned int i = 0; i < TREE_LEVELS; i++) {
 		size_t bytes = align_up(tree_level_entries(region->max_chunks, i) * sizeof(uint64_t), PAGE_BYTES);
 
@@ -564,7 +552,7 @@ void palloc_validate(const struct palloc *pages)
 			continue;
 		in_use = bits_count(leaf(pages, chunk), 0, BITS_PER_LEAF);
 		check(it->is_backed && it->nr_free == PAGES_PER_CHUNK - in_use);
-		check(it->is_listed && bitset_has(&pages->idle, chunk) == !in_use);
+		check(it->is_listed == (it->nr_free > 0) && bitset_has(&pages->idle, chunk) == !in_use);
 		check(!it->is_kept || (!in_use && it->source == ARENA_SOURCE_DEV));
 		check(tree_is_touched(&pages->tree, chunk) ||
 		      pages->tree.level[TREE_LEVELS - 1][chunk] == sum_pack(bits_runs(leaf(pages, chunk))));

@@ -19,15 +19,13 @@
 
 /* Lists of chunks by free pages: 1-31, 32-63 ... 480-511. */
 #define PALLOC_LISTS 16
-/* And one that nothing is taken from, so that all chunks of a heap are to be found: those that are full. */
-#define PALLOC_FULL PALLOC_LISTS
 /* Longer runs are placed by address. */
 #define PALLOC_SHORT_PAGES 8u
 /* A run begins with a chunk when that leaves at most so much of its own length free behind it. */
 #define PALLOC_TAIL_PART 4
 
 /*
- * Invariants: handed = mapped + nr_idle + returned; a chunk with pages in use is on the list of its fullness, one
+ * Invariants: handed = mapped + nr_idle + returned; a chunk with free pages and pages in use is on the list of its fullness, one
  * without pages in use is in the set of idle ones.
  */
 /* Where chunks get their memory from, apart from the source. */
@@ -47,7 +45,7 @@ struct palloc {
 	struct limit limit;
 	struct palloc_place place;
 	struct tree tree;
-	uint32_t lists[PALLOC_LISTS + 1];
+	uint32_t lists[PALLOC_LISTS];
 	struct bitset idle;	/* chunks with memory and no page in use; its words are a table of ours */
 	uint64_t handed;	/* chunks that got memory since start */
 	uint64_t mapped;	/* chunks with pages in use */
@@ -63,9 +61,7 @@ struct palloc {
 int palloc_init(struct palloc *pages, struct region *region, enum arena_source source);
 /** Another place for memory, before there is any: 0, or -errno when there is none. */
 int palloc_set_place(struct palloc *pages, const struct palloc_place *place);
-/** All chunks of the heap, which must neither come nor go meanwhile. O(its chunks). */
-void palloc_for_each(const struct palloc *pages, void (*function)(uint32_t chunk));
-/** Give back all chunks, whatever is in them: O(its chunks). */
+/** Give back all chunks, whatever is in them: O(chunks). */
 void palloc_fini(struct palloc *pages);
 
 /**

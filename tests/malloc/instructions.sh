@@ -5,8 +5,7 @@
 # What a pair of malloc() and free() of 64 bytes costs, in user instructions that callgrind counts. Loops and the linker's stubs are the
 # program's and do not count: of the malloc replacement only what runs in it does. And what pages cost, by the driver of
 # `arena-bench pages`. While there is sampling the samples count, one in 512 KiB: there are more pairs, for some dozens of them. Threads that
-# have ended are nothing to a pair, though each of the largest class looks for what they left. A heap is destroyed by its chunks, whatever else there is:
-# one object is one chunk, a million of 64 bytes are 32.
+# have ended are nothing to a pair, though each of the largest class looks for what they left.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 # shellcheck source=tests/tap.sh
@@ -18,20 +17,6 @@ cd "$(dirname "$0")/../.." || exit 1
 cost_of_pages() {
 	valgrind --tool=callgrind --callgrind-out-file=/dev/null --toggle-collect="$2" "$B/arena-bench-pages" "$1" $nr >"$folder/log" 2>&1 || return 1
 	sed -n 's/.*Collected : //p' "$folder/log"
-}
-
-# cost_of_end COUNT: of destroying a heap with so many objects.
-cost_of_end() {
-	valgrind --tool=callgrind --callgrind-out-file=/dev/null --toggle-collect=arena_heap_destroy "$pairs" destroy "$1" >"$folder/log" 2>&1 || return 1
-	sed -n 's/.*Collected : //p' "$folder/log"
-}
-
-# check_end NAME MOST COUNT: in all.
-check_end() {
-	local cost
-	cost=$(cost_of_end "$3")
-	echo "# ${cost:-no} instructions, at most $2"
-	if [ -n "$cost" ] && [ "$cost" -gt 0 ] && [ "$cost" -le "$2" ]; then ok "$1"; else not_ok "$1" "$(tail -n 5 "$folder/log")"; fi
 }
 
 # check NAME MOST COST [COST_OF_LOOP]: of one of them, with a digit behind the point.
@@ -48,8 +33,7 @@ check() {
 }
 
 names=('batches of 64' 'ping-pong' 'inline' 'a page from a cache and back' 'a run of 64 pages from a fragmented tree'
-	'batches of 64 while there is sampling' 'batches of 32 KiB when 400 threads have ended'
-	'the end of a heap with one object' 'the end of a heap with a million objects')
+	'batches of 64 while there is sampling' 'batches of 32 KiB when 400 threads have ended')
 if ! command -v valgrind >/dev/null; then
 	for name in "${names[@]}"; do skip "$name" "valgrind is not installed"; done
 else
@@ -61,8 +45,6 @@ else
 	check "${names[2]}" 28 "$(cost inline pairs)" "$(cost loop pairs)"
 	check "${names[3]}" 30 "$(cost_of_pages pair pair_loop)"
 	check "${names[4]}" 950 "$(cost_of_pages run take_run)"
-	check_end "${names[7]}" 10000 1
-	check_end "${names[8]}" 400000 1000000
 	preload=$PWD/$B/libarena-malloc.so nr=$((16 * nr))
 	export ARENA_PROFILE=$folder/profile ARENA_PROFILE_SEED=5
 	check "${names[5]}" 46 "$(cost batch 'libarena-malloc[.]so')"

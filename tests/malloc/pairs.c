@@ -7,7 +7,6 @@
  *	ping-pong	each freed before the next one is allocated
  *	inline		ping-pong by the inline functions of arena/heap_inline.h, in a heap of this program
  *	loop		the loop of that alone
- *	destroy		so many objects in a heap of this program, which is destroyed with them beside one that has 2 GiB of addresses
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -98,17 +97,6 @@ static void inlined(size_t nr)
 	arena_heap_destroy(heap);
 }
 
-static void destroy(size_t nr)
-{
-	struct arena_heap *large = arena_heap_create(NULL), *heap = arena_heap_create(NULL);
-
-	if (!large || !heap || !arena_heap_alloc(large, (size_t)2 << 30))
-		abort();
-	for (size_t i = 0; i < nr; i++)
-		keep(arena_heap_alloc(heap, BYTES));
-	arena_heap_destroy(heap);
-}
-
 static void loop(size_t nr)
 {
 	for (size_t i = 0; i < nr; i++)
@@ -120,7 +108,7 @@ int main(int argc, char **argv)
 	static const struct {
 		const char *name;
 		void (*run)(size_t nr);
-	} ways[] = { { "batch", batches }, { "ended", ended }, { "ping-pong", ping_pong }, { "inline", inlined }, { "loop", loop }, { "destroy", destroy } };
+	} ways[] = { { "batch", batches }, { "ended", ended }, { "ping-pong", ping_pong }, { "inline", inlined }, { "loop", loop } };
 
 	for (size_t i = 0; argc == 3 && i < sizeof(ways) / sizeof(ways[0]); i++) {
 		if (strcmp(argv[1], ways[i].name))
@@ -128,6 +116,6 @@ int main(int argc, char **argv)
 		ways[i].run(strtoul(argv[2], NULL, 10));
 		return 0;
 	}
-	fprintf(stderr, "usage: pairs batch|ended|ping-pong|inline|loop|destroy COUNT\n");
+	fprintf(stderr, "usage: pairs batch|ended|ping-pong|inline|loop COUNT\n");
 	return 2;
 }

@@ -91,7 +91,7 @@ struct arena_heap_options {
 ARENA_API struct arena_heap *arena_heap_create(const struct arena_heap_options *options);
 /**
  * Destroy a heap with all objects in it: their addresses fault from now on. NULL is allowed. No other thread may use it any more.
- * Linear in its own chunks, and in the threads that used it at one time, not in objects.
+ * Linear in chunks, not in objects.
  */
 ARENA_API void arena_heap_destroy(struct arena_heap *heap);
 
