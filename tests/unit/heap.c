@@ -634,6 +634,42 @@ TEST(many_heaps, "heap/sixty-three heaps at a time, one is one too many")
 	CHECK(heap_create(ARENA_SOURCE_PAGES));
 }
 
+static void *fill_and_free(size_t bytes)
+{
+	void *first = NULL, *object;
+
+	/* A list through the objects themselves. */
+	for (size_t have = 0; have < bytes; have += 4000) {
+		object = heap_alloc(victim_heap, 4000);
+		CHECK(object);
+		memset(object, 1, 4000);
+		*(void **)object = first;
+		first = object;
+	}
+	while (first) {
+		object = first;
+		first = *(void **)object;
+		heap_free(victim_heap, object);
+	}
+	return NULL;
+}
+
+TEST(comes_back, "heap/a heap that is freed goes back by itself while the program sleeps")
+{
+	double end;
+
+	victim_heap = fresh_heap();
+	fill_and_free(128 * MiB);
+	CHECK(counts(victim_heap).handed_chunks >= 64);
+	end = harness_seconds() + 60;
+	while (harness_seconds() < end && counts(victim_heap).idle_chunks > 2)
+		usleep(10000);
+	harness_note("%lu chunks idle after %.1f s", (unsigned long)counts(victim_heap).idle_chunks,
+		     harness_seconds() - (end - 60));
+	CHECK(counts(victim_heap).idle_chunks <= 2);
+	heap_validate(victim_heap);
+}
+
 /* It decides how much to give, and gives it chunk by chunk. */
 TEST(beside_trim, "heap/the scavenger leaves what it decided to leave, also when somebody else gives back meanwhile")
 {
