@@ -33,7 +33,7 @@
 static uint32_t has_thread;	/* atomic: 1 = made, or being made, or cannot be made */
 static uint32_t is_lost;	/* atomic: 1 = made in the parent, before a fork */
 static uint32_t is_kicked;	/* atomic, futex: 1 = look again before sleeping */
-static uint32_t is_pressed;	/* atomic, futex: 1 = give back all that is idle */
+static uint32_t is_pressed;	/* atomic: 1 = give back all that is idle */
 
 static uint64_t cpu_ns(void)
 {
@@ -41,27 +41,6 @@ static uint64_t cpu_ns(void)
 
 	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
 	return (uint64_t)spent.tv_sec * 1000000000u + (uint64_t)spent.tv_nsec;
-}
-
-/* What heaps may spend, and how much of this thread's time was seen to already. The scavenger's alone. */
-struct purse {
-	struct pace paces[HEAPS_MAX];
-	struct pace_budget budget;
-	uint64_t seen_ns;
-};
-
-static void pay(struct purse *purse)
-{
-	uint64_t now_ns = cpu_ns();
-
-	pace_pay(&purse->budget, now_ns - purse->seen_ns);
-	purse->seen_ns = now_ns;
-}
-
-/* What limits and pressure ask for has no pace, and is not what the pace has to save for. */
-static void pay_nothing(struct purse *purse)
-{
-	purse->seen_ns = cpu_ns();
 }
 
 /* At most @nr chunks, until @keep are left: others take and give back in between. */
@@ -78,37 +57,24 @@ static uint64_t give_back(struct heap *heap, uint64_t nr, uint64_t keep)
 	return given;
 }
 
-static void give_paced(struct heap *heap, struct purse *purse, uint64_t nr, uint64_t keep)
-{
-	uint64_t begin_ns = cpu_ns(), given = give_back(heap, nr, keep);
-
-	if (given)
-		pace_given(&purse->budget, heap->id, given, cpu_ns() - begin_ns);
-}
-
 /* Whether there is more to do soon. */
-static bool look_after(struct heap *heap, struct purse *purse, uint64_t now_ns)
+static bool look_after(struct heap *heap, struct pace *pace, uint64_t now_ns)
 {
-	uint64_t peak, used, idle, over, nr;
+	uint64_t peak, used, idle, over, nr, begin_ns = cpu_ns();
 
 	heap_read_news(heap);
 	lock_acquire(&heap->lock);
 	peak = heap->pages.peak;
 	used = heap->pages.mapped;
 	idle = heap->pages.nr_idle;
-	over = size_min(palloc_excess(&heap->pages, 0), idle);
+	over = palloc_excess(&heap->pages, 0);
 	heap->pages.peak = used;
 	lock_release(&heap->lock);
-	nr = size_min(pace_tick(&purse->budget, &purse->paces[heap->id], now_ns, peak, used, idle), GIVE_MOST_CHUNKS);
-	if (nr)
-		give_paced(heap, purse, nr, idle - nr);
-	pay(purse);
+	nr = size_min(pace_tick(pace, now_ns, peak, used, idle), GIVE_MOST_CHUNKS);
 	/* Beyond a soft limit there is no pace. */
-	if (over > nr) {
-		give_back(heap, over - nr, idle - over);
-		pay_nothing(purse);
-		nr = over;
-	}
+	nr = size_max(nr, size_min(over, idle));
+	if (nr)
+		pace_spent(pace, give_back(heap, nr, idle - nr), cpu_ns() - begin_ns);
 	return idle - nr > PACE_KEEP_CHUNKS && idle - nr > used * PACE_KEEP_PERCENT / 100;
 }
 
@@ -136,19 +102,17 @@ static void press_all(void)
 			;
 }
 
-static bool look_after_all(struct purse *purse)
+static bool look_after_all(struct pace *paces)
 {
 	uint64_t now_ns = os_clock_ns();
-	size_t first = purse->budget.turn;
 	bool more = false;
 
-	pace_begin(&purse->budget, now_ns);
 	for (size_t i = 0; i < HEAPS_MAX; i++) {
-		struct heap *heap = heap_hold_system((first + i) % HEAPS_MAX);
+		struct heap *heap = heap_hold_system(i);
 
 		if (!heap)
 			continue;
-		more |= look_after(heap, purse, now_ns);
+		more |= look_after(heap, &paces[i], now_ns);
 		heap_unhold();
 	}
 	return more;
@@ -189,15 +153,8 @@ struct looks {
 	uint64_t next_ns, rest_ns;
 };
 
-/* A tick, and until all is paid; or until memory is short. */
-static void sleep_tick(struct purse *purse)
-{
-	pay(purse);
-	os_futex_wait_for(&is_pressed, 0, TICK_NS + pace_rest_ns(&purse->budget));
-}
-
 /* Until something is to be done: at once when that is found here. */
-static void rest(struct purse *purse, struct looks *looks)
+static void rest(struct looks *looks)
 {
 	uint64_t now_ns = os_clock_ns();
 
@@ -207,30 +164,27 @@ static void rest(struct purse *purse, struct looks *looks)
 	}
 	/* Chunks that became idle have kicked. Where they do so all the time, as in collected heaps, one look a tick is for all. */
 	os_futex_wait_for(&is_kicked, 0, looks->next_ns - now_ns);
-	sleep_tick(purse);
+	os_sleep_ns(TICK_NS);
 }
 
 static void *run(void *unused)
 {
-	static struct purse purse; /* this thread's alone */
+	static struct pace paces[HEAPS_MAX]; /* this thread's alone */
 	struct looks looks = { .next_ns = os_clock_ns() + ASLEEP_LEAST_NS, .rest_ns = ASLEEP_LEAST_NS };
 
 	(void)unused;
-	purse = (struct purse){ 0 };
 	for (;;) {
 		/* Before the look. Who frees a chunk after it finds this 0 (both hold the heap's lock in between), and kicks. */
 		atomic_store_relaxed(&is_kicked, 0u);
 		/* Pairs with the swap in scavenger_press(): this finds the wish, or that finds is_kicked 0, and kicks. */
-		if (atomic_swap_seq_cst(&is_pressed, 0u)) {
+		if (atomic_swap_seq_cst(&is_pressed, 0u))
 			press_all();
-			pay_nothing(&purse);
-		}
-		if (look_after_all(&purse)) {
-			sleep_tick(&purse);
+		if (look_after_all(paces)) {
+			os_sleep_ns(TICK_NS);
 			continue;
 		}
 		keep_all();
-		rest(&purse, &looks);
+		rest(&looks);
 	}
 	return NULL;
 }
@@ -264,7 +218,6 @@ void scavenger_kick(void)
 void scavenger_press(void)
 {
 	atomic_swap_seq_cst(&is_pressed, 1u);
-	os_futex_wake(&is_pressed);
 	scavenger_kick();
 }
 

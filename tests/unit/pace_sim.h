@@ -18,7 +18,6 @@
 
 struct sim {
 	struct pace pace;
-	struct pace_budget budget;
 	uint64_t now_ns, used, idle;
 	uint64_t given, taken;	/* chunks to and from the system */
 	uint64_t spent_ns, cost_ns; /* of CPU: in all, and for a chunk */
@@ -35,11 +34,8 @@ static inline void sim_step(struct sim *sim, uint64_t used)
 	sim->idle = used > held ? 0 : held - used;
 	sim->used = used;
 	sim->now_ns += SIM_TICK;
-	pace_begin(&sim->budget, sim->now_ns);
-	nr = pace_tick(&sim->budget, &sim->pace, sim->now_ns, peak, used, sim->idle);
-	if (nr)
-		pace_given(&sim->budget, 0, nr, nr * sim->cost_ns);
-	pace_pay(&sim->budget, nr * sim->cost_ns);
+	nr = pace_tick(&sim->pace, sim->now_ns, peak, used, sim->idle);
+	pace_spent(&sim->pace, nr, nr * sim->cost_ns);
 	sim->idle -= nr;
 	sim->given += nr;
 	sim->spent_ns += nr * sim->cost_ns;
