@@ -30,34 +30,17 @@ void heap_lock(struct heap *heap)
 	lock_acquire(&heap->lock);
 }
 
-/* All heaps together: many that are small hold as much as one that is not. */
-static bool is_big(void)
-{
-	return atomic_load_relaxed(&heap_region()->nr_taken) >= SCAVENGER_LEAST_CHUNKS;
-}
-
-/*
- * In the child of a fork nobody else does, until it allocates: no thread may be made here, or in the handlers of fork(). What a growth would have
- * give back goes at once then, all but a tenth, and in parts.
- */
-static void give_back_alone(struct palloc *pages)
-{
-	palloc_scavenge(pages, 0, limit_make_way(pages->mapped, pages->nr_idle, HEAP_PART_CHUNKS, palloc_excess(pages, 0)));
-}
-
 void heap_unlock(struct heap *heap)
 {
+	bool is_big = heap->pages.mapped >= SCAVENGER_LEAST_CHUNKS, has_idle = heap->pages.nr_idle > 0;
 	bool is_tight = heap->pages.has_grown && palloc_excess(&heap->pages, 0), is_low = is_next_due(&heap->pages) || is_rest_due(&heap->pages);
-	bool has_idle = heap->pages.nr_idle > 0;
 
 	heap->pages.has_grown = false;
-	if (unlikely(has_idle && scavenger_is_lost() && !heap->supplied))
-		give_back_alone(&heap->pages);
 	if (is_low != atomic_load_relaxed(&heap->is_low))
 		atomic_store_relaxed(&heap->is_low, is_low);
 	publish(heap);
 	lock_release(&heap->lock);
-	if (unlikely(is_tight || (!scavenger_is_made() && is_big())))
+	if (unlikely(is_tight || (is_big && !scavenger_is_made())))
 		atomic_store_relaxed(&heap->is_due, true);
 	if (has_idle)
 		scavenger_kick();

@@ -4,8 +4,7 @@
  * until there is nothing left to give. It takes a heap's lock for one chunk at a time, so that nobody waits for more than one. What others have freed of
  * threads that sleep (asleep.c) it looks for by the clock.
  *
- * It is made when heaps have grown, not in free(), which the C library calls with locks held that making a thread takes as well; nor in the handlers of
- * fork(). So the child of a fork has none before its first allocation that takes pages: until then heap_unlock() gives back what becomes idle.
+ * It is made when a heap has grown, not in free(), which the C library calls with locks held that making a thread takes as well.
  * Where no thread can be made (seccomp, RLIMIT_NPROC) memory goes back by arena_trim() and malloc_trim() only.
  */
 #include "scavenger.h"
@@ -31,7 +30,6 @@
 #define ASLEEP_MOST_NS (16 * ASLEEP_LEAST_NS)
 
 static uint32_t has_thread;	/* atomic: 1 = made, or being made, or cannot be made */
-static uint32_t is_lost;	/* atomic: 1 = made in the parent, before a fork */
 static uint32_t is_kicked;	/* atomic, futex: 1 = look again before sleeping */
 static uint32_t is_pressed;	/* atomic: 1 = give back all that is idle */
 
@@ -191,7 +189,6 @@ static void *run(void *unused)
 
 void scavenger_start(void)
 {
-	atomic_store_relaxed(&is_lost, 0u);
 	/* Making a thread allocates: that must not come here again. */
 	if (!atomic_load_relaxed(&has_thread) && !atomic_swap_acquire(&has_thread, 1u) && !thread_start(NULL, run, NULL))
 		pressure_start();
@@ -200,11 +197,6 @@ void scavenger_start(void)
 bool scavenger_is_made(void)
 {
 	return atomic_load_relaxed(&has_thread);
-}
-
-bool scavenger_is_lost(void)
-{
-	return atomic_load_relaxed(&is_lost);
 }
 
 void scavenger_kick(void)
@@ -224,8 +216,6 @@ void scavenger_press(void)
 void scavenger_fork_child(void)
 {
 	atomic_store_relaxed(&is_pressed, 0u);
-	if (atomic_load_relaxed(&has_thread))
-		atomic_store_relaxed(&is_lost, 1u);
 	atomic_store_relaxed(&has_thread, 0u);
 	atomic_store_relaxed(&is_kicked, 0u);
 }

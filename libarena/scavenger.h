@@ -5,15 +5,13 @@
 
 #include "heap.h"
 
-/* Heaps that are less together have too little for a thread; its own stack and its wake-ups are not free. */
+/* Heaps below have too little for a thread; its own stack and its wake-ups are not free. */
 #define SCAVENGER_LEAST_CHUNKS 8
 
-/** Heaps have grown to SCAVENGER_LEAST_CHUNKS, or one to a limit: have the thread, once. Not with a lock held; allocates. */
+/** A heap has grown to SCAVENGER_LEAST_CHUNKS, or to a limit: have the thread, once. Not with a lock held; allocates. */
 void scavenger_start(void);
 /** Whether that was called already. */
 bool scavenger_is_made(void);
-/** Whether this is the child of a fork whose parent had it, and it was not called since. */
-bool scavenger_is_lost(void);
 /** Memory is short: give back all that is idle, now. Any thread, any lock may be held. */
 void scavenger_press(void);
 /** Chunks became idle. Cheap; any lock may be held. */
