@@ -20,11 +20,11 @@ _Static_assert(ARRAY_LEN(fields) == sizeof(struct arena_gc_stats) / sizeof(uint6
 /* No two are the same, also those of what has not happened. */
 static void make_up(struct arena_gc *gc)
 {
-	gc->stopped_ns = 1001;
-	gc->stopped_max_ns = 1002;
-	gc->drive.sums.assist_ns = 1003;
-	gc->drive.sums.nr_slices = 1004;
-	gc->drive.slice_most_work = 1005;
+	atomic_store_relaxed(&gc->stopped_ns, (uint64_t)1001);
+	atomic_store_relaxed(&gc->stopped_max_ns, (uint64_t)1002);
+	atomic_store_relaxed(&gc->drive.sums.assist_ns, (uint64_t)1003);
+	atomic_store_relaxed(&gc->drive.sums.nr_slices, (uint64_t)1004);
+	atomic_store_relaxed(&gc->drive.slice_most_work, (uint64_t)1005);
 }
 
 static uint64_t number_in(const struct arena_gc_stats *stats, const struct field *field)
