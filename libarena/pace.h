@@ -3,7 +3,7 @@
  * How fast idle chunks go back to the system. Pure arithmetic: times, counts and costs are arguments.
  *
  *	keep   = max(10 % of the most chunks in use in the last half to whole second, 2)
- *	budget = 1 % of one CPU's time, saved up for a second at most; 5 % while nothing at all is in use
+ *	budget = 1 % of one CPU's time, saved up for a second at most; 5 % while nothing at all is in use. Of each heap
  *
  * A program that frees and allocates in waves shorter than a window keeps a tenth of its crest without a page fault; one that is idle keeps
  * two chunks. Retention and pace are those of Go's background scavenger (M. Knyszek, proposal 30333), which keeps 10 % over the

@@ -8,7 +8,8 @@
  * threads the second may not be noticed while the first is on its way to the thread that allocated: then two later objects may be one.
  *
  * Memory that is not used goes back to the system by itself, also while the program sleeps: a thread of the library spends at
- * most 1 % of a CPU on that (5 % while nothing is in use), in processes whose heaps have grown to 16 MiB.
+ * most 1 % of a CPU on that for each heap (5 % while nothing of it is in use), in processes of which a heap has grown to 16 MiB. The child of a
+ * fork has no such thread before it allocates.
  *
  * Thread rules: any thread may allocate from and free into any heap at any time, except as arena_heap_destroy() says. Not
  * from signal handlers. fork(): the child has copies of all heaps, and may go on with them.
