@@ -28,11 +28,11 @@ def look_at_spans(spans):
     for event in spans:
         tracks.setdefault(event["tid"], []).append(event)
     for track in tracks.values():
-        last = max(track, key=lambda event: event["ts"])
+        ended = max((event["ts"] + event["dur"] for event in track if event["name"] not in INNER), default=0)
         for event, around in nested(track):
             name = event["name"]
-            if event is last and around == []:
-                continue  # what it lies in had not ended when the program died
+            if event["ts"] >= ended and around == []:
+                continue  # what it and perhaps others lie in had not ended when the program died
             if around is None:
                 yield f"{name} lies half within another: {event}"
             elif name in INNER and (not around or around[-1] not in INNER[name]):
